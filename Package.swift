@@ -1,0 +1,62 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// The layers of the design: a target may import only what its row names.
+let package = Package(
+    name: "lockstep",
+    products: [.executable(name: "lockstep", targets: ["lockstep"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+        .target(name: "ZeroMQ", dependencies: ["CZeroMQ"]),
+        .target(
+            name: "CKernels",
+            cSettings: [
+                // These follow SwiftPM's own -O0, so the kernels are fast in debug builds too. A contracted
+                // multiply-add would change bits between instruction sets: every fused one is written out.
+                .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"])
+            ]),
+        .target(name: "Kernels", dependencies: ["CKernels"]),
+        .target(name: "Corpus", dependencies: []),
+        .target(name: "LanguageModel", dependencies: ["Kernels"]),
+        .target(name: "Checkpoints", dependencies: ["LanguageModel", "Kernels"]),
+        .target(name: "Coordination", dependencies: []),
+        .target(
+            name: "Training",
+            dependencies: [
+                "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+        .executableTarget(
+            name: "lockstep",
+            dependencies: [
+                "Training", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "Coordination",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
+        .testTarget(name: "CorpusTests", dependencies: ["Corpus", "LanguageModel", "Kernels"]),
+        .testTarget(
+            name: "LanguageModelTests", dependencies: ["LanguageModel", "Kernels", "Checkpoints"],
+            exclude: ["Fixtures"]),
+        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "LanguageModel", "Kernels"]),
+        .testTarget(name: "CoordinationTests", dependencies: ["Coordination"]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["lockstep"]),
+    ],
+    cLanguageStandard: .gnu11
+)
+
+for target in package.targets where [.regular, .executable, .test].contains(target.type) && target.name != "CKernels" {
+    target.swiftSettings = [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .treatAllWarnings(as: .error),
+    ]
+}

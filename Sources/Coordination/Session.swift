@@ -1,0 +1,49 @@
+/// One direction-pair of an ordered conversation: sequence numbers, acknowledgements, and the credits that keep a slow
+/// reader from growing the sender's queue in the transport.
+///
+/// The transport keeps order but may lose what was in flight when a connection breaks. A gap ends the session; the
+/// worker then joins anew. Nothing is ever sent twice.
+package struct Session<Item: Sendable>: Sendable {
+    package enum Arrival: Equatable, Sendable { case inOrder, duplicate, gap }
+
+    /// How many messages may be under way without an acknowledgement.
+    package let window: UInt64
+    private var sent: UInt64 = 0
+    private var acknowledgedByPeer: UInt64 = 0
+    private var received: UInt64 = 0
+    private var acknowledgedToPeer: UInt64 = 0
+    /// Waiting for credits, in order.
+    package private(set) var outbox: [Item] = []
+
+    package init(window: UInt64) { self.window = window }
+
+    package mutating func enqueue(_ item: Item) { outbox.append(item) }
+
+    /// The items that credits allow to leave now, in order. The caller stamps each with ``stamp()``.
+    package mutating func releasable() -> [Item] {
+        let credits = window - min(window, sent - acknowledgedByPeer)
+        let count = min(Int(credits), outbox.count)
+        defer { outbox.removeFirst(count) }
+        return Array(outbox.prefix(count))
+    }
+
+    /// The sequence and acknowledgement of the next message out. Heartbeats are stamped without credits, since they
+    /// bring the other side its own.
+    package mutating func stamp() -> (sequence: UInt64, acknowledged: UInt64) {
+        sent += 1
+        acknowledgedToPeer = received
+        return (sent, received)
+    }
+
+    /// Judges a message by its place. An acknowledgement of something that was never sent is a gap too.
+    package mutating func receive(sequence: UInt64, acknowledged: UInt64) -> Arrival {
+        if sequence <= received { return .duplicate }
+        guard sequence == received + 1, acknowledged <= sent else { return .gap }
+        received = sequence
+        acknowledgedByPeer = max(acknowledgedByPeer, acknowledged)
+        return .inOrder
+    }
+
+    /// Whether the other side may soon stand still for want of credits.
+    package var owesAcknowledgement: Bool { received - acknowledgedToPeer >= window / 4 }
+}

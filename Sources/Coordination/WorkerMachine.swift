@@ -1,0 +1,189 @@
+/// What leaves a worker; the loop adds the bytes.
+package enum WorkerItem: Equatable, Sendable {
+    case hello
+    case gradient(GradientPart)
+    case shardResult(ShardResult)
+    case applied(Applied)
+    case heartbeat
+    case goodbye
+}
+
+package enum WorkerAction: Equatable, Sendable {
+    case send(WorkerItem, sequence: UInt64, acknowledged: UInt64)
+    /// Build the model from the configuration.
+    case adopt(Welcome)
+    /// The payload is this part of the snapshot.
+    case storeSnapshot(part: Int)
+    /// All parts are there: the replica holds `step` steps; answer with its digest.
+    case installSnapshot(step: UInt64)
+    /// The payload is this chunk of the averaged gradient.
+    case storeAverage(step: UInt64, chunk: Int)
+    /// Update the replica; answer with its digest.
+    case apply(Commit)
+    /// Compute; answer with gradients, then results.
+    case compute(Lease)
+    case discard(reason: String)
+    /// The session is over: connect afresh, as a new incarnation.
+    case rejoin(reason: String)
+    /// The coordinator will not have this worker.
+    case refused(Refusal)
+    case finish
+}
+
+/// One worker's side of the protocol. Pure, as ``CoordinatorMachine`` is; one value lasts for one incarnation.
+///
+/// ```
+/// greeting --welcome--> joining --last snapshot part--> serving --finish--> ended
+///     \________________________ silence, gap, refusal ________________________/
+/// ```
+package struct WorkerMachine: Sendable {
+    package struct Configuration: Sendable {
+        package var silenceLimit: UInt64 = 10_000_000_000
+        package var heartbeatInterval: UInt64 = 250_000_000
+        package var window: UInt64 = 48
+        package init() {}
+    }
+
+    private enum Phase: Equatable { case greeting, joining, serving, ended }
+
+    package let worker: WorkerID
+    private let configuration: Configuration
+    private var phase = Phase.greeting
+    private var run: UInt64 = 0
+    private var session: Session<WorkerItem>
+    private var lastHeard: UInt64
+    private var lastSent: UInt64
+    private var snapshotParts = 0
+    private var snapshotReceived = 0
+    /// Steps committed, as this worker has heard.
+    package private(set) var step: UInt64 = 0
+    /// Of a gradient; known once the welcome is adopted.
+    private var chunks = 0
+    private var averages: Set<Int> = []
+
+    package init(worker: WorkerID, configuration: Configuration, now: UInt64) {
+        self.worker = worker
+        self.configuration = configuration
+        session = Session(window: configuration.window)
+        lastHeard = now
+        lastSent = now
+    }
+
+    package var isServing: Bool { phase == .serving }
+    package var hasJoined: Bool { phase == .joining || phase == .serving }
+
+    /// The run that envelopes name: 0 until the welcome.
+    package var runInEnvelopes: UInt64 { run }
+
+    package mutating func start(now: UInt64) -> [WorkerAction] { [stamped(.hello, now: now)] }
+
+    /// The model is built: from here a gradient has this many chunks.
+    package mutating func adopted(chunks: Int) { self.chunks = chunks }
+
+    package mutating func received(_ message: Message, _ envelope: Envelope, now: UInt64) -> [WorkerAction] {
+        guard phase != .ended else { return [] }
+        guard envelope.worker == worker else { return [.discard(reason: "a message for an earlier incarnation")] }
+        if case .refuse(let refusal) = message {
+            phase = .ended
+            if refusal.code == .sessionBroken { return [.rejoin(reason: refusal.reason)] }
+            return [.refused(refusal)]
+        }
+        switch session.receive(sequence: envelope.sequence, acknowledged: envelope.acknowledged) {
+        case .duplicate: return [.discard(reason: "a message came twice")]
+        case .gap: return broken("messages were lost on the way")
+        case .inOrder: break
+        }
+        lastHeard = now
+        guard phase == .greeting || envelope.run == run else { return broken("the coordinator serves another run") }
+        var actions: [WorkerAction]
+        switch (message, phase) {
+        case (.welcome(let welcome), .greeting):
+            guard welcome.run != 0, welcome.snapshotParts > 0 else { return broken("the welcome makes no sense") }
+            run = welcome.run
+            step = welcome.step
+            snapshotParts = Int(welcome.snapshotParts)
+            phase = .joining
+            actions = [.adopt(welcome)]
+        case (.snapshot(let part), .joining):
+            guard part.step == step, Int(part.part) == snapshotReceived else { return broken("a snapshot has a hole") }
+            snapshotReceived += 1
+            actions = [.storeSnapshot(part: Int(part.part))]
+            if snapshotReceived == snapshotParts {
+                phase = .serving
+                actions.append(.installSnapshot(step: step))
+            }
+        case (.average(let part), .serving):
+            guard part.step == step, Int(part.chunk) < chunks, averages.insert(Int(part.chunk)).inserted else {
+                return broken("an average came out of order")
+            }
+            actions = [.storeAverage(step: step, chunk: Int(part.chunk))]
+        case (.commit(let commit), .serving):
+            guard commit.step == step, averages.count == chunks else { return broken("a commit came out of order") }
+            averages = []
+            step += 1
+            actions = [.apply(commit)]
+        case (.lease(let lease), .serving):
+            guard lease.step == step else { return broken("a lease came out of order") }
+            actions = [.compute(lease)]
+        case (.heartbeat, _): actions = []
+        case (.finish, _):
+            phase = .ended
+            return [.finish]
+        default: return broken("the coordinator spoke out of turn")
+        }
+        return actions + pump(now: now)
+    }
+
+    /// A chunk of a node's gradient is final, or a shard's result is: in the order of computation.
+    package mutating func computed(_ items: [WorkerItem], now: UInt64) -> [WorkerAction] {
+        guard phase == .serving else { return [] }
+        for item in items { session.enqueue(item) }
+        return pump(now: now)
+    }
+
+    package mutating func tick(now: UInt64) -> [WorkerAction] {
+        guard phase != .ended else { return [] }
+        let silence = now - min(now, lastHeard)
+        if silence > configuration.silenceLimit {
+            return broken("the coordinator has been silent for \(silence / 1_000_000) ms")
+        }
+        var actions = pump(now: now)
+        // Before the welcome the only thing to say has been said.
+        if phase != .greeting, now - min(now, lastSent) >= configuration.heartbeatInterval {
+            actions.append(stamped(.heartbeat, now: now))
+        }
+        return actions
+    }
+
+    /// Says goodbye, so that nobody waits for a timeout.
+    package mutating func leave(now: UInt64) -> [WorkerAction] {
+        guard phase != .ended else { return [] }
+        phase = .ended
+        return [stamped(.goodbye, now: now)]
+    }
+
+    private mutating func broken(_ reason: String) -> [WorkerAction] {
+        phase = .ended
+        return [.rejoin(reason: reason)]
+    }
+
+    private mutating func stamped(_ item: WorkerItem, now: UInt64) -> WorkerAction {
+        let stamp = session.stamp()
+        lastSent = now
+        return .send(item, sequence: stamp.sequence, acknowledged: stamp.acknowledged)
+    }
+
+    private mutating func pump(now: UInt64) -> [WorkerAction] {
+        var actions: [WorkerAction] = []
+        for item in session.releasable() {
+            // What is late for its step would be discarded: spare the wire.
+            switch item {
+            case .gradient(let part) where part.step != step: continue
+            case .shardResult(let result) where result.step != step: continue
+            default: actions.append(stamped(item, now: now))
+            }
+        }
+        if session.owesAcknowledgement { actions.append(stamped(.heartbeat, now: now)) }
+        return actions
+    }
+}

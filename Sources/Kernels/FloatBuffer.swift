@@ -1,0 +1,66 @@
+package import Foundation
+
+/// A run of floats that outlives the calls that use it: parameters, gradients, optimizer state, activations.
+///
+/// Zeroed, aligned to 64 bytes, and to huge pages where it is large. The owner sees to it that nobody writes while
+/// another thread reads: the type hands out pointers and does no locking.
+package final class FloatBuffer: @unchecked Sendable {
+    // @unchecked: exclusive access is the owner's contract, stated above.
+    package let count: Int
+    package let base: UnsafeMutablePointer<Float>
+
+    private static let hugePage = 2 << 20
+
+    package init(count: Int) {
+        precondition(count >= 0)
+        self.count = count
+        let bytes = max(count, 1) * MemoryLayout<Float>.stride
+        let alignment = bytes >= 4 * Self.hugePage ? Self.hugePage : 64
+        let rounded = (bytes + alignment - 1) / alignment * alignment
+        var raw: UnsafeMutableRawPointer?
+        let status = posix_memalign(&raw, alignment, rounded)
+        guard status == 0, let raw else { fatalError("out of memory: \(rounded) bytes for a float buffer") }
+        #if os(Linux)
+            if alignment == Self.hugePage { madvise(raw, rounded, Int32(MADV_HUGEPAGE)) }
+        #endif
+        memset(raw, 0, rounded)
+        base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
+    }
+
+    deinit { free(base) }
+
+    package convenience init(_ values: some Collection<Float>) {
+        self.init(count: values.count)
+        for (index, value) in values.enumerated() { base[index] = value }
+    }
+
+    package subscript(index: Int) -> Float {
+        get {
+            precondition(index >= 0 && index < count)
+            return base[index]
+        }
+        set {
+            precondition(index >= 0 && index < count)
+            base[index] = newValue
+        }
+    }
+
+    /// The values as an array: for tests, tables and other small things.
+    package var array: [Float] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+    /// The raw bytes, little-endian on every supported platform.
+    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count * 4) }
+
+    package func copy() -> FloatBuffer {
+        let other = FloatBuffer(count: count)
+        memcpy(other.base, base, count * 4)
+        return other
+    }
+
+    package func copy(from other: FloatBuffer) {
+        precondition(other.count == count)
+        memcpy(base, other.base, count * 4)
+    }
+
+    package func zero() { memset(base, 0, count * 4) }
+}

@@ -1,0 +1,57 @@
+/// What an update does with a gradient, in PyTorch's terms and with its defaults.
+package struct OptimizerConfiguration: Codable, Sendable, Equatable {
+    package enum Kind: String, Codable, Sendable, CaseIterable { case adam, adamw, rmsprop, sgd }
+
+    package var kind: Kind
+    package var learningRate: Double
+    package var beta1 = 0.9
+    package var beta2 = 0.999
+    package var epsilon = 1e-8
+    /// RMSprop's smoothing constant.
+    package var alpha = 0.99
+    package var momentum = 0.0
+    package var dampening = 0.0
+    package var nesterov = false
+    package var centered = false
+    package var amsgrad = false
+    /// L2 added to the gradient; decoupled from it for AdamW.
+    package var weightDecay = 0.0
+
+    package init(kind: Kind = .adam, learningRate: Double = 0.001) {
+        self.kind = kind
+        self.learningRate = learningRate
+    }
+
+    /// The names of the state buffers, each as long as the parameters, as PyTorch calls them.
+    package var slotNames: [String] {
+        switch kind {
+        case .adam, .adamw: ["exp_avg", "exp_avg_sq"] + (amsgrad ? ["max_exp_avg_sq"] : [])
+        case .rmsprop:
+            ["square_avg"] + (centered ? ["grad_avg"] : []) + (momentum > 0 ? ["momentum_buffer"] : [])
+        case .sgd: momentum != 0 ? ["momentum_buffer"] : []
+        }
+    }
+}
+
+/// The scalars of one update: computed once, by the coordinator, so that no replica rounds its own.
+package struct UpdateScalars: Sendable, Equatable {
+    /// Which update this is; the first is 1.
+    package var update: UInt64
+    package var learningRate: Double
+    /// What every gradient element is multiplied by before it is used: 1, or less where the norm was clipped.
+    package var clipCoefficient: Double
+    /// `1 - beta1^update` and `1 - beta2^update`; 1 where the optimizer has no such correction.
+    package var biasCorrection1: Double
+    package var biasCorrection2: Double
+
+    package init(
+        update: UInt64, learningRate: Double, clipCoefficient: Double = 1, biasCorrection1: Double = 1,
+        biasCorrection2: Double = 1
+    ) {
+        self.update = update
+        self.learningRate = learningRate
+        self.clipCoefficient = clipCoefficient
+        self.biasCorrection1 = biasCorrection1
+        self.biasCorrection2 = biasCorrection2
+    }
+}
