@@ -1,0 +1,113 @@
+package import Foundation
+package import Kernels
+
+/// Faults asked for on purpose, to see that none changes a bit: `kill@step=5,worker=1,phase=backward`.
+///
+/// `kill`, `stop` (SIGSTOP), `exit`, `corrupt-gradient`, `corrupt-parameters`, `slow:FACTOR`. Several are joined by `;`.
+package struct FaultPlan: Sendable, Equatable {
+    package enum Phase: String, Sendable, CaseIterable { case forward, backward, result }
+
+    package enum Kind: Equatable, Sendable {
+        case kill, stop, exit, corruptGradient, corruptParameters
+        case slow(Double)
+    }
+
+    struct Fault: Equatable, Sendable {
+        var kind: Kind
+        var step: UInt64?
+        /// The number in the worker's name (`w1`, `w2`, ...); nil for any.
+        var worker: Int?
+        var phase: Phase?
+    }
+
+    package struct Malformed: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private var faults: [Fault] = []
+    /// As given: to be passed on to worker processes.
+    package private(set) var text = ""
+
+    package static let none = FaultPlan()
+    private init() {}
+
+    package init(_ text: String) throws(Malformed) {
+        self.text = text
+        for part in text.split(separator: ";") { faults.append(try Self.parse(part)) }
+    }
+
+    private static func parse(_ part: Substring) throws(Malformed) -> Fault {
+        let complaint = Malformed(
+            description: "--inject does not understand '\(part)': write for example "
+                + "kill@step=5,worker=1,phase=backward (kill, stop, exit, corrupt-gradient, corrupt-parameters, slow:4)"
+        )
+        let sides = part.split(separator: "@", maxSplits: 1)
+        guard let name = sides.first else { throw complaint }
+        var fault: Fault
+        switch name {
+        case "kill": fault = Fault(kind: .kill)
+        case "stop": fault = Fault(kind: .stop)
+        case "exit": fault = Fault(kind: .exit)
+        case "corrupt-gradient": fault = Fault(kind: .corruptGradient)
+        case "corrupt-parameters": fault = Fault(kind: .corruptParameters)
+        default:
+            guard name.hasPrefix("slow:"), let factor = Double(name.dropFirst(5)), factor >= 1, factor.isFinite else {
+                throw complaint
+            }
+            fault = Fault(kind: .slow(factor))
+        }
+        for condition in sides.dropFirst().first?.split(separator: ",") ?? [] {
+            let pair = condition.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2 else { throw complaint }
+            switch pair[0] {
+            case "step": fault.step = UInt64(pair[1])
+            case "worker": fault.worker = Int(pair[1])
+            case "phase": fault.phase = Phase(rawValue: String(pair[1]))
+            default: throw complaint
+            }
+            guard fault.step != nil || pair[0] != "step", fault.worker != nil || pair[0] != "worker",
+                fault.phase != nil || pair[0] != "phase"
+            else { throw complaint }
+        }
+        return fault
+    }
+
+    /// The part of the plan that concerns the worker with this name.
+    package func concerning(name: String) -> FaultPlan {
+        let number = Int(name.drop { !$0.isNumber })
+        var plan = self
+        plan.faults = faults.filter { $0.worker == nil || $0.worker == number }
+        return plan
+    }
+
+    private func due(_ step: UInt64) -> [Fault] { faults.filter { $0.step == nil || $0.step == step } }
+
+    func strike(step: UInt64, phase: Phase) {
+        for fault in due(step) where (fault.phase ?? .forward) == phase {
+            switch fault.kind {
+            case .kill: kill(getpid(), SIGKILL)
+            case .stop: kill(getpid(), SIGSTOP)
+            case .exit: Foundation.exit(1)
+            default: break
+            }
+        }
+    }
+
+    func corruptGradient(_ gradient: FloatBuffer, range: Range<Int>, step: UInt64) {
+        for fault in due(step) where fault.kind == .corruptGradient && !range.isEmpty {
+            gradient[range.lowerBound] = gradient[range.lowerBound] + 1
+        }
+    }
+
+    func corruptParameters(_ parameters: FloatBuffer, step: UInt64) {
+        for fault in due(step) where fault.kind == .corruptParameters { parameters[0] = parameters[0] + 1 }
+    }
+
+    /// Makes the work since `started` take FACTOR times as long.
+    func slow(step: UInt64, since started: ContinuousClock.Instant) {
+        for case .slow(let factor) in due(step).map(\.kind) {
+            let taken = (ContinuousClock.now - started) / .seconds(1)
+            Thread.sleep(forTimeInterval: taken * (factor - 1))
+        }
+    }
+}

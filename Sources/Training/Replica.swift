@@ -1,0 +1,52 @@
+package import Coordination
+package import Kernels
+package import LanguageModel
+
+/// Full parameters and optimizer state, and the only way to move them on by a step. Owned by one thread at a time.
+package final class Replica: @unchecked Sendable {
+    // @unchecked: handed from the thread that fills it to the thread that updates it, never shared.
+    package let parameters: FloatBuffer
+    package let optimizer: Optimizer
+    package let chunks: ChunkLayout
+
+    package init(configuration: RunConfiguration, parameters: FloatBuffer? = nil) {
+        let count = configuration.layout.count
+        self.parameters = parameters ?? FloatBuffer(count: count)
+        optimizer = Optimizer(configuration: configuration.optimizer, count: count)
+        chunks = ChunkLayout(floats: count)
+    }
+
+    /// Parameters first, then the optimizer's slots.
+    package var buffers: [FloatBuffer] { [parameters] + optimizer.slots }
+
+    /// How many parts a snapshot has.
+    package var partCount: Int { buffers.count * chunks.count }
+
+    /// Where a part of a snapshot lies.
+    package func part(_ part: Int) -> (buffer: Int, range: Range<Int>) {
+        (part / chunks.count, chunks.range(part % chunks.count))
+    }
+
+    package func apply(_ scalars: UpdateScalars, average: FloatBuffer) {
+        optimizer.apply(gradient: average, to: parameters, scalars: scalars)
+    }
+
+    /// Of the parameters: 64 bits.
+    package var digest: UInt64 { Kernels.digest(parameters) }
+}
+
+extension UpdateScalars {
+    package init(_ commit: Commit) {
+        self.init(
+            update: commit.step + 1, learningRate: Double(bitPattern: commit.learningRateBits),
+            clipCoefficient: Double(bitPattern: commit.clipCoefficientBits),
+            biasCorrection1: Double(bitPattern: commit.biasCorrection1Bits),
+            biasCorrection2: Double(bitPattern: commit.biasCorrection2Bits))
+    }
+
+    package func commit(step: UInt64) -> Commit {
+        Commit(
+            step: step, learningRateBits: learningRate.bitPattern, clipCoefficientBits: clipCoefficient.bitPattern,
+            biasCorrection1Bits: biasCorrection1.bitPattern, biasCorrection2Bits: biasCorrection2.bitPattern)
+    }
+}

@@ -1,0 +1,165 @@
+package import LanguageModel
+
+/// Everything that the result is a function of, beside the corpus itself: what `run.json` holds and a resume continues.
+package struct RunConfiguration: Codable, Sendable, Equatable {
+    /// Where the text came from, and its fingerprint.
+    package struct Corpus: Codable, Sendable, Equatable {
+        /// An absolute path; nil for the built-in demo corpus.
+        package var path: String?
+        package var name: String
+        package var sha256: String
+        package var characters: Int
+        /// Of the demo corpus.
+        package var demoSeed: UInt64?
+
+        package init(path: String?, name: String, sha256: String, characters: Int, demoSeed: UInt64? = nil) {
+            self.path = path
+            self.name = name
+            self.sha256 = sha256
+            self.characters = characters
+            self.demoSeed = demoSeed
+        }
+    }
+
+    /// How the run is cared for. Never changes a bit of the parameters.
+    package struct Upkeep: Codable, Sendable, Equatable {
+        package var checkpointEvery: Interval
+        /// nil: once an epoch.
+        package var evaluateEvery: Interval?
+        package var sampleEvery: Interval
+        package var keep: Int
+
+        package init(
+            checkpointEvery: Interval = .seconds(60), evaluateEvery: Interval? = nil,
+            sampleEvery: Interval = .seconds(60), keep: Int = 3
+        ) {
+            self.checkpointEvery = checkpointEvery
+            self.evaluateEvery = evaluateEvery
+            self.sampleEvery = sampleEvery
+            self.keep = keep
+        }
+    }
+
+    package static let currentFormat = 1
+
+    package var format = Self.currentFormat
+    /// The version of the program that made the run.
+    package var software: String
+    /// Identity of the run: 16 hex digits, random.
+    package var run: String
+    package var corpus: Corpus
+    package var model: ModelShape
+    package var dropout: Double
+    package var initializer: Initializer
+    package var forgetBias: Float?
+    /// `B`, rows of the global batch.
+    package var batch: Int
+    /// `T`, steps in a window.
+    package var window: Int
+    /// The tail of the text that is held out, as a fraction of its characters.
+    package var validation: Double
+    /// Carry reset at every window, not at every epoch.
+    package var stateless: Bool
+    /// `S`, leaves of the reduction tree.
+    package var shards: Int
+    package var seed: UInt64
+    package var optimizer: OptimizerConfiguration
+    /// The largest global norm of the gradient; 0 for none.
+    package var clip: Double
+    package var schedule: LearningRateSchedule
+    package var totalSteps: UInt64
+    package var stepsPerEpoch: UInt64
+    package var upkeep: Upkeep
+
+    package init(
+        software: String, run: String, corpus: Corpus, model: ModelShape, dropout: Double, initializer: Initializer,
+        forgetBias: Float?, batch: Int, window: Int, validation: Double, stateless: Bool, shards: Int, seed: UInt64,
+        optimizer: OptimizerConfiguration, clip: Double, schedule: LearningRateSchedule, totalSteps: UInt64,
+        stepsPerEpoch: UInt64, upkeep: Upkeep
+    ) {
+        self.software = software
+        self.run = run
+        self.corpus = corpus
+        self.model = model
+        self.dropout = dropout
+        self.initializer = initializer
+        self.forgetBias = forgetBias
+        self.batch = batch
+        self.window = window
+        self.validation = validation
+        self.stateless = stateless
+        self.shards = shards
+        self.seed = seed
+        self.optimizer = optimizer
+        self.clip = clip
+        self.schedule = schedule
+        self.totalSteps = totalSteps
+        self.stepsPerEpoch = stepsPerEpoch
+        self.upkeep = upkeep
+    }
+
+    package var rowsPerShard: Int { batch / shards }
+    package var layout: ParameterLayout { ParameterLayout(model) }
+    package var geometry: EngineGeometry {
+        EngineGeometry(
+            shape: model, batch: batch, window: window, shards: shards, dropout: dropout, seed: seed)
+    }
+
+    /// The run's identity on the wire; never 0.
+    package var runNumber: UInt64 { UInt64(run, radix: 16) ?? 0 }
+
+    /// Epochs are counted from 0 here and from 1 for people.
+    package func epoch(step: UInt64) -> UInt64 { step / stepsPerEpoch }
+    package func window(step: UInt64) -> Int { Int(step % stepsPerEpoch) }
+
+    /// The default number of shards: the largest power of two that is at most 16 and divides the batch.
+    package static func defaultShards(batch: Int) -> Int {
+        var shards = 1
+        while shards < 16 && batch % (shards * 2) == 0 { shards *= 2 }
+        return shards
+    }
+
+    /// Whether the values can be worked with: they may come from a file or a peer.
+    ///
+    /// - Throws: ``ConfigurationError`` naming the first value that cannot be, and its bounds.
+    package func validate() throws(ConfigurationError) {
+        func require(_ condition: Bool, _ message: String) throws(ConfigurationError) {
+            if !condition { throw ConfigurationError(message) }
+        }
+        try require(format == Self.currentFormat, "run format \(format) is not known: upgrade lockstep")
+        try require(runNumber != 0, "the run's identity is not 16 hex digits")
+        try require((2...0x110000).contains(model.vocabulary), "the vocabulary must have 2 characters or more")
+        try require((1...16384).contains(model.hidden), "--hidden must be from 1 to 16384, not \(model.hidden)")
+        try require((1...64).contains(model.layers), "--layers must be from 1 to 64, not \(model.layers)")
+        try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
+        try require((1...65536).contains(batch), "--batch must be from 1 to 65536, not \(batch)")
+        try require((1...65536).contains(window), "--window must be from 1 to 65536, not \(window)")
+        try require(validation >= 0 && validation < 1, "--validation must be at least 0 and below 1, not \(validation)")
+        try require((1...4096).contains(shards), "--shards must be from 1 to 4096, not \(shards)")
+        try require(
+            batch % shards == 0,
+            "--shards \(shards) does not divide --batch \(batch): choose a divisor, "
+                + "such as \(Self.defaultShards(batch: batch))")
+        try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, not \(clip)")
+        try require(
+            optimizer.learningRate >= 0 && optimizer.learningRate.isFinite,
+            "--learning-rate must be 0 or more, not \(optimizer.learningRate)")
+        try require(
+            (0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2)
+                && (0..<1).contains(optimizer.alpha),
+            "--beta1, --beta2 and --alpha must be at least 0 and below 1")
+        try require(
+            optimizer.epsilon >= 0 && optimizer.momentum >= 0 && optimizer.weightDecay >= 0
+                && optimizer.epsilon.isFinite && optimizer.momentum.isFinite && optimizer.weightDecay.isFinite,
+            "--epsilon, --momentum and --weight-decay must be 0 or more")
+        try require(totalSteps >= 1 && totalSteps < 1 << 32, "--steps must be from 1 to 4294967295, not \(totalSteps)")
+        try require(stepsPerEpoch >= 1, "an epoch must have a step")
+        try require(upkeep.keep >= 1, "--keep must be 1 or more, not \(upkeep.keep)")
+    }
+}
+
+/// A setting that cannot be worked with; the message says which and what to do.
+package struct ConfigurationError: Error, CustomStringConvertible, Equatable {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,70 @@
+import Coordination
+import Testing
+
+@Suite("The canonical reduction tree")
+struct ReductionTreeTests {
+    @Test("A cover holds exactly the shards asked for, once each", arguments: 1...17)
+    func cover(leaves: Int) {
+        let tree = ReductionTree(leaves: leaves)
+        var random = SeededRandom(state: UInt64(leaves))
+        for _ in 0..<200 {
+            let shards = (0..<leaves).filter { _ in Bool.random(using: &random) }
+            let nodes = tree.cover(shards)
+            #expect(nodes.flatMap { Array(tree.shards($0)!) } == shards)
+            #expect(nodes.allSatisfy { tree.canonical($0) == $0 })
+        }
+    }
+
+    @Test("All shards are covered by the root alone", arguments: 1...17)
+    func root(leaves: Int) {
+        let tree = ReductionTree(leaves: leaves)
+        #expect(tree.cover(Array(0..<leaves)) == [tree.root])
+    }
+
+    @Test("However the leaves are cut and ordered, the root has the same bits", arguments: [1, 2, 3, 5, 8, 11, 16])
+    func anyOrder(leaves: Int) {
+        let tree = ReductionTree(leaves: leaves)
+        let leaf = { (shard: Int) in mix(UInt64(shard) + 100) }
+        let expected = FakeArithmetic.node(tree.root, of: tree, leaf: leaf)
+        var random = SeededRandom(state: 3)
+        for _ in 0..<200 {
+            var fold = ChunkFold(tree: tree)
+            var values: [TreeNode: UInt64] = [:]
+            var root: UInt64?
+            // Overlapping cuts, as when a worker is lost after it sent a part.
+            var nodes = tree.cover(Array(0..<leaves))
+            for _ in 0..<4 {
+                nodes += tree.cover((0..<leaves).filter { _ in Bool.random(using: &random) })
+            }
+            nodes += (0..<leaves).map { tree.canonical(TreeNode(level: 0, index: $0)) }
+            for node in nodes.shuffled(using: &random) {
+                for change in fold.insert(node) {
+                    switch change {
+                    case .store(let node): values[node] = FakeArithmetic.node(node, of: tree, leaf: leaf)
+                    case .drop(let node): values[node] = nil
+                    case .add(let left, let right, let parent):
+                        values[parent] = FakeArithmetic.add(values[left]!, values[right]!)
+                        values[left] = nil
+                        values[right] = nil
+                    case .complete:
+                        #expect(root == nil)
+                        root = values[tree.root]
+                    }
+                }
+                #expect(Set(values.keys) == fold.present)
+            }
+            #expect(root == expected)
+        }
+    }
+
+    @Test("Shards are shared in contiguous runs, by weight, and nobody is more than one from the exact share")
+    func apportioning() {
+        let plan = LeasePlan.apportion(Array(0..<16), among: [(10, 1), (11, 1), (12, 1)])
+        #expect(plan.map(\.shards.count) == [6, 5, 5])
+        #expect(plan.flatMap(\.shards) == Array(0..<16))
+        let weighted = LeasePlan.apportion(Array(0..<16), among: [(10, 3), (11, 1)])
+        #expect(weighted.map(\.shards.count) == [12, 4])
+        let many = LeasePlan.apportion([0, 1], among: (1...5).map { (UInt64($0), 1) })
+        #expect(many.map(\.worker) == [1, 2])
+    }
+}

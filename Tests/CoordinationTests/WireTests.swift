@@ -1,0 +1,68 @@
+import Coordination
+import Testing
+
+@Suite("Wire messages")
+struct WireTests {
+    static let examples: [Message] = [
+        .hello(Hello(run: 9, name: "w1", host: "häst", process: 7, threads: 2, software: "1.0")),
+        .welcome(Welcome(run: 9, step: 3, snapshotParts: 6, configuration: [1, 2, 3])),
+        .refuse(Refusal(code: .replicaDiffers, reason: "differs")),
+        .snapshot(SnapshotPart(step: 3, part: 5)),
+        .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
+        .gradient(GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4)),
+        .shardResult(ShardResult(generation: 2, step: 3, shard: 1, lossBits: 0x3FF0_0000_0000_0000)),
+        .average(AveragePart(step: 3, chunk: 4)),
+        .commit(
+            Commit(
+                step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3, biasCorrection2Bits: 4)),
+        .applied(Applied(step: 3, digest: .max)), .heartbeat, .goodbye, .finish,
+    ]
+    static let envelope = Envelope(run: 1, worker: 2, sequence: 3, acknowledged: 4)
+
+    @Test("Every message reads back as it was written", arguments: examples)
+    func roundTrip(message: Message) throws {
+        let (back, envelope) = try Wire.decode(Wire.encode(message, Self.envelope))
+        #expect(back == message)
+        #expect(envelope == Self.envelope)
+    }
+
+    @Test("A message cut short or drawn out is refused, wherever", arguments: examples)
+    func truncation(message: Message) {
+        let bytes = Wire.encode(message, Self.envelope)
+        for count in 0..<bytes.count {
+            #expect(throws: WireError.self) { try Wire.decode(Array(bytes.prefix(count))) }
+        }
+        #expect(throws: WireError.trailingBytes(1)) { try Wire.decode(bytes + [0]) }
+    }
+
+    @Test("Another protocol version is refused by name")
+    func version() {
+        var bytes = Wire.encode(.heartbeat, Self.envelope)
+        bytes[2] = 9
+        #expect(throws: WireError.otherVersion(9)) { try Wire.decode(bytes) }
+        #expect(WireError.otherVersion(9).description.contains("version 9"))
+    }
+
+    @Test("Random bytes behind a right beginning never trap")
+    func noise() {
+        var random = SeededRandom(state: 11)
+        var refused = 0
+        for round in 0..<20_000 {
+            var bytes = Wire.encode(Self.examples[round % Self.examples.count], Self.envelope)
+            for _ in 0..<Int.random(in: 1...8, using: &random) {
+                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
+            if (try? Wire.decode(bytes)) == nil { refused += 1 }
+        }
+        #expect(refused > 1000)
+    }
+
+    @Test("Shards out of order, or carried without being leased, are refused")
+    func shardLists() {
+        let unordered = Lease(generation: 1, step: 1, shards: [3, 2], carried: [], resetsCarry: false)
+        let foreign = Lease(generation: 1, step: 1, shards: [2, 3], carried: [4], resetsCarry: false)
+        for lease in [unordered, foreign] {
+            #expect(throws: WireError.self) { try Wire.decode(Wire.encode(.lease(lease), Self.envelope)) }
+        }
+    }
+}
