@@ -1,4 +1,4 @@
-package import Foundation
+import Foundation
 
 /// A run of floats that outlives the calls that use it: parameters, gradients, optimizer state, activations.
 ///

@@ -1,0 +1,96 @@
+// The arithmetic of a training step. Every output element is one chain of fused multiply-adds in one fixed order, so
+// blocking, threads and instruction set never show in a bit. Written once in template.h, compiled for each
+// instruction set, reached through one table.
+#ifndef LOCKSTEP_KERNELS_H
+#define LOCKSTEP_KERNELS_H
+#include <stddef.h>
+#include <stdint.h>
+
+// The scalars of an optimizer's update; which ones are read depends on the kernel.
+typedef struct {
+    float clip, weight_decay, learning_rate, beta1, beta2, epsilon, step_size, bias_correction2_sqrt;
+    float alpha, momentum, dampening;
+    int decoupled_decay, nesterov, is_first;
+} ls_update;
+
+// One operand of a weight gradient: rows (t, r) at base + (t * rows + r) * stride.
+typedef struct {
+    const float *base;
+    long stride;
+} ls_rows;
+
+// The shards of one node of the reduction tree: `count` of them, consecutive and aligned, each `rows_per_shard` rows;
+// the first begins at row `first_row` of the `rows` rows that stand side by side in memory.
+typedef struct {
+    long rows, time_steps, first_row, rows_per_shard, count;
+} ls_node;
+
+typedef struct {
+    const char *name;
+    long tile_rows, panel_width;
+
+    // Floats of a packed [n x k] weight: whole panels of panel_width columns.
+    // W is row-major [n][k]; packs B = W^T for x (k) -> y (n).
+    void (*pack_transposed)(long n, long k, const float *w, float *packed);
+    // W is row-major [k][n]; packs B = W for x (k) -> y (n).
+    void (*pack)(long n, long k, const float *w, float *packed);
+    // C[m][n] += A[m][k] B, k ascending from the value that C holds.
+    void (*gemm)(long m, long n, long k, const float *a, long lda, const float *packed, float *c, long ldc);
+
+    // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
+    void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
+    // out[n][columns] for n in [n0, n1): the tree over the node's shards of the sums over (t, r) of g[n] x[column].
+    void (*weight_gradient)(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
+                            long ld_out, float *scratch);
+    // Scatter and bias: for columns [n0, n1) of g. out_w (may be null) is [4H][vocabulary], out_bias [4H].
+    void (*column_gradient)(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
+                            float *out_w, float *out_bias, float *scratch);
+
+    // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations).
+    void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h);
+    // gates in: activations, out: their gradients. dc in: from the later step, out: for the earlier one.
+    void (*cell_backward)(long hidden, float *gates, const float *c_previous, const float *c, const float *dh,
+                          float *dc);
+
+    // Draws the mask of one row and applies it. key: seed; counter: (unit / 8 | layer << 16, time, row, step).
+    void (*dropout_forward)(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
+                            uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask);
+    void (*dropout_backward)(long hidden, float scale, const uint8_t *mask, float *dx);
+
+    // Logits of one row in; out: gradient of scale times the loss. Returns the loss in nats.
+    double (*softmax_loss)(long vocabulary, float *logits, uint32_t target, float scale);
+    // The loss alone; logits stay.
+    double (*loss)(long vocabulary, const float *logits, uint32_t target);
+
+    void (*adam)(long count, float *p, const float *g, float *m, float *v, float *v_max, ls_update u);
+    void (*rmsprop)(long count, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u);
+    void (*sgd)(long count, float *p, const float *g, float *buffer, ls_update u);
+
+    void (*add)(long count, const float *left, const float *right, float *out);
+    double (*sum_of_squares)(long count, const float *x);
+    uint64_t (*digest)(long count, const uint32_t *words);
+    void (*exponential)(long count, const float *x, float *y);
+    void (*hyperbolic_tangent)(long count, const float *x, float *y);
+    void (*sigmoid)(long count, const float *x, float *y);
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+    // Runs `rounds` rounds of independent multiply-adds; returns the arithmetic done in floating-point operations.
+    double (*multiply_adds)(long rounds);
+} ls_kernels;
+
+extern const ls_kernels ls_baseline;
+#if defined(__x86_64__)
+extern const ls_kernels ls_v3;
+extern const ls_kernels ls_v4;
+#endif
+
+// The best table that this processor runs, or the named one ("v4", "v3", "baseline"). Null where there is none.
+const ls_kernels *ls_kernels_named(const char *name);
+
+// The natural logarithm of a positive number, without libm.
+double ls_log(double x);
+
+// Floats of scratch that weight_gradient needs for a block of `n` rows, and column_gradient for a block of `n` columns.
+long ls_weight_scratch(const ls_kernels *k, ls_node node, long n, long columns);
+long ls_column_scratch(ls_node node, long n, long vocabulary);
+
+#endif

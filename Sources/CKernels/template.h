@@ -1,0 +1,529 @@
+// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS and LS_VECTORS (vectors of 16
+// floats in a panel). Virtual vectors of 16 floats fix the order of every horizontal sum whatever the hardware.
+#include "lockstep_kernels.h"
+#include <string.h>
+
+#pragma clang diagnostic ignored "-Wpsabi"
+
+typedef float f16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef int32_t i16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef uint32_t u16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef uint64_t w16 __attribute__((ext_vector_type(16), aligned(8)));
+typedef double d16 __attribute__((ext_vector_type(16), aligned(8)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define WIDTH 16
+#define PANEL (LS_VECTORS * WIDTH)
+#define TILE LS_TILE_ROWS
+
+INLINE f16 load(const float *p) { return *(const f16 *)p; }
+INLINE void store(float *p, f16 v) { *(f16 *)p = v; }
+INLINE f16 splat(float x) { return (f16)(x); }
+INLINE f16 fma16(f16 a, f16 b, f16 c) { return __builtin_elementwise_fma(a, b, c); }
+
+// The first n of 16 floats, zeros behind them; n is a constant 16 in the main loops.
+INLINE f16 load_some(const float *p, long n) {
+    if (n >= WIDTH) return load(p);
+    f16 v = splat(0);
+    memcpy(&v, p, (size_t)n * sizeof(float));
+    return v;
+}
+INLINE void store_some(float *p, f16 v, long n) {
+    if (n >= WIDTH)
+        store(p, v);
+    else
+        memcpy(p, &v, (size_t)n * sizeof(float));
+}
+
+// MARK: Products
+
+INLINE void tile_rows(const int m, long k, const float *a, long lda, const float *b, float *c, long ldc) {
+    f16 acc[TILE][LS_VECTORS];
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        acc[i][j] = load(c + i * ldc + j * WIDTH);
+    for (long x = 0; x < k; x++) {
+        f16 row[LS_VECTORS];
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
+        UNROLL for (int i = 0; i < m; i++) {
+            f16 s = splat(a[i * lda + x]);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        store(c + i * ldc + j * WIDTH, acc[i][j]);
+}
+
+static void tile(long m, long k, const float *a, long lda, const float *b, float *c, long ldc) {
+    switch (m) {
+    case 1: tile_rows(1, k, a, lda, b, c, ldc); break;
+    case 2: tile_rows(2, k, a, lda, b, c, ldc); break;
+    case 3: tile_rows(3, k, a, lda, b, c, ldc); break;
+    case 4: tile_rows(4, k, a, lda, b, c, ldc); break;
+#if LS_TILE_ROWS > 4
+    case 5: tile_rows(5, k, a, lda, b, c, ldc); break;
+    case 6: tile_rows(6, k, a, lda, b, c, ldc); break;
+#endif
+#if LS_TILE_ROWS > 6
+    case 7: tile_rows(7, k, a, lda, b, c, ldc); break;
+    case 8: tile_rows(8, k, a, lda, b, c, ldc); break;
+    case 9: tile_rows(9, k, a, lda, b, c, ldc); break;
+    case 10: tile_rows(10, k, a, lda, b, c, ldc); break;
+    case 11: tile_rows(11, k, a, lda, b, c, ldc); break;
+    case 12: tile_rows(12, k, a, lda, b, c, ldc); break;
+#endif
+    }
+}
+
+static void gemm(long m, long n, long k, const float *a, long lda, const float *packed, float *c, long ldc) {
+    // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
+    long tiles = (m + TILE - 1) / TILE;
+    for (long first = 0; first < n; first += PANEL, packed += k * PANEL) {
+        long width = n - first < PANEL ? n - first : PANEL;
+        for (long t = 0; t < tiles; t++) {
+            long r0 = m * t / tiles, r1 = m * (t + 1) / tiles;
+            float *target = c + r0 * ldc + first;
+            if (width == PANEL) {
+                tile(r1 - r0, k, a + r0 * lda, lda, packed, target, ldc);
+                continue;
+            }
+            float edge[TILE * PANEL];
+            memset(edge, 0, sizeof edge);
+            for (long i = 0; i < r1 - r0; i++) memcpy(edge + i * PANEL, target + i * ldc, (size_t)width * 4);
+            tile(r1 - r0, k, a + r0 * lda, lda, packed, edge, PANEL);
+            for (long i = 0; i < r1 - r0; i++) memcpy(target + i * ldc, edge + i * PANEL, (size_t)width * 4);
+        }
+    }
+}
+
+static void pack_transposed(long n, long k, const float *w, float *packed) {
+    for (long first = 0; first < n; first += PANEL)
+        for (long x = 0; x < k; x++)
+            for (long j = 0; j < PANEL; j++) *packed++ = first + j < n ? w[(first + j) * k + x] : 0;
+}
+
+static void pack(long n, long k, const float *w, float *packed) {
+    for (long first = 0; first < n; first += PANEL) {
+        long width = n - first < PANEL ? n - first : PANEL;
+        for (long x = 0; x < k; x++, packed += PANEL) {
+            memcpy(packed, w + x * n + first, (size_t)width * 4);
+            for (long j = width; j < PANEL; j++) packed[j] = 0;
+        }
+    }
+}
+
+// MARK: Weight gradients
+
+static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
+    long first_row = node.first_row + shard * node.rows_per_shard;
+    for (long first = 0; first < columns; first += PANEL) {
+        long width = columns - first < PANEL ? columns - first : PANEL;
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL) {
+                memcpy(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, (size_t)width * 4);
+                for (long j = width; j < PANEL; j++) packed[j] = 0;
+            }
+    }
+}
+
+// C[TILE][PANEL] += A^T B over `inner` rows; a is [inner][TILE], b is [inner][PANEL].
+INLINE void outer_products(long inner, const float *a, const float *b, float *c, long ldc) {
+    f16 acc[TILE][LS_VECTORS];
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        acc[i][j] = load(c + i * ldc + j * WIDTH);
+    for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
+        f16 row[LS_VECTORS];
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
+        UNROLL for (int i = 0; i < TILE; i++) {
+            f16 s = splat(a[i]);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        store(c + i * ldc + j * WIDTH, acc[i][j]);
+}
+
+static void add(long count, const float *left, const float *right, float *out) {
+    for (long i = 0; i < count; i++) out[i] = left[i] + right[i];
+}
+
+// Rows of B that stay in L1 together with a panel of A.
+#define INNER 256
+
+static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
+                            long ld_out, float *scratch) {
+    long inner = node.time_steps * node.rows_per_shard;
+    long tiles = (n1 - n0 + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL;
+    long height = tiles * TILE, width = panels * PANEL, block = height * width;
+    float *a = scratch, *stack = scratch + (height * inner + 15) / 16 * 16;
+    long depth = 0;
+    for (long shard = 0; shard < node.count; shard++) {
+        long first_row = node.first_row + shard * node.rows_per_shard;
+        float *to = a;
+        for (long i = 0; i < tiles; i++) {
+            long first = n0 + i * TILE, held = n1 - first < TILE ? n1 - first : TILE;
+            for (long t = 0; t < node.time_steps; t++)
+                for (long r = 0; r < node.rows_per_shard; r++, to += TILE) {
+                    const float *from = g.base + (t * node.rows + first_row + r) * g.stride + first;
+                    for (long j = 0; j < TILE; j++) to[j] = j < held ? from[j] : 0;
+                }
+        }
+        float *c = stack + depth++ * block;
+        memset(c, 0, (size_t)block * 4);
+        const float *b = packed_x + shard * panels * inner * PANEL;
+        for (long p = 0; p < panels; p++, b += inner * PANEL)
+            for (long x = 0; x < inner; x += INNER) {
+                long length = inner - x < INNER ? inner - x : INNER;
+                for (long i = 0; i < tiles; i++)
+                    outer_products(length, a + (i * inner + x) * TILE, b + x * PANEL, c + i * TILE * width + p * PANEL,
+                                   width);
+            }
+        // A binary counter: complete subtrees meet as soon as they stand.
+        for (long m = shard + 1; !(m & 1); m >>= 1, depth--)
+            add(block, stack + (depth - 2) * block, stack + (depth - 1) * block, stack + (depth - 2) * block);
+    }
+    for (; depth > 1; depth--)
+        add(block, stack + (depth - 2) * block, stack + (depth - 1) * block, stack + (depth - 2) * block);
+    for (long i = 0; i < n1 - n0; i++) memcpy(out + (n0 + i) * ld_out, stack + i * width, (size_t)columns * 4);
+}
+
+static void column_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
+                            float *out_w, float *out_bias, float *scratch) {
+    long held = n1 - n0, width = (held + 15) / 16 * 16;
+    long lines = (out_w ? vocabulary : 0) + 1, block = lines * width, depth = 0;
+    for (long shard = 0; shard < node.count; shard++) {
+        long first_row = node.first_row + shard * node.rows_per_shard;
+        float *c = scratch + depth++ * block;
+        float *bias = c + (lines - 1) * width;
+        memset(c, 0, (size_t)block * 4);
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++) {
+                long row = t * node.rows + first_row + r;
+                const float *from = g.base + row * g.stride + n0;
+                float *line = out_w ? c + (long)tokens[row] * width : bias;
+                for (long j = 0; j < held; j++) bias[j] += from[j];
+                if (out_w)
+                    for (long j = 0; j < held; j++) line[j] += from[j];
+            }
+        for (long m = shard + 1; !(m & 1); m >>= 1, depth--)
+            add(block, scratch + (depth - 2) * block, scratch + (depth - 1) * block, scratch + (depth - 2) * block);
+    }
+    for (; depth > 1; depth--)
+        add(block, scratch + (depth - 2) * block, scratch + (depth - 1) * block, scratch + (depth - 2) * block);
+    if (out_bias) memcpy(out_bias + n0, scratch + (lines - 1) * width, (size_t)held * 4);
+    if (out_w)
+        for (long j = 0; j < held; j++)
+            for (long v = 0; v < vocabulary; v++) out_w[(n0 + j) * vocabulary + v] = scratch[v * width + j];
+}
+
+// MARK: Gate math
+
+// e^x: Cephes' expf in fused multiply-adds. Saturates at the ends of the normal range; NaN stays NaN.
+INLINE f16 exp16(f16 x) {
+    x = x < splat(-87.3365f) ? splat(-87.3365f) : x;
+    x = x > splat(88.3762f) ? splat(88.3762f) : x;
+    f16 magic = splat(12582912.0f);
+    f16 t = fma16(x, splat(1.44269504088896341f), magic), n = t - magic;
+    f16 r = fma16(n, splat(-0.693359375f), x);
+    r = fma16(n, splat(2.12194440e-4f), r);
+    f16 p = splat(1.9875691500e-4f);
+    p = fma16(p, r, splat(1.3981999507e-3f));
+    p = fma16(p, r, splat(8.3334519073e-3f));
+    p = fma16(p, r, splat(4.1665795894e-2f));
+    p = fma16(p, r, splat(1.6666665459e-1f));
+    p = fma16(p, r, splat(5.0000001201e-1f));
+    p = fma16(p, r * r, r) + splat(1.0f);
+    u16 bits;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (bits << 23) + (u16)(127u << 23);
+    f16 scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+INLINE f16 sigmoid16(f16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
+
+// tanh x: an odd polynomial (Cephes) below 0.625, where 1 - 2 / (e^2x + 1) would lose digits.
+INLINE f16 tanh16(f16 x) {
+    f16 size = __builtin_elementwise_abs(x), z = x * x;
+    f16 p = splat(-5.70498872745e-3f);
+    p = fma16(p, z, splat(2.06390887954e-2f));
+    p = fma16(p, z, splat(-5.37397155531e-2f));
+    p = fma16(p, z, splat(1.33314422036e-1f));
+    p = fma16(p, z, splat(-3.33332819422e-1f));
+    f16 small = fma16(p * z, x, x);
+    f16 large = splat(1.0f) - splat(2.0f) / (exp16(size + size) + splat(1.0f));
+    large = x < splat(0.0f) ? -large : large;
+    return size < splat(0.625f) ? small : large;
+}
+
+INLINE void cell_forward_some(long n, long hidden, float *g, const float *cp, float *c, float *h) {
+    f16 i = sigmoid16(load_some(g, n)), f = sigmoid16(load_some(g + hidden, n));
+    f16 u = tanh16(load_some(g + 2 * hidden, n)), o = sigmoid16(load_some(g + 3 * hidden, n));
+    f16 state = fma16(f, load_some(cp, n), i * u);
+    store_some(g, i, n);
+    store_some(g + hidden, f, n);
+    store_some(g + 2 * hidden, u, n);
+    store_some(g + 3 * hidden, o, n);
+    store_some(c, state, n);
+    store_some(h, o * tanh16(state), n);
+}
+
+static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH) cell_forward_some(WIDTH, hidden, gates + j, cp + j, c + j, h + j);
+    if (j < hidden) cell_forward_some(hidden - j, hidden, gates + j, cp + j, c + j, h + j);
+}
+
+INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, const float *c, const float *dh,
+                               float *dc) {
+    f16 one = splat(1.0f);
+    f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    f16 o = load_some(g + 3 * hidden, n), t = tanh16(load_some(c, n)), d = load_some(dh, n);
+    f16 state = fma16(d * o, one - t * t, load_some(dc, n));
+    store_some(g, state * u * i * (one - i), n);
+    store_some(g + hidden, state * load_some(cp, n) * f * (one - f), n);
+    store_some(g + 2 * hidden, state * i * (one - u * u), n);
+    store_some(g + 3 * hidden, d * t * o * (one - o), n);
+    store_some(dc, state * f, n);
+}
+
+static void cell_backward(long hidden, float *gates, const float *cp, const float *c, const float *dh, float *dc) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH) cell_backward_some(WIDTH, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
+    if (j < hidden) cell_backward_some(hidden - j, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
+}
+
+#define ELEMENTWISE(name, body)                                                                                        \
+    static void name(long count, const float *x, float *y) {                                                           \
+        for (long j = 0; j < count; j += WIDTH) {                                                                      \
+            long n = count - j < WIDTH ? count - j : WIDTH;                                                            \
+            store_some(y + j, body(load_some(x + j, n)), n);                                                           \
+        }                                                                                                              \
+    }
+ELEMENTWISE(exponential, exp16)
+ELEMENTWISE(hyperbolic_tangent, tanh16)
+ELEMENTWISE(sigmoid, sigmoid16)
+
+// MARK: Dropout
+
+// Philox4x32-10 (Salmon et al., 2011) on 16 counters at once, which differ in word 0 only.
+INLINE void philox16(u16 c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, u16 out[4]) {
+    u16 x0 = c0, x1 = (u16)(c1), x2 = (u16)(c2), x3 = (u16)(c3);
+    for (int round = 0; round < 10; round++) {
+        w16 p0 = __builtin_convertvector(x0, w16) * (w16)(0xD2511F53ull);
+        w16 p1 = __builtin_convertvector(x2, w16) * (w16)(0xCD9E8D57ull);
+        u16 high0 = __builtin_convertvector(p0 >> 32, u16), low0 = __builtin_convertvector(p0, u16);
+        u16 high1 = __builtin_convertvector(p1 >> 32, u16), low1 = __builtin_convertvector(p1, u16);
+        x0 = high1 ^ x1 ^ (u16)(k0);
+        x1 = low1;
+        x2 = high0 ^ x3 ^ (u16)(k1);
+        x3 = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = x0;
+    out[1] = x1;
+    out[2] = x2;
+    out[3] = x3;
+}
+
+static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    u16 words[4];
+    philox16((u16)(counter[0]), counter[1], counter[2], counter[3], key[0], key[1], words);
+    for (int i = 0; i < 4; i++) out[i] = words[i][0];
+}
+
+static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
+                            uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask) {
+    const u16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    // 16 blocks of 8 units, two units a word.
+    for (long first = 0; first < hidden; first += 128) {
+        u16 block = (lanes + (u16)((uint32_t)(first / 8))) | (u16)(layer << 16), words[4];
+        philox16(block, time, row, step, (uint32_t)seed, (uint32_t)(seed >> 32), words);
+        u16 bits = (u16)(0u), limit = (u16)(threshold);
+        for (uint32_t j = 0; j < 4; j++) {
+            u16 low = words[j] & (u16)(0xFFFFu), high = words[j] >> 16;
+            bits |= low >= limit ? (u16)(1u << (2 * j)) : (u16)(0u);
+            bits |= high >= limit ? (u16)(2u << (2 * j)) : (u16)(0u);
+        }
+        long blocks = (hidden - first + 7) / 8;
+        for (long b = 0; b < 16 && b < blocks; b++) mask[first / 8 + b] = (uint8_t)bits[b];
+    }
+    for (long j = 0; j < hidden; j++) out[j] = (mask[j >> 3] >> (j & 7) & 1) ? h[j] * scale : 0.0f;
+}
+
+static void dropout_backward(long hidden, float scale, const uint8_t *mask, float *dx) {
+    for (long j = 0; j < hidden; j++) dx[j] = (mask[j >> 3] >> (j & 7) & 1) ? dx[j] * scale : 0.0f;
+}
+
+// MARK: Loss
+
+INLINE float largest(long count, const float *x) {
+    float m = x[0];
+    for (long j = 1; j < count; j++) m = x[j] > m ? x[j] : m;
+    return m;
+}
+
+// The sum of 16 lanes in pairs, in Double.
+INLINE double sum_lanes(f16 v) {
+    d16 d = __builtin_convertvector(v, d16);
+    double s[WIDTH];
+    memcpy(s, &d, sizeof s);
+    for (int width = 8; width >= 1; width /= 2)
+        for (int j = 0; j < width; j++) s[j] += s[j + width];
+    return s[0];
+}
+
+static double softmax_loss(long vocabulary, float *logits, uint32_t target, float scale) {
+    float m = largest(vocabulary, logits), chosen = logits[target];
+    f16 lanes = splat(0);
+    for (long j = 0; j < vocabulary; j += WIDTH) {
+        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
+        f16 e = exp16(load_some(logits + j, n) - splat(m));
+        store_some(logits + j, e, n);
+        // Behind the last logit nothing is added.
+        if (n < WIDTH) e = load_some(logits + j, n);
+        lanes += e;
+    }
+    double sum = sum_lanes(lanes);
+    float factor = (float)(scale / sum);
+    for (long j = 0; j < vocabulary; j++) logits[j] *= factor;
+    logits[target] -= scale;
+    return ls_log(sum) + ((double)m - (double)chosen);
+}
+
+static double loss(long vocabulary, const float *logits, uint32_t target) {
+    float m = largest(vocabulary, logits);
+    f16 lanes = splat(0);
+    for (long j = 0; j < vocabulary; j += WIDTH) {
+        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
+        f16 e = exp16(load_some(logits + j, n) - splat(m));
+        if (n < WIDTH) {
+            float part[WIDTH];
+            store(part, e);
+            e = load_some(part, n);
+        }
+        lanes += e;
+    }
+    return ls_log(sum_lanes(lanes)) + ((double)m - (double)logits[target]);
+}
+
+// MARK: Updates, as torch.optim's single-tensor path
+
+static void adam(long count, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
+    float decay = 1.0f - u.learning_rate * u.weight_decay;
+    for (long j = 0; j < count; j++) {
+        float d = g[j] * u.clip, w = p[j];
+        if (u.decoupled_decay)
+            w *= decay;
+        else
+            d += u.weight_decay * w;
+        float first = m[j] + (d - m[j]) * (1.0f - u.beta1);
+        float second = v[j] * u.beta2 + d * d * (1.0f - u.beta2);
+        m[j] = first;
+        v[j] = second;
+        if (v_max) v_max[j] = second = v_max[j] > second ? v_max[j] : second;
+        float root = __builtin_sqrtf(second) / u.bias_correction2_sqrt + u.epsilon;
+        p[j] = w - u.step_size * (first / root);
+    }
+}
+
+static void rmsprop(long count, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u) {
+    for (long j = 0; j < count; j++) {
+        float d = g[j] * u.clip + u.weight_decay * p[j];
+        float s = square[j] * u.alpha + d * d * (1.0f - u.alpha), variance = s;
+        square[j] = s;
+        if (mean) {
+            float a = mean[j] + (d - mean[j]) * (1.0f - u.alpha);
+            mean[j] = a;
+            variance = s - a * a;
+        }
+        float change = d / (__builtin_sqrtf(variance) + u.epsilon);
+        if (buffer) buffer[j] = change = buffer[j] * u.momentum + change;
+        p[j] -= u.learning_rate * change;
+    }
+}
+
+static void sgd(long count, float *p, const float *g, float *buffer, ls_update u) {
+    for (long j = 0; j < count; j++) {
+        float d = g[j] * u.clip + u.weight_decay * p[j];
+        if (buffer) {
+            float b = u.is_first ? d : buffer[j] * u.momentum + d * (1.0f - u.dampening);
+            buffer[j] = b;
+            d = u.nesterov ? d + u.momentum * b : b;
+        }
+        p[j] -= u.learning_rate * d;
+    }
+}
+
+// MARK: Sums and digests
+
+static double sum_of_squares(long count, const float *x) {
+    d16 lanes = (d16)(0.0);
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) {
+        d16 d = __builtin_convertvector(load(x + j), d16);
+        lanes += d * d;
+    }
+    if (j < count) {
+        d16 d = __builtin_convertvector(load_some(x + j, count - j), d16);
+        lanes += d * d;
+    }
+    double s[WIDTH];
+    memcpy(s, &lanes, sizeof s);
+    for (int width = 8; width >= 1; width /= 2)
+        for (int i = 0; i < width; i++) s[i] += s[i + width];
+    return s[0];
+}
+
+// 64 lanes of xor, rotate, multiply, each a bijection of its state, joined by SplitMix64's finaliser.
+static uint64_t digest(long count, const uint32_t *words) {
+    u16 lanes[4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < WIDTH; j++) lanes[i][j] = 0x9E3779B9u * (uint32_t)(i * WIDTH + j + 1);
+    for (long first = 0; first < count; first += 64) {
+        u16 next[4];
+        if (count - first >= 64) {
+            memcpy(next, words + first, sizeof next);
+        } else {
+            memset(next, 0, sizeof next);
+            memcpy(next, words + first, (size_t)(count - first) * 4);
+        }
+        for (int i = 0; i < 4; i++) {
+            u16 x = lanes[i] ^ next[i];
+            lanes[i] = (x << 13 | x >> 19) * (u16)(0x85EBCA6Bu);
+        }
+    }
+    uint64_t h = (uint64_t)count;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < WIDTH; j++) {
+            h = (h ^ lanes[i][j]) + 0x9E3779B97F4A7C15ull;
+            h = (h ^ h >> 30) * 0xBF58476D1CE4E5B9ull;
+            h = (h ^ h >> 27) * 0x94D049BB133111EBull;
+            h ^= h >> 31;
+        }
+    return h;
+}
+
+static double multiply_adds(long rounds) {
+    f16 a[12];
+    for (int i = 0; i < 12; i++) a[i] = splat((float)i);
+    f16 x = splat(0.9999f), y = splat(1e-6f);
+    for (long r = 0; r < rounds; r++) {
+        UNROLL for (int i = 0; i < 12; i++) a[i] = fma16(a[i], x, y);
+        __asm__ volatile("" ::: "memory");
+    }
+    volatile float sink = 0;
+    for (int i = 0; i < 12; i++) sink = sink + a[i][0];
+    return (double)rounds * 12 * 2 * WIDTH;
+}
+
+const ls_kernels LS_TABLE = {
+    LS_NAME,        TILE,           PANEL,           pack_transposed, pack,
+    gemm,           pack_rows,      weight_gradient, column_gradient, cell_forward,
+    cell_backward,  dropout_forward, dropout_backward, softmax_loss,   loss,
+    adam,           rmsprop,        sgd,             add,             sum_of_squares,
+    digest,         exponential,    hyperbolic_tangent, sigmoid,      philox,
+    multiply_adds,
+};

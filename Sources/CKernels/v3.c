@@ -1,0 +1,10 @@
+// x86-64-v3: AVX2 and FMA.
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,f16c,lzcnt,movbe"))), apply_to = function)
+#define LS_TABLE ls_v3
+#define LS_NAME "v3"
+#define LS_TILE_ROWS 6
+#define LS_VECTORS 1
+#include "template.h"
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,34 @@
+import CKernels
+
+/// A weight matrix in panels, made once a step and used for every time step.
+package final class PackedWeight: @unchecked Sendable {
+    // @unchecked: written by one thread before the others read, as ``FloatBuffer``.
+    /// Columns of the result and length of the sums.
+    package let columns: Int
+    package let inner: Int
+    private let panels: FloatBuffer
+
+    package init(columns: Int, inner: Int) {
+        self.columns = columns
+        self.inner = inner
+        let width = InstructionSet.table.pointee.panel_width
+        panels = FloatBuffer(count: (columns + width - 1) / width * width * inner)
+    }
+
+    /// Takes `W` row-major `[columns, inner]`: the product will be `x W^T`.
+    package func packTransposed(_ weight: UnsafePointer<Float>) {
+        InstructionSet.table.pointee.pack_transposed(columns, inner, weight, panels.base)
+    }
+
+    /// Takes `W` row-major `[inner, columns]`: the product will be `x W`.
+    package func pack(_ weight: UnsafePointer<Float>) {
+        InstructionSet.table.pointee.pack(columns, inner, weight, panels.base)
+    }
+
+    /// `c[rows, columns] += a[rows, inner] B`: each element one chain of fused multiply-adds from the value it holds.
+    package func multiply(
+        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int
+    ) {
+        InstructionSet.table.pointee.gemm(rows, columns, inner, a, stride, panels.base, c, target)
+    }
+}

@@ -1,0 +1,118 @@
+import Kernels
+
+/// What the forward pass leaves for the backward pass: `R` rows side by side, time outside.
+final class Activations: @unchecked Sendable {
+    // @unchecked: threads write disjoint rows; phases are separated by the pool's barrier.
+    let rows: Int
+    private let geometry: EngineGeometry
+    /// Of each layer `[T][R][4H]`: activated gates, then their gradients.
+    let gates: [FloatBuffer]
+    /// Of each layer `[T + 1][R][H]`: slot `t` is the state before step `t`.
+    let h: [FloatBuffer]
+    let c: [FloatBuffer]
+    /// With dropout, of each layer `[T][R][H]`: the output after its mask.
+    let dropped: [FloatBuffer]
+    /// Of each layer `[T][R]` rows of bits.
+    let maskPointers: [UnsafeMutablePointer<UInt8>]
+    let maskBytes: Int
+    /// `[T][R][H]`: the gradient of a layer's output, then of the one below.
+    let dx: FloatBuffer
+    /// `[T][R][V]`: logits, then their gradients.
+    let logits: FloatBuffer
+    /// `[R][H]`.
+    let dc: FloatBuffer
+    /// `[T][R]`.
+    let inputs: UnsafeMutablePointer<UInt32>
+    let targets: UnsafeMutablePointer<UInt32>
+    let losses: UnsafeMutablePointer<Double>
+    /// The global rows, for the masks.
+    private(set) var globalRows: [Int] = []
+    private var packedBuffer = FloatBuffer(count: 0)
+
+    init(geometry: EngineGeometry, rows: Int) {
+        self.rows = rows
+        self.geometry = geometry
+        let shape = geometry.shape
+        let (count, hidden) = (rows * geometry.window, shape.hidden)
+        gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * 4 * hidden) }
+        h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * hidden) }
+        c = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * hidden) }
+        dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * hidden) } : []
+        let maskBytes = DropoutMask.byteCount(hidden: hidden)
+        self.maskBytes = maskBytes
+        maskPointers =
+            geometry.dropout > 0
+            ? (0..<shape.layers).map { _ in
+                let pointer = UnsafeMutablePointer<UInt8>.allocate(capacity: count * maskBytes)
+                pointer.initialize(repeating: 0, count: count * maskBytes)
+                return pointer
+            } : []
+        dx = FloatBuffer(count: count * hidden)
+        logits = FloatBuffer(count: count * shape.vocabulary)
+        dc = FloatBuffer(count: rows * hidden)
+        inputs = .allocate(capacity: count)
+        targets = .allocate(capacity: count)
+        losses = .allocate(capacity: count)
+    }
+
+    deinit {
+        inputs.deallocate()
+        targets.deallocate()
+        losses.deallocate()
+        for pointer in maskPointers { pointer.deallocate() }
+    }
+
+    /// What the layer above, or the output layer, reads: `[T][R][H]`.
+    func output(layer: Int) -> UnsafeMutablePointer<Float> {
+        dropped.isEmpty ? h[layer].base + rows * geometry.shape.hidden : dropped[layer].base
+    }
+
+    /// A buffer for one packed operand.
+    func packed(count: Int) -> FloatBuffer {
+        if packedBuffer.count < count { packedBuffer = FloatBuffer(count: count) }
+        return packedBuffer
+    }
+
+    func load(_ work: [ShardWork]) {
+        let (each, window, shape) = (geometry.rowsPerShard, geometry.window, geometry.shape)
+        globalRows = work.flatMap { shard in (0..<each).map { shard.shard * each + $0 } }
+        for (index, shard) in work.enumerated() {
+            precondition(shard.inputs.count == each * window && shard.targets.count == each * window)
+            precondition(shard.carry.count == each * shape.carryCount)
+            for row in 0..<each {
+                let place = index * each + row
+                for time in 0..<window {
+                    inputs[time * rows + place] = shard.inputs[row * window + time]
+                    targets[time * rows + place] = shard.targets[row * window + time]
+                }
+                for layer in 0..<shape.layers {
+                    for unit in 0..<shape.hidden {
+                        let at = row * shape.carryCount + layer * 2 * shape.hidden + unit
+                        h[layer].base[place * shape.hidden + unit] = shard.carry[at]
+                        c[layer].base[place * shape.hidden + unit] = shard.carry[at + shape.hidden]
+                    }
+                }
+            }
+        }
+    }
+
+    func outcomes(of work: [ShardWork]) -> [ShardOutcome] {
+        let (each, window, shape) = (geometry.rowsPerShard, geometry.window, geometry.shape)
+        return work.enumerated().map { index, shard in
+            var loss = 0.0
+            for time in 0..<window {
+                for row in 0..<each { loss += losses[time * rows + index * each + row] }
+            }
+            var carry: [Float] = []
+            carry.reserveCapacity(each * shape.carryCount)
+            for row in index * each..<(index + 1) * each {
+                for layer in 0..<shape.layers {
+                    let at = (window * rows + row) * shape.hidden
+                    carry += UnsafeBufferPointer(start: h[layer].base + at, count: shape.hidden)
+                    carry += UnsafeBufferPointer(start: c[layer].base + at, count: shape.hidden)
+                }
+            }
+            return ShardOutcome(shard: shard.shard, loss: loss, carry: carry)
+        }
+    }
+}

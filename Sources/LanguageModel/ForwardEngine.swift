@@ -1,0 +1,151 @@
+package import Kernels
+
+/// A model forward only, dropout off: for validation and sampling. The same bits as the training path without dropout.
+package final class ForwardEngine: @unchecked Sendable {
+    // @unchecked: immutable after init; all state of a call is the call's own. One call at a time uses the pool.
+    private let shape: ModelShape
+    private let model: PackedModel
+    private let pool: ComputePool
+
+    /// - Parameter parameters: read here and not kept.
+    package init(shape: ModelShape, parameters: FloatBuffer, threads: Int) {
+        self.shape = shape
+        pool = ComputePool(threads: threads)
+        model = PackedModel(shape: shape, backward: false)
+        model.pack(parameters, pool: pool)
+    }
+
+    deinit { pool.close() }
+
+    /// One step of every row.
+    ///
+    /// - Parameters:
+    ///   - tokens: one a row.
+    ///   - carry: for each row `[layers][h, c][H]`; moved on by the step.
+    /// - Returns: `[rows][V]`.
+    package func logits(tokens: [UInt32], carry: inout [Float]) -> [Float] {
+        let state = State(shape: shape, rows: tokens.count)
+        state.load(carry)
+        pool.run { [pool, self] thread in
+            step(tokens, state, rows: pool.share(of: tokens.count, thread: thread))
+        }
+        state.store(&carry)
+        return state.logits.array
+    }
+
+    /// The summed loss in nats of `rows` rows over a window, time outside.
+    ///
+    /// - Parameters:
+    ///   - inputs: row-major, rows x window; so are the targets.
+    ///   - carry: as in ``logits(tokens:carry:)``.
+    package func loss(inputs: [UInt32], targets: [UInt32], rows: Int, window: Int, carry: inout [Float]) -> Double {
+        precondition(inputs.count == rows * window && targets.count == rows * window)
+        let state = State(shape: shape, rows: rows)
+        state.load(carry)
+        let losses = LossTable(count: rows * window)
+        pool.run { [pool, self] thread in
+            let own = pool.share(of: rows, thread: thread)
+            for time in 0..<window {
+                step((0..<rows).map { inputs[$0 * window + time] }, state, rows: own)
+                for row in own {
+                    losses.values[time * rows + row] = RowKernels.loss(
+                        vocabulary: shape.vocabulary, logits: state.logits.base + row * shape.vocabulary,
+                        target: targets[row * window + time])
+                }
+            }
+        }
+        state.store(&carry)
+        return losses.sum
+    }
+
+    private final class LossTable: @unchecked Sendable {
+        // @unchecked: threads write disjoint rows.
+        let values: UnsafeMutableBufferPointer<Double>
+        init(count: Int) {
+            values = .allocate(capacity: count)
+            values.initialize(repeating: 0)
+        }
+        deinit { values.deallocate() }
+        var sum: Double { values.reduce(0, +) }
+    }
+
+    private final class State: @unchecked Sendable {
+        // @unchecked: threads write disjoint rows.
+        let shape: ModelShape
+        let rows: Int
+        let h: [FloatBuffer]
+        let c: [FloatBuffer]
+        let gates: FloatBuffer
+        let logits: FloatBuffer
+
+        init(shape: ModelShape, rows: Int) {
+            self.shape = shape
+            self.rows = rows
+            h = (0..<shape.layers).map { _ in FloatBuffer(count: rows * shape.hidden) }
+            c = (0..<shape.layers).map { _ in FloatBuffer(count: rows * shape.hidden) }
+            gates = FloatBuffer(count: rows * 4 * shape.hidden)
+            logits = FloatBuffer(count: rows * shape.vocabulary)
+        }
+
+        private func each(_ body: (_ carry: Int, _ buffer: FloatBuffer, _ place: Int) -> Void) {
+            for row in 0..<rows {
+                for layer in 0..<shape.layers {
+                    let at = row * shape.carryCount + layer * 2 * shape.hidden
+                    body(at, h[layer], row * shape.hidden)
+                    body(at + shape.hidden, c[layer], row * shape.hidden)
+                }
+            }
+        }
+
+        func load(_ carry: [Float]) {
+            precondition(carry.count == rows * shape.carryCount)
+            each { at, buffer, place in
+                for unit in 0..<shape.hidden { buffer.base[place + unit] = carry[at + unit] }
+            }
+        }
+
+        func store(_ carry: inout [Float]) {
+            carry.withUnsafeMutableBufferPointer { carry in
+                each { at, buffer, place in
+                    for unit in 0..<shape.hidden { carry[at + unit] = buffer.base[place + unit] }
+                }
+            }
+        }
+    }
+
+    private func step(_ tokens: [UInt32], _ state: State, rows: Range<Int>) {
+        guard !rows.isEmpty else { return }
+        let (hidden, width) = (shape.hidden, 4 * shape.hidden)
+        let gates = state.gates.base + rows.lowerBound * width
+        for layer in 0..<shape.layers {
+            if layer == 0 {
+                for (index, row) in rows.enumerated() {
+                    (gates + index * width).update(from: model.table.base + Int(tokens[row]) * width, count: width)
+                }
+            } else {
+                for index in 0..<rows.count {
+                    (gates + index * width).update(from: model.biases[layer].base, count: width)
+                }
+                model.input[layer - 1].multiply(
+                    state.h[layer - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
+                    stride: width)
+            }
+            model.recurrent[layer].multiply(
+                state.h[layer].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
+                stride: width)
+            for (index, row) in rows.enumerated() {
+                let at = row * hidden
+                RowKernels.cellForward(
+                    hidden: hidden, gates: gates + index * width, previous: state.c[layer].base + at,
+                    c: state.c[layer].base + at, h: state.h[layer].base + at)
+            }
+        }
+        let logits = state.logits.base + rows.lowerBound * shape.vocabulary
+        for index in 0..<rows.count {
+            (logits + index * shape.vocabulary).update(from: model.outputBias.base, count: shape.vocabulary)
+        }
+        model.output.multiply(
+            state.h[shape.layers - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: logits,
+            stride: shape.vocabulary)
+    }
+}

@@ -1,0 +1,84 @@
+import Kernels
+
+/// A model's weights in the panels that the products read, made from the flat parameters once a step.
+final class PackedModel: @unchecked Sendable {
+    // @unchecked: written in `pack` only, before the threads that read it start.
+    let shape: ModelShape
+    private let layout: ParameterLayout
+    /// `[V][4H]`: what layer 0 gets from a character, biases included.
+    let table: FloatBuffer
+    /// `b_ih + b_hh` of each layer, `[4H]`.
+    let biases: [FloatBuffer]
+    let outputBias: FloatBuffer
+    /// Of the layers from 1 on: `x W_ih^T`.
+    let input: [PackedWeight]
+    let recurrent: [PackedWeight]
+    let output: PackedWeight
+    /// For the backward pass: `dgates W`, and `dlogits W` of the output layer.
+    let inputBack: [PackedWeight]
+    let recurrentBack: [PackedWeight]
+    let outputBack: PackedWeight?
+
+    init(shape: ModelShape, backward: Bool) {
+        self.shape = shape
+        layout = ParameterLayout(shape)
+        let h = shape.hidden
+        table = FloatBuffer(count: shape.vocabulary * 4 * h)
+        biases = (0..<shape.layers).map { _ in FloatBuffer(count: 4 * h) }
+        outputBias = FloatBuffer(count: shape.vocabulary)
+        input = (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: 4 * h, inner: h) }
+        recurrent = (0..<shape.layers).map { _ in PackedWeight(columns: 4 * h, inner: h) }
+        output = PackedWeight(columns: shape.vocabulary, inner: h)
+        inputBack = backward ? (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
+        recurrentBack = backward ? (0..<shape.layers).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
+        outputBack = backward ? PackedWeight(columns: h, inner: shape.vocabulary) : nil
+    }
+
+    func pack(_ parameters: FloatBuffer, pool: ComputePool) {
+        precondition(parameters.count == layout.count)
+        nonisolated(unsafe) let p = parameters.base
+        let layout = layout
+        func start(_ name: String) -> Int { layout[name]!.range.lowerBound }
+        var tasks: [@Sendable () -> Void] = []
+        for layer in 0..<shape.layers {
+            let recurrentStart = start("lstm.weight_hh_l\(layer)")
+            let recurrent = recurrent[layer]
+            tasks.append { recurrent.packTransposed(p + recurrentStart) }
+            if !recurrentBack.isEmpty {
+                let back = recurrentBack[layer]
+                tasks.append { back.pack(p + recurrentStart) }
+            }
+            if layer > 0 {
+                let inputStart = start("lstm.weight_ih_l\(layer)")
+                let input = input[layer - 1]
+                tasks.append { input.packTransposed(p + inputStart) }
+                if !inputBack.isEmpty {
+                    let back = inputBack[layer - 1]
+                    tasks.append { back.pack(p + inputStart) }
+                }
+            }
+            if shape.bias {
+                let first = start("lstm.bias_ih_l\(layer)")
+                let second = start("lstm.bias_hh_l\(layer)")
+                for unit in 0..<4 * shape.hidden { biases[layer].base[unit] = p[first + unit] + p[second + unit] }
+            }
+        }
+        let outputStart = start("fc.weight")
+        let output = output
+        tasks.append { output.packTransposed(p + outputStart) }
+        if let outputBack { tasks.append { outputBack.pack(p + outputStart) } }
+        outputBias.base.update(from: p + start("fc.bias"), count: shape.vocabulary)
+        let inputStart = start("lstm.weight_ih_l0")
+        let (vocabulary, width) = (shape.vocabulary, 4 * shape.hidden)
+        nonisolated(unsafe) let (bias, target) = (biases[0].base, table.base)
+        tasks.append {
+            // One rounding, as the multiply-add of a one-hot input: fma(1, w, bias).
+            for unit in 0..<width {
+                let row = p + inputStart + unit * vocabulary
+                for token in 0..<vocabulary { target[token * width + unit] = bias[unit] + row[token] }
+            }
+        }
+        let all = tasks
+        pool.run(tasks: all.count) { task, _ in all[task]() }
+    }
+}

@@ -1,0 +1,21 @@
+/// `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` over all gradients together.
+package enum ReferenceClipping {
+    package enum Norm: Sendable { case euclidean, largest }
+
+    package static func norm<Scalar: ReferenceScalar>(_ gradient: [Scalar], _ kind: Norm = .euclidean) -> Scalar {
+        switch kind {
+        case .euclidean:
+            Scalar.chain(0, Strided(gradient), Strided(gradient), count: gradient.count).squareRoot()
+        case .largest: gradient.reduce(0) { max($0, abs($1)) }
+        }
+    }
+
+    /// What every gradient is multiplied by so that their norm is at most `largest`.
+    package static func coefficient<Scalar: ReferenceScalar>(norm: Scalar, largest: Scalar) -> Scalar {
+        min(1, largest / (norm + 1e-6))
+    }
+
+    package static func clamped<Scalar: ReferenceScalar>(_ gradient: [Scalar], to largest: Scalar) -> [Scalar] {
+        gradient.map { min(max($0, -largest), largest) }
+    }
+}

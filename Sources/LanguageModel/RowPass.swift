@@ -1,0 +1,123 @@
+import Kernels
+
+/// The passes that are independent from row to row: forward, loss, and backward through time. A thread takes some rows
+/// through a whole window without waiting for another.
+struct RowPass: @unchecked Sendable {
+    // @unchecked: threads are given disjoint rows.
+    let model: PackedModel
+    let activations: Activations
+    let geometry: EngineGeometry
+    let step: UInt64
+    private let dropout: DropoutMask
+    private let scale: Float
+
+    init(model: PackedModel, activations: Activations, geometry: EngineGeometry, step: UInt64) {
+        self.model = model
+        self.activations = activations
+        self.geometry = geometry
+        self.step = step
+        dropout = DropoutMask(probability: geometry.dropout, seed: geometry.seed)
+        scale = Float(1 / Double(geometry.batch * geometry.window))
+    }
+
+    private var total: Int { activations.rows }
+    private var hidden: Int { geometry.shape.hidden }
+
+    /// All layers, the loss, and the gradient of the top layer's output.
+    func forward(rows: Range<Int>) {
+        guard !rows.isEmpty else { return }
+        for layer in 0..<geometry.shape.layers {
+            for time in 0..<geometry.window { forward(layer: layer, time: time, rows: rows) }
+        }
+        for time in 0..<geometry.window { output(time: time, rows: rows) }
+    }
+
+    private func forward(layer: Int, time: Int, rows: Range<Int>) {
+        let held = activations
+        let width = 4 * hidden
+        let at = time * total + rows.lowerBound
+        let gates = held.gates[layer].base + at * width
+        if layer == 0 {
+            for row in 0..<rows.count {
+                (gates + row * width).update(from: model.table.base + Int(held.inputs[at + row]) * width, count: width)
+            }
+        } else {
+            for row in 0..<rows.count { (gates + row * width).update(from: model.biases[layer].base, count: width) }
+            model.input[layer - 1].multiply(
+                held.output(layer: layer - 1) + at * hidden, stride: hidden, rows: rows.count, into: gates,
+                stride: width)
+        }
+        let before = at * hidden
+        let after = (at + total) * hidden
+        model.recurrent[layer].multiply(
+            held.h[layer].base + before, stride: hidden, rows: rows.count, into: gates, stride: width)
+        for row in 0..<rows.count {
+            RowKernels.cellForward(
+                hidden: hidden, gates: gates + row * width, previous: held.c[layer].base + before + row * hidden,
+                c: held.c[layer].base + after + row * hidden, h: held.h[layer].base + after + row * hidden)
+            guard !held.dropped.isEmpty else { continue }
+            dropout.apply(
+                hidden: hidden, layer: layer, time: time, row: held.globalRows[rows.lowerBound + row], step: step,
+                to: held.h[layer].base + after + row * hidden, into: held.dropped[layer].base + before + row * hidden,
+                mask: held.maskPointers[layer] + (at + row) * held.maskBytes)
+        }
+    }
+
+    private func output(time: Int, rows: Range<Int>) {
+        let held = activations
+        let (vocabulary, layer) = (geometry.shape.vocabulary, geometry.shape.layers - 1)
+        let at = time * total + rows.lowerBound
+        let logits = held.logits.base + at * vocabulary
+        for row in 0..<rows.count { (logits + row * vocabulary).update(from: model.outputBias.base, count: vocabulary) }
+        model.output.multiply(
+            held.output(layer: layer) + at * hidden, stride: hidden, rows: rows.count, into: logits,
+            stride: vocabulary)
+        for row in 0..<rows.count {
+            held.losses[at + row] = RowKernels.softmaxLoss(
+                vocabulary: vocabulary, logits: logits + row * vocabulary, target: held.targets[at + row], scale: scale)
+        }
+        let dx = held.dx.base + at * hidden
+        dx.update(repeating: 0, count: rows.count * hidden)
+        model.outputBack!.multiply(logits, stride: vocabulary, rows: rows.count, into: dx, stride: hidden)
+        mask(layer: layer, at: at, rows: rows.count)
+    }
+
+    /// Applies the mask of a layer's output to the gradient of that output.
+    private func mask(layer: Int, at: Int, rows: Int) {
+        let held = activations
+        guard !held.dropped.isEmpty else { return }
+        for row in at..<at + rows {
+            dropout.applyBackward(
+                hidden: hidden, mask: held.maskPointers[layer] + row * held.maskBytes,
+                to: held.dx.base + row * hidden)
+        }
+    }
+
+    /// One layer backward through time; leaves the gradients of its gates, and in `dx` that of the layer below.
+    func backward(layer: Int, rows: Range<Int>) {
+        guard !rows.isEmpty else { return }
+        let held = activations
+        let width = 4 * hidden
+        let dc = held.dc.base + rows.lowerBound * hidden
+        dc.update(repeating: 0, count: rows.count * hidden)
+        for time in (0..<geometry.window).reversed() {
+            let at = time * total + rows.lowerBound
+            let gates = held.gates[layer].base + at * width
+            let dh = held.dx.base + at * hidden
+            if time + 1 < geometry.window {
+                model.recurrentBack[layer].multiply(
+                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: hidden)
+            }
+            for row in 0..<rows.count {
+                RowKernels.cellBackward(
+                    hidden: hidden, gates: gates + row * width,
+                    previous: held.c[layer].base + (at + row) * hidden,
+                    c: held.c[layer].base + (at + total + row) * hidden, dh: dh + row * hidden, dc: dc + row * hidden)
+            }
+            guard layer > 0 else { continue }
+            dh.update(repeating: 0, count: rows.count * hidden)
+            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: hidden)
+            mask(layer: layer - 1, at: at, rows: rows.count)
+        }
+    }
+}
