@@ -101,7 +101,8 @@ package struct CoordinatorMachine: Sendable {
     private(set) var members: [WorkerID: Member] = [:]
     /// In the order of joining, which is the order of leases.
     private var order: [WorkerID] = []
-    private var hasStarted = false
+    /// Whether the minimum of workers has been there once.
+    package private(set) var hasStarted = false
     private var folds: [ChunkFold]
     private var completeChunks = 0
     private var accepted: Set<Int> = []
@@ -122,6 +123,8 @@ package struct CoordinatorMachine: Sendable {
 
     package var readyWorkers: [WorkerID] { order.filter { members[$0]!.isReady } }
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }
+
+    package func workers(named name: String) -> [WorkerID] { order.filter { members[$0]!.hello.name == name } }
 
     package func leasedShards(of worker: WorkerID) -> [Int] {
         members[worker].map { $0.grants.flatMap(\.shards).sorted() } ?? []

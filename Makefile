@@ -1,0 +1,72 @@
+# lockstep: build, train, test. `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A target may import only the layers that Package.swift gives it.
+LAYERS := --explicit-target-dependency-import-check error
+RELEASE := swift build -c release $(LAYERS)
+
+# The demo run: the built-in text, a coordinator and two workers, a minute or two.
+# Take other settings with `make train ARGS="my.txt --workers 4"`.
+ARGS ?= --workers 2 --threads 1 --hidden 128 --layers 1 --dropout 0 --batch 64 --window 64 \
+	--learning-rate 0.004 --steps 1500 --evaluate-every 500
+# More for `swift test`, such as TESTFLAGS="--filter Corpus".
+TESTFLAGS ?=
+
+.PHONY: help setup build train test lint format bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: libzmq3-dev by apt-get, as root or with sudo
+	@if ! command -v swift > /dev/null; then \
+		echo "make setup: swift is not installed or not on PATH: install Swift 6.3 or later from swift.org" >&2; exit 1; \
+	fi; \
+	if [ -e /usr/include/zmq.h ]; then exit 0; fi; \
+	if ! command -v apt-get > /dev/null; then \
+		echo "make setup: there is no apt-get here: install ZeroMQ 4.3 with its header zmq.h yourself" >&2; exit 1; \
+	fi; \
+	as_root=; \
+	if [ "$$(id -u)" != 0 ]; then \
+		if ! command -v sudo > /dev/null; then \
+			echo "make setup: not root, and no sudo: have an administrator run apt-get install libzmq3-dev" >&2; exit 1; \
+		fi; \
+		as_root=sudo; \
+	fi; \
+	echo "make setup: /usr/include/zmq.h is missing; installing libzmq3-dev with $${as_root:+sudo }apt-get"; \
+	$$as_root apt-get update -q; \
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends libzmq3-dev
+
+build: setup ## Build the release executable and say where it is
+	$(RELEASE) --product lockstep
+	@echo "built $$($(RELEASE) --show-bin-path)/lockstep"
+
+train: build ## Train on the built-in text with two workers (ARGS="..." for other settings)
+	"$$($(RELEASE) --show-bin-path)/lockstep" train $(ARGS)
+
+test: setup ## Run all tests (TESTFLAGS="--filter NAME" for some)
+	swift test $(LAYERS) $(TESTFLAGS)
+
+lint: ## Check the format of Swift files and the syntax of scripts
+	swift format lint --strict -r -p Sources Tests Package.swift
+	@for script in .ci/run Benchmarks/run $$(find . -path './.*' -prune -o -name '*.sh' -print); do \
+		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
+	done
+	@if grep -nE '[[:blank:]]+$$' Makefile .ci/run *.md; then \
+		echo "make lint: the lines above end in blanks: take them off" >&2; exit 1; \
+	fi
+
+format: ## Bring Swift files into the project's format
+	swift format -i -r -p Sources Tests Package.swift
+
+bench: build ## Measure this machine and the trainer's share of it
+	@if [ -x Benchmarks/run ]; then \
+		Benchmarks/run; \
+	else \
+		"$$($(RELEASE) --show-bin-path)/lockstep" bench; \
+	fi
+
+clean: ## Remove what was built; runs stay
+	rm -rf .build .build-*

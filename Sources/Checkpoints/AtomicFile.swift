@@ -1,0 +1,42 @@
+import Foundation
+
+/// Writes a file so that its name shows either what it was before or the whole of the new: a temporary file in the same
+/// folder, fsync, rename, fsync of the folder.
+struct AtomicFile {
+    /// As `write(2)`. Tests put a full disk in its place.
+    typealias Write = @Sendable (Int32, UnsafeRawPointer, Int) -> Int
+
+    static let systemWrite: Write = { Foundation.write($0, $1, $2) }
+    /// The end of a temporary file's name; one that is left behind by a crash may be deleted.
+    static let temporarySuffix = ".partial"
+
+    /// - Parameters:
+    ///   - pieces: called with a sink that takes the bytes of the file in order.
+    /// - Throws: ``CheckpointError``; the temporary file is gone then, and a file that stood under the name is as it was.
+    static func write(
+        to url: URL, write: @escaping Write = systemWrite,
+        pieces: ((UnsafeRawBufferPointer) throws(CheckpointError) -> Void) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) {
+        let temporary = url.path + "." + UInt64.random(in: .min ... .max).hexadecimal + temporarySuffix
+        let file = try Descriptor.creating(temporary)
+        do throws(CheckpointError) {
+            try pieces { (bytes) throws(CheckpointError) in
+                var done = 0
+                while done < bytes.count {
+                    let count = write(file.number, bytes.baseAddress! + done, bytes.count - done)
+                    if count < 0 && errno == EINTR { continue }
+                    guard count > 0 else {
+                        throw Descriptor.writeError(count < 0 ? errno : ENOSPC, path: url.path)
+                    }
+                    done += count
+                }
+            }
+            try file.synchronise()
+            guard rename(temporary, url.path) == 0 else { throw Descriptor.writeError(errno, path: url.path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try Descriptor.synchroniseFolder(url.deletingLastPathComponent().path)
+    }
+}

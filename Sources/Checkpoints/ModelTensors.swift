@@ -1,0 +1,60 @@
+import Kernels
+import LanguageModel
+
+/// Finds a model's parameters among the tensors of a file, by PyTorch's names.
+struct ModelTensors {
+    private let file: SafetensorsFile
+
+    init(_ file: SafetensorsFile) { self.file = file }
+
+    /// The shape that the tensors' names and shapes speak of; `read` then holds every one of them against it.
+    ///
+    /// - Throws: ``CheckpointError``: `unsuitable` where there is no such model in the file.
+    func shape() throws(CheckpointError) -> ModelShape {
+        let output = try tensor("fc.weight")
+        guard output.shape.count == 2, (1...0x110000).contains(output.shape[0]), (1...65536).contains(output.shape[1])
+        else { throw unsuitable("tensor \"fc.weight\" has the shape \(output.shape), not [V, H]") }
+        _ = try tensor("lstm.weight_ih_l0")
+        var layers = 1
+        while file.header["lstm.weight_ih_l\(layers)"] != nil { layers += 1 }
+        let shape = ModelShape(
+            vocabulary: output.shape[0], hidden: output.shape[1], layers: layers,
+            bias: file.header["lstm.bias_ih_l0"] != nil)
+        // Bidirectional layers, projections and the like would give other results if they were passed over.
+        let known = Set(ParameterLayout(shape).entries.map(\.name))
+        for tensor in file.header.tensors where tensor.name.hasPrefix("lstm.") || tensor.name.hasPrefix("fc.") {
+            guard known.contains(tensor.name) else {
+                throw unsuitable("tensor \(tensor.name.quoted) has no place in a model of \(layers) plain LSTM layers")
+            }
+        }
+        return shape
+    }
+
+    /// All parameters of a layout, from the tensors whose names have `prefix` in front.
+    func read(_ layout: ParameterLayout, prefix: String) throws(CheckpointError) -> FloatBuffer {
+        var found: [SafetensorsHeader.Tensor] = []
+        for entry in layout.entries {
+            let tensor = try tensor(prefix + entry.name)
+            guard tensor.shape == entry.shape else {
+                throw unsuitable("tensor \(tensor.name.quoted) has the shape \(tensor.shape), not \(entry.shape)")
+            }
+            found.append(tensor)
+        }
+        let buffer = FloatBuffer(count: layout.count)
+        for (entry, tensor) in zip(layout.entries, found) {
+            try file.read(tensor, into: buffer, at: entry.range.lowerBound)
+        }
+        return buffer
+    }
+
+    private func tensor(_ name: String) throws(CheckpointError) -> SafetensorsHeader.Tensor {
+        guard let tensor = file.header[name] else {
+            throw unsuitable("has no tensor \(name.quoted): it does not hold an LSTM language model")
+        }
+        return tensor
+    }
+
+    private func unsuitable(_ message: String) -> CheckpointError {
+        CheckpointError(.unsuitable, path: file.path, message)
+    }
+}

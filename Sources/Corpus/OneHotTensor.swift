@@ -1,0 +1,44 @@
+/// Tokens of any shape as one-hot vectors: `[2, 5]` tokens give `[2, 5, V]` floats, row-major.
+///
+/// The readable reference of a layer's input, `V` floats a character: training looks rows up instead.
+package struct OneHotTensor: Sendable, Equatable {
+    /// The tokens' shape with `V` behind it.
+    package let shape: [Int]
+    package let values: [Float]
+
+    /// - Throws: ``CorpusError/badShape(shape:reason:)`` where the shape does not hold exactly the tokens, the vocabulary
+    ///   has none of them, or the result is too large to address.
+    package init(_ tokens: [UInt32], shape: [Int], vocabulary: Int) throws(CorpusError) {
+        var size = 1
+        for dimension in shape + [vocabulary] {
+            let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
+            guard dimension >= 0, !overflow, product <= 1 << 40 else {
+                throw .badShape(shape: shape, reason: "with \(vocabulary) values each it has no size")
+            }
+            size = product
+        }
+        guard vocabulary > 0, size == tokens.count * vocabulary else {
+            throw .badShape(shape: shape, reason: "there are \(tokens.count) tokens")
+        }
+        var values = [Float](repeating: 0, count: size)
+        for (index, token) in tokens.enumerated() {
+            guard Int(token) < vocabulary else {
+                throw .badShape(shape: shape, reason: "token \(token) is not in a vocabulary of \(vocabulary)")
+            }
+            values[index * vocabulary + Int(token)] = 1
+        }
+        self.shape = shape + [vocabulary]
+        self.values = values
+    }
+
+    /// The value at an index for each dimension.
+    package subscript(indices: Int...) -> Float {
+        precondition(indices.count == shape.count)
+        var offset = 0
+        for (index, dimension) in zip(indices, shape) {
+            precondition(index >= 0 && index < dimension)
+            offset = offset * dimension + index
+        }
+        return values[offset]
+    }
+}

@@ -1,0 +1,377 @@
+package import Coordination
+package import Foundation
+package import Kernels
+package import LanguageModel
+package import ZeroMQ
+
+/// What other threads tell the coordinator's thread.
+package enum CoordinatorEvent: Sendable {
+    /// Stop after writing a checkpoint: the name of the signal.
+    case interrupted(String)
+    /// A worker process of this machine ended.
+    case processEnded(name: String, description: String)
+    case failed(String)
+    case recorded(RecorderReport)
+}
+
+/// The coordinator's one thread: its socket, its replica and the machine that decides.
+///
+/// Bytes and floats are here, decisions are in ``CoordinatorMachine``. Everything slow (files, evaluation, samples) is
+/// the ``Recorder``'s, on copies.
+package final class CoordinatorLoop {
+    package enum Ending: Sendable, Equatable {
+        case finished
+        case interrupted(String)
+    }
+
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private let job: TrainingJob
+    private let configuration: RunConfiguration
+    private let chunks: ChunkLayout
+    private let inbox: Inbox<CoordinatorEvent>
+    private let recorder: Recorder
+    private let progress: ProgressReporter
+    private var machine: CoordinatorMachine
+    private var fold: GradientFold
+    private var carries: CarryStore
+    private var losses: [Double]
+    private var averages: [UInt64: FloatBuffer] = [:]
+    private var averagePool: BufferPool
+    private var scalars: [UInt64: UpdateScalars] = [:]
+    private var snapshots: [WorkerID: [FloatBuffer]] = [:]
+    private var newestSnapshot: (step: UInt64, buffers: [FloatBuffer])?
+    private let encodedConfiguration: [UInt8]
+    private var failure: Failure?
+    private var ending: Ending?
+    private var stepStarted = ContinuousClock.now
+    private let started = ContinuousClock.now
+    private var saidWaiting = false
+    private var upkeep: UpkeepClock
+
+    package init(
+        job: TrainingJob, minimumWorkers: Int, workerTimeout: Double, inbox: Inbox<CoordinatorEvent>,
+        recorder: Recorder, progress: ProgressReporter
+    ) throws {
+        self.job = job
+        self.inbox = inbox
+        self.recorder = recorder
+        self.progress = progress
+        configuration = job.configuration
+        chunks = job.replica.chunks
+        encodedConfiguration = Array(try JSONEncoder().encode(job.configuration))
+        var settings = CoordinatorMachine.Configuration(
+            run: configuration.runNumber, shards: configuration.shards, chunks: chunks.count,
+            snapshotParts: job.replica.partCount, totalSteps: configuration.totalSteps,
+            carryPeriod: configuration.stateless ? 1 : configuration.stepsPerEpoch)
+        settings.minimumWorkers = minimumWorkers
+        settings.silenceLimit = UInt64(workerTimeout * 1e9)
+        machine = CoordinatorMachine(settings, step: job.step)
+        fold = GradientFold(tree: machine.tree, chunks: chunks)
+        carries = job.carries
+        losses = Array(repeating: 0, count: configuration.shards)
+        averagePool = BufferPool(count: chunks.floats)
+        upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
+    }
+
+    /// Serves until all steps are done or someone interrupts; then a checkpoint of the last committed step stands.
+    ///
+    /// - Parameter socket: a bound router, created on this thread.
+    package func run(socket: borrowing Socket) throws -> Ending {
+        machine.digested(step: machine.step, digest: job.replica.digest)
+        var lastTick = ContinuousClock.now
+        while ending == nil && failure == nil && !machine.isFinished {
+            _ = try Poller.wait(socket: socket, waker: inbox.waker, milliseconds: 50)
+            var budget = 256
+            while budget > 0, failure == nil, !machine.isFinished, let message = try socket.receive(maximumParts: 3) {
+                handle(message, socket)
+                budget -= 1
+            }
+            for event in inbox.drain() { handle(event, socket) }
+            let now = ContinuousClock.now
+            if now - lastTick >= .milliseconds(50) {
+                lastTick = now
+                perform(machine.tick(now: clock), socket)
+                sayWhatIsAwaited()
+            }
+        }
+        if let failure {
+            checkpoint()
+            _ = machine.finish(now: clock).map { perform([$0], socket) }
+            throw failure
+        }
+        // The checkpoint of the end, or of the interruption.
+        checkpoint()
+        perform(machine.finish(now: clock), socket)
+        return ending ?? .finished
+    }
+
+    /// Steps committed.
+    package var step: UInt64 { committedStep }
+    private var committedStep: UInt64 { failure == nil ? machine.step : machine.step - 1 }
+
+    private var clock: UInt64 {
+        let elapsed = (ContinuousClock.now - started).components
+        return UInt64(elapsed.seconds) * 1_000_000_000 + UInt64(elapsed.attoseconds / 1_000_000_000)
+    }
+
+    // MARK: Events
+
+    private func handle(_ event: CoordinatorEvent, _ socket: borrowing Socket) {
+        switch event {
+        case .interrupted(let signal): ending = .interrupted(signal)
+        case .failed(let reason): failure = failure ?? Failure(description: reason)
+        case .processEnded(let name, let description):
+            for worker in machine.workers(named: name) {
+                perform(machine.lose(worker, description, now: clock), socket)
+            }
+        case .recorded(let report): progress.recorded(report)
+        }
+    }
+
+    private func handle(_ received: borrowing ReceivedMessage, _ socket: borrowing Socket) {
+        guard let sender = RoutingIdentity.worker(received.routingID) else { return }
+        guard received.partCount >= 1 else { return }
+        let message: Message
+        let envelope: Envelope
+        do {
+            (message, envelope) = try Wire.decode(received.bytes(0))
+        } catch {
+            refuse(sender, error, socket)
+            return
+        }
+        // The transport vouches for the routing id; the envelope has to agree.
+        guard envelope.worker == sender else {
+            perform(machine.violated(sender, "spoke in another's name", now: clock), socket)
+            return
+        }
+        let payload = received.partCount > 1 ? received.byteCount(1) : 0
+        guard received.partCount <= 2, payload == expectedPayload(message) else {
+            perform(machine.violated(sender, "sent a payload of \(payload) bytes", now: clock), socket)
+            return
+        }
+        if payload > 0 {
+            received.withBytes(1) { bytes in
+                perform(machine.received(message, envelope, now: clock), socket, message: message, payload: bytes)
+            }
+        } else {
+            perform(machine.received(message, envelope, now: clock), socket, message: message)
+        }
+    }
+
+    private func expectedPayload(_ message: Message) -> Int {
+        switch message {
+        case .gradient(let part): Int(part.chunk) < chunks.count ? chunks.range(Int(part.chunk)).count * 4 : -1
+        case .shardResult: configuration.rowsPerShard * configuration.model.carryCount * 4
+        default: 0
+        }
+    }
+
+    private func refuse(_ worker: WorkerID, _ error: WireError, _ socket: borrowing Socket) {
+        progress.event("a message from \(machine.hello(of: worker)?.name ?? "a stranger") was refused: \(error)")
+        if case .otherVersion = error {
+            perform([.refuse(worker, Refusal(code: .version, reason: error.description))], socket)
+        }
+        perform(machine.violated(worker, error.description, now: clock), socket)
+    }
+
+    // MARK: Actions
+
+    private func perform(
+        _ actions: [CoordinatorAction], _ socket: borrowing Socket, message: Message? = nil,
+        payload: UnsafeRawBufferPointer? = nil
+    ) {
+        var committed: UInt64?
+        for action in actions {
+            if failure != nil { return }
+            switch action {
+            case .send(let worker, let item, let sequence, let acknowledged):
+                send(item, to: worker, sequence: sequence, acknowledged: acknowledged, socket)
+            case .refuse(let worker, let refusal):
+                let envelope = Envelope(
+                    run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
+                _ = try? socket.send(
+                    to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
+            case .takeSnapshot(let worker, let step): snapshots[worker] = snapshot(step: step)
+            case .fold(let chunk, let changes):
+                let average = averages[machine.step] ?? averagePool.take()
+                averages[machine.step] = average
+                fold.apply(changes, chunk: chunk, payload: payload!, into: average)
+            case .acceptShard(let shard):
+                guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
+                losses[shard] = Double(bitPattern: result.lossBits)
+                carries.accept(shard: shard, bytes: payload!)
+            case .commit(let step):
+                decide(step)
+                committed = step
+            case .discard: break
+            case .joined(let worker): announce(worker)
+            case .evict(let worker, let reason):
+                snapshots[worker] = nil
+                progress.event("lost \(names[worker] ?? "a worker") (\(reason)); \(machine.readyWorkers.count) left")
+            case .finished: break
+            }
+        }
+        if let committed, failure == nil { update(committed) }
+    }
+
+    private var names: [WorkerID: String] = [:]
+
+    private func announce(_ worker: WorkerID) {
+        guard let hello = machine.hello(of: worker) else { return }
+        names[worker] = hello.name
+        snapshots[worker] = nil
+        saidWaiting = false
+        if stepIsFresh { stepStarted = .now }
+        let count = machine.readyWorkers.count
+        progress.event(
+            "\(hello.name) joined from \(hello.host), \(hello.threads) thread\(hello.threads == 1 ? "" : "s"); "
+                + "\(count) worker\(count == 1 ? "" : "s")")
+    }
+
+    /// Before the first commit of this start there is no time of a step to measure.
+    private var stepIsFresh: Bool { machine.step == job.step }
+
+    private func snapshot(step: UInt64) -> [FloatBuffer] {
+        if let newest = newestSnapshot, newest.step == step { return newest.buffers }
+        let buffers = job.replica.buffers.map { $0.copy() }
+        newestSnapshot = (step, buffers)
+        return buffers
+    }
+
+    private func send(
+        _ item: CoordinatorItem, to worker: WorkerID, sequence: UInt64, acknowledged: UInt64,
+        _ socket: borrowing Socket
+    ) {
+        let envelope = Envelope(
+            run: configuration.runNumber, worker: worker, sequence: sequence, acknowledged: acknowledged)
+        let route = RoutingIdentity.bytes(worker)
+        do {
+            let outcome: SendOutcome
+            switch item {
+            case .welcome(let step):
+                let welcome = Welcome(
+                    run: configuration.runNumber, step: step, snapshotParts: UInt32(job.replica.partCount),
+                    configuration: encodedConfiguration)
+                outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
+            case .snapshot(let part):
+                let (buffer, range) = job.replica.part(Int(part.part))
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.snapshot(part), envelope), payload: snapshots[worker]![buffer],
+                    range: range)
+            case .lease(let lease):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.lease(lease), envelope), bytes: leasePayload(lease))
+            case .average(let part):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.average(part), envelope), payload: averages[part.step]!,
+                    range: chunks.range(Int(part.chunk)))
+            case .commit(let step):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.commit(scalars[step]!.commit(step: step)), envelope))
+            case .heartbeat: outcome = try socket.send(to: route, control: Wire.encode(.heartbeat, envelope))
+            case .finish: outcome = try socket.send(to: route, control: Wire.encode(.finish, envelope))
+            }
+            if outcome != .sent {
+                perform(machine.lose(worker, "cannot be reached", now: clock), socket)
+            }
+        } catch {
+            failure = failure ?? Failure(description: "\(error)")
+        }
+    }
+
+    private func leasePayload(_ lease: Lease) -> [UInt8] {
+        let rows = configuration.rowsPerShard
+        let window = configuration.window(step: lease.step)
+        let tokens = lease.shards.map { shard in
+            job.batches.tokens(rows: Int(shard) * rows..<(Int(shard) + 1) * rows, window: window)
+        }
+        return LeasePayload.encode(tokens: tokens, carries: lease.carried.map { carries.shard(Int($0)) })
+    }
+
+    // MARK: The commit
+
+    /// All of a step is there: the scalars that every replica will use.
+    private func decide(_ step: UInt64) {
+        let average = averages[step]!
+        var squares = 0.0
+        for chunk in 0..<chunks.count { squares += Kernels.sumOfSquares(average, range: chunks.range(chunk)) }
+        let norm = squares.squareRoot()
+        let loss = treeSum(losses, machine.tree) / Double(configuration.batch * configuration.window)
+        guard norm.isFinite, loss.isFinite else {
+            failure = Failure(
+                description: "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
+                    + "step is kept; resume with a lower --learning-rate or --clip")
+            return
+        }
+        let clip = configuration.clip
+        let coefficient = clip > 0 ? min(1, clip / (norm + 1e-6)) : 1
+        let rate = configuration.schedule.learningRate(
+            base: configuration.optimizer.learningRate, step: step, stepsPerEpoch: configuration.stepsPerEpoch,
+            totalSteps: configuration.totalSteps)
+        scalars[step] = Optimizer.scalars(
+            configuration: configuration.optimizer, update: step + 1, learningRate: rate, clipCoefficient: coefficient)
+        latest = (loss, norm, rate)
+        carries.commit()
+    }
+
+    private var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
+
+    /// The coordinator's own copy follows while the workers are at the next step.
+    private func update(_ step: UInt64) {
+        let replica = job.replica
+        replica.apply(scalars[step]!, average: averages[step]!)
+        let digest = replica.digest
+        machine.digested(step: step + 1, digest: digest)
+        fold.clear()
+        newestSnapshot = nil
+        let oldest = machine.oldestNeededStep
+        averages = averages.filter { $0.key >= oldest }
+        scalars = scalars.filter { $0.key >= oldest }
+        let now = ContinuousClock.now
+        let seconds = (now - stepStarted) / .seconds(1)
+        stepStarted = now
+        let record = StepRecord(
+            step: step + 1, epoch: configuration.epoch(step: step) + 1, loss: latest.loss,
+            gradientNorm: latest.norm, learningRate: latest.rate,
+            charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
+            workers: machine.readyWorkers.count, digest: digest)
+        let due = upkeep.committed(step: step + 1, isLast: machine.isFinished)
+        let evaluates = due.evaluate && job.validation != nil
+        let state = evaluates || due.checkpoint ? checkpointState() : nil
+        recorder.post(.step(record, evaluate: evaluates ? state : nil))
+        if due.checkpoint, let state { recorder.post(.checkpoint(state)) }
+        if due.sample {
+            recorder.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
+        }
+        progress.committed(record)
+    }
+
+    /// An immutable copy of the state after the last committed step.
+    private func checkpointState() -> CheckpointState {
+        CheckpointState(
+            step: committedStep, parameters: job.replica.parameters.copy(),
+            slots: job.replica.optimizer.slots.map { $0.copy() }, carry: carries.committed)
+    }
+
+    private func checkpoint() { recorder.post(.checkpoint(checkpointState())) }
+
+    private func sayWhatIsAwaited() {
+        guard !saidWaiting, machine.readyWorkers.isEmpty || !machine.hasStarted,
+            let reason = machine.waitingReason()
+        else { return }
+        saidWaiting = true
+        progress.event(reason)
+    }
+}
+
+/// The canonical tree over Doubles: the same sum whoever computed the leaves.
+func treeSum(_ values: [Double], _ tree: ReductionTree) -> Double {
+    func sum(_ node: TreeNode) -> Double {
+        guard let (left, right) = tree.children(of: node) else { return values[tree.shards(node)!.lowerBound] }
+        return sum(left) + sum(right)
+    }
+    return sum(tree.root)
+}

@@ -1,0 +1,102 @@
+import Checkpoints
+package import Foundation
+import Synchronization
+package import ZeroMQ
+
+/// A coordinator from start to end: what `train` and `coordinator` have in common.
+package struct CoordinatorService {
+    package struct Options: Sendable {
+        /// nil: a private socket within this machine.
+        package var listen: String?
+        package var endpointFile: String?
+        package var minimumWorkers = 1
+        package var workerTimeout = 3.0
+        package var isQuiet = false
+        /// Worker processes to start on this machine.
+        package var localWorkers = 0
+        package var threads = 1
+        package var faults = FaultPlan.none
+
+        package init() {}
+    }
+
+    private let options: Options
+    private let inbox: Inbox<CoordinatorEvent>
+
+    package init(_ options: Options) throws {
+        self.options = options
+        inbox = try Inbox()
+    }
+
+    /// Stops the run after a checkpoint. From any thread.
+    package var interrupt: @Sendable (String) -> Void { { [inbox] in inbox.post(.interrupted($0)) } }
+
+    /// Trains to the end, or to an interruption.
+    ///
+    /// - Parameter folderName: the run folder as the user would write it.
+    package func run(_ job: TrainingJob, folderName: String) throws -> CoordinatorLoop.Ending {
+        let printer = ProgressPrinter(isQuiet: options.isQuiet)
+        let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
+        let progress = ProgressReporter(job: job, printer: printer, log: log)
+        let bus = try options.listen == nil ? PrivateFolder() : nil
+        let context = try Context()
+        let socket = try Socket(.router, context: context)
+        try socket.bind(options.listen ?? "ipc://\(bus!.path)/bus")
+        let endpoint = try socket.lastEndpoint()
+        if let file = options.endpointFile {
+            do {
+                try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+            } catch {
+                throw ConfigurationError("--endpoint-file \(file) cannot be written")
+            }
+        }
+        let configuration = job.configuration
+        progress.event(
+            "\(configuration.corpus.name): \(configuration.corpus.characters) characters, "
+                + "\(configuration.model.vocabulary) distinct; \(configuration.layout.count) parameters; "
+                + "\(configuration.stepsPerEpoch) steps an epoch; run folder \(folderName)")
+        if job.step > 0 { progress.event("resuming after step \(job.step)") }
+        if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
+
+        let store = CheckpointStore(folder: job.folder.checkpoints)
+        let metrics = try MetricsWriter(url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
+        let recorder = Recorder(job: job, store: store, metrics: metrics) { [inbox] in inbox.post(.recorded($0)) }
+        let loop = try CoordinatorLoop(
+            job: job, minimumWorkers: options.localWorkers > 0 ? options.localWorkers : options.minimumWorkers,
+            workerTimeout: options.workerTimeout, inbox: inbox, recorder: recorder, progress: progress)
+        let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
+        defer { workers.end() }
+        if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
+
+        let result = Result { try loop.run(socket: socket) }
+        var isHurried = true
+        if case .success(.finished) = result { isHurried = false }
+        recorder.finish(hurried: isHurried)
+        for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
+        switch result {
+        case .success(.finished): progress.summary(folder: folderName)
+        case .success(.interrupted(let signal)):
+            progress.finish()
+            progress.event("stopped by \(signal) after step \(loop.step)")
+            progress.event("resume with: lockstep train --run \(folderName) --resume")
+        case .failure: progress.finish()
+        }
+        return try result.get()
+    }
+}
+
+/// A folder that only this user may enter, gone with the object.
+final class PrivateFolder {
+    let path: String
+
+    init() throws {
+        var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
+        guard let made = mkdtemp(&template) else {
+            throw ConfigurationError(
+                "no private folder can be made in \(NSTemporaryDirectory()): set TMPDIR to one that can be written")
+        }
+        path = String(cString: made)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}

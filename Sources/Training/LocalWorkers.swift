@@ -1,0 +1,69 @@
+import Foundation
+import Synchronization
+
+/// Worker processes of this machine, started and ended with the coordinator. One that dies is started again, a bounded
+/// number of times, while the others go on with its work.
+final class LocalWorkers: @unchecked Sendable {
+    // @unchecked: the state is guarded by the mutex.
+    private struct State {
+        var children: [Int: ChildProcess] = [:]
+        var restarts: [Int: Int] = [:]
+        var isEnding = false
+    }
+
+    private static let restartLimit = 3
+
+    private let endpoint: String
+    private let threads: Int
+    private let inbox: Inbox<CoordinatorEvent>
+    private let state = Mutex(State())
+
+    init(endpoint: String, threads: Int, inbox: Inbox<CoordinatorEvent>) {
+        self.endpoint = endpoint
+        self.threads = threads
+        self.inbox = inbox
+    }
+
+    func start(count: Int, faults: FaultPlan) throws {
+        for number in 1...count { try start(number, faults: faults.text) }
+    }
+
+    private func start(_ number: Int, faults: String) throws {
+        var arguments = [
+            "worker", "--connect=\(endpoint)", "--threads=\(threads)", "--name=w\(number)", "--retry-for=30s",
+            "--quiet",
+        ]
+        if !faults.isEmpty { arguments.append("--inject=\(faults)") }
+        let child = try ChildProcess(arguments: arguments)
+        state.withLock { $0.children[number] = child }
+        child.waitOnThread { [self] status in ended(number, status) }
+    }
+
+    private func ended(_ number: Int, _ status: ExitStatus) {
+        let (isEnding, mayRestart, remaining) = state.withLock { state in
+            state.children[number] = nil
+            state.restarts[number, default: 0] += 1
+            return (state.isEnding, state.restarts[number]! <= Self.restartLimit, state.children.count)
+        }
+        guard !isEnding else { return }
+        inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
+        if mayRestart {
+            // Without the faults that were asked for: they have struck.
+            do { try start(number, faults: "") } catch { inbox.post(.failed("\(error)")) }
+        } else if remaining == 0 {
+            inbox.post(.failed("every worker process has ended \(Self.restartLimit + 1) times: see the lines above"))
+        }
+    }
+
+    /// Waits for the processes, which have been told to finish; ends those that do not.
+    func end() {
+        let children = state.withLock { state in
+            state.isEnding = true
+            return Array(state.children.values)
+        }
+        for _ in 0..<100 where !state.withLock({ $0.children.isEmpty }) { Thread.sleep(forTimeInterval: 0.02) }
+        guard !state.withLock({ $0.children.isEmpty }) else { return }
+        for child in children { child.terminate(grace: 1) }
+        for _ in 0..<100 where !state.withLock({ $0.children.isEmpty }) { Thread.sleep(forTimeInterval: 0.02) }
+    }
+}

@@ -1,0 +1,142 @@
+package import Foundation
+import Glibc
+
+/// `metrics.jsonl` could not be read or written.
+package struct MetricsWriterError: Error, Equatable, CustomStringConvertible {
+    package var path: String
+    package var reason: String
+
+    init(_ url: URL, code: Int32) {
+        path = url.path
+        reason = String(cString: strerror(code))
+    }
+
+    package var description: String { "\(path): cannot write the metrics: \(reason)" }
+}
+
+/// Writes `metrics.jsonl`: one JSON object a line for each committed step.
+///
+/// Numbers are written so that they read back to the same bits. A line is written whole or not at all.
+package struct MetricsWriter: ~Copyable {
+    private let url: URL
+    private let descriptor: Int32
+
+    /// - Parameter step: on a resume, the step of the checkpoint: later lines, which the run will write again, and torn
+    ///   ones are dropped. Without it the file starts empty.
+    package init(url: URL, resumingAt step: UInt64?) throws(MetricsWriterError) {
+        if let step { try Self.drop(after: step, in: url) }
+        let start = step == nil ? O_TRUNC : 0
+        let descriptor = open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | start, 0o666)
+        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        self.url = url
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+
+    /// Appends the line of a step, with its validation loss (nats a character) where it was evaluated.
+    ///
+    /// All numbers are to be finite: JSON has no others.
+    package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(MetricsWriterError) {
+        var fields = [
+            ("step", "\(record.step)"),
+            ("epoch", "\(record.epoch)"),
+            ("loss", Self.text(record.loss)),
+            ("gradient_norm", Self.text(record.gradientNorm)),
+            ("learning_rate", Self.text(record.learningRate)),
+            ("characters_per_second", Self.text(record.charactersPerSecond)),
+            ("step_seconds", Self.text(record.stepSeconds)),
+            ("workers", "\(record.workers)"),
+            ("digest", "\"\(Self.hexadecimal(record.digest))\""),
+        ]
+        if let validationLoss {
+            fields.append(("validation_loss", Self.text(validationLoss)))
+            // ln 2: from nats to bits.
+            fields.append(("validation_bits_per_character", Self.text(validationLoss / 0.6931471805599453)))
+        }
+        let line = "{" + fields.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}\n"
+        let end = lseek(descriptor, 0, SEEK_END)
+        let code = Self.write(Data(line.utf8), to: descriptor)
+        guard code == 0 else {
+            // On a full disk a part may have been written: the next line must not be glued to it.
+            _ = ftruncate(descriptor, end)
+            throw MetricsWriterError(url, code: code)
+        }
+    }
+
+    private static func text(_ value: Double) -> String {
+        precondition(value.isFinite, "a metric is not finite")
+        return "\(value)"
+    }
+
+    private static func hexadecimal(_ value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// Rewrites the file with the whole lines up to `step`, each step once.
+    private static func drop(after step: UInt64, in url: URL) throws(MetricsWriterError) {
+        guard access(url.path, F_OK) == 0 else {
+            guard errno == ENOENT else { throw MetricsWriterError(url, code: errno) }
+            return
+        }
+        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        defer { close(descriptor) }
+        let bytes: Data
+        do {
+            bytes = try FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).readToEnd() ?? Data()
+        } catch {
+            throw MetricsWriterError(url, code: EIO)
+        }
+        let kept = wholeLines(of: bytes, upTo: step)
+        guard kept != bytes else { return }
+
+        let temporary = url.appendingPathExtension("temporary")
+        let target = open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
+        guard target >= 0 else { throw MetricsWriterError(temporary, code: errno) }
+        var code = write(kept, to: target)
+        if code == 0, fsync(target) != 0 { code = errno }
+        close(target)
+        if code == 0, rename(temporary.path, url.path) != 0 { code = errno }
+        guard code == 0 else {
+            unlink(temporary.path)
+            throw MetricsWriterError(url, code: code)
+        }
+    }
+
+    private static func wholeLines(of bytes: Data, upTo step: UInt64) -> Data {
+        var kept = Data()
+        var last: UInt64 = 0
+        var start = bytes.startIndex
+        while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
+            if let number = self.step(ofLine: bytes[start..<end]), number > last, number <= step {
+                kept.append(bytes[start...end])
+                last = number
+            }
+            start = end + 1
+        }
+        return kept
+    }
+
+    /// The step of a line as `append` writes it; nil for anything else.
+    private static func step(ofLine line: Data) -> UInt64? {
+        let prefix = Data("{\"step\":".utf8)
+        guard line.starts(with: prefix), line.last == UInt8(ascii: "}") else { return nil }
+        let digits = line.dropFirst(prefix.count).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        return UInt64(String(decoding: digits, as: UTF8.self))
+    }
+
+    /// Returns 0 or the error number. One call for all, unless the system takes only a part.
+    private static func write(_ bytes: Data, to descriptor: Int32) -> Int32 {
+        bytes.withUnsafeBytes { bytes in
+            var written = 0
+            while written < bytes.count {
+                let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
+                if count < 0 && errno != EINTR { return errno }
+                written += max(count, 0)
+            }
+            return 0
+        }
+    }
+}

@@ -1,0 +1,12 @@
+import Glibc
+
+/// A child process could not be started.
+package struct ChildProcessError: Error, Equatable, CustomStringConvertible {
+    package var executable: String
+    /// Of the system call that failed.
+    package var code: Int32
+
+    package var description: String {
+        "\(executable): cannot start a child process: \(String(cString: strerror(code)))"
+    }
+}

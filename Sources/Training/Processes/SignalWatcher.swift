@@ -1,0 +1,51 @@
+import Foundation
+import Glibc
+
+/// Turns SIGINT and SIGTERM into calls on a thread, where anything may be done; and has SIGPIPE ignored, so that a closed
+/// output is an error of the write. Lasts as long as the process.
+package final class SignalWatcher: Sendable {
+    /// The thread that waits; never ends.
+    let thread: pthread_t
+
+    /// To be made in the main thread before others start: a thread inherits the blocked signals of the one that starts it.
+    ///
+    /// - Parameter onSignal: gets the signal's name, and how many have come up to now with this one.
+    package init(onSignal: @escaping @Sendable (_ signalName: String, _ count: Int) -> Void) {
+        signal(SIGPIPE, SIG_IGN)
+        // A shell without job control starts background jobs with SIGINT ignored, and the kernel would drop it.
+        signal(SIGINT, SIG_DFL)
+        signal(SIGTERM, SIG_DFL)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGINT)
+        sigaddset(&signals, SIGTERM)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+
+        var thread = pthread_t()
+        let loop = Unmanaged.passRetained(Loop(signals: signals, onSignal: onSignal))
+        let code = pthread_create(
+            &thread, nil, { Unmanaged<Loop>.fromOpaque($0!).takeRetainedValue().run() }, loop.toOpaque())
+        precondition(code == 0, "no thread can be started")
+        self.thread = thread
+    }
+
+    private final class Loop {
+        private var signals: sigset_t
+        private let onSignal: @Sendable (String, Int) -> Void
+
+        init(signals: sigset_t, onSignal: @escaping @Sendable (String, Int) -> Void) {
+            self.signals = signals
+            self.onSignal = onSignal
+        }
+
+        func run() -> Never {
+            var count = 0
+            while true {
+                var signal: Int32 = 0
+                guard sigwait(&signals, &signal) == 0 else { continue }
+                count += 1
+                onSignal(signal == SIGINT ? "SIGINT" : "SIGTERM", count)
+            }
+        }
+    }
+}

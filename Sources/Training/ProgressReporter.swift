@@ -1,0 +1,86 @@
+import Foundation
+
+/// Tells the user and the log how a run goes. Used by the coordinator's thread.
+package final class ProgressReporter {
+    private let configuration: RunConfiguration
+    private let printer: ProgressPrinter
+    private let log: RunLog
+    private let entropyBound: Double?
+    private var best: Double?
+    private var validation: Double?
+    private var secondsPerStep: Double?
+    private let started = ContinuousClock.now
+    private let firstStep: UInt64
+    private var last: StepRecord?
+
+    package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog) {
+        configuration = job.configuration
+        entropyBound = job.entropyBound
+        best = job.bestValidation
+        firstStep = job.step
+        self.printer = printer
+        self.log = log
+    }
+
+    package func event(_ text: String) {
+        printer.event(text)
+        log.write(text)
+    }
+
+    package func warning(_ text: String) {
+        printer.event("warning: \(text)", isWarning: true)
+        log.write("warning: \(text)")
+    }
+
+    func committed(_ record: StepRecord) {
+        last = record
+        secondsPerStep = secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
+        let rate = Double(configuration.batch * configuration.window) / secondsPerStep!
+        printer.update(
+            ProgressSnapshot(
+                step: record.step, totalSteps: configuration.totalSteps, epoch: record.epoch,
+                totalEpochs: (configuration.totalSteps + configuration.stepsPerEpoch - 1)
+                    / configuration.stepsPerEpoch,
+                loss: record.loss, validationLoss: validation, bestValidationLoss: best, entropyBound: entropyBound,
+                charactersPerSecond: rate,
+                remainingSeconds: Double(configuration.totalSteps - record.step) * secondsPerStep!,
+                workers: record.workers))
+    }
+
+    package func recorded(_ report: RecorderReport) {
+        switch report {
+        case .evaluated(let step, let loss, let best):
+            validation = loss
+            let isBest = self.best.map { best < $0 } ?? true
+            self.best = best
+            let bits = loss / 0.6931471805599453
+            event(
+                "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
+                    + (isBest ? " (best)" : ", best \(Self.four(best))"))
+        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)")
+        case .checkpointFailed(let step, let reason):
+            warning("no checkpoint of step \(step): \(reason); training goes on")
+        case .metricsFailed(let reason): warning("\(reason); training goes on")
+        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n")
+        }
+    }
+
+    /// The last words of a run that ended well.
+    package func summary(folder: String) {
+        printer.finish()
+        guard let last else { return }
+        let seconds = (ContinuousClock.now - started) / .seconds(1)
+        let characters = Double(last.step - firstStep) * Double(configuration.batch * configuration.window)
+        var text =
+            "done: \(last.step) steps in \(Int(seconds.rounded())) s, \(Int(characters / seconds)) characters/s, "
+            + "loss \(Self.four(last.loss))"
+        if let best { text += ", best validation \(Self.four(best))" }
+        if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
+        event(text)
+        event("sample from it: lockstep sample \(folder)")
+    }
+
+    package func finish() { printer.finish() }
+
+    private static func four(_ value: Double) -> String { String(format: "%.4f", value) }
+}

@@ -1,0 +1,163 @@
+package import Checkpoints
+import Corpus
+import Foundation
+package import Kernels
+import LanguageModel
+import Synchronization
+
+/// An immutable copy of the state after a step.
+package struct CheckpointState: Sendable {
+    package var step: UInt64
+    package var parameters: FloatBuffer
+    package var slots: [FloatBuffer]
+    package var carry: [Float]
+}
+
+/// What the recorder has done, for the coordinator's thread to tell the user.
+package enum RecorderReport: Sendable {
+    case evaluated(step: UInt64, loss: Double, best: Double)
+    case checkpointed(step: UInt64, path: String)
+    case checkpointFailed(step: UInt64, reason: String)
+    case metricsFailed(reason: String)
+    case sampled(step: UInt64, text: String)
+}
+
+/// A thread that writes, evaluates and samples beside the training, in the order of the steps.
+///
+/// One queue for all three: a step's line in `metrics.jsonl` holds its validation loss, and no checkpoint stands before
+/// the lines up to its step do.
+package final class Recorder: @unchecked Sendable {
+    // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
+    package enum Task {
+        /// With a state: evaluate it first, and keep it as a checkpoint where it is the best so far.
+        case step(StepRecord, evaluate: CheckpointState?)
+        case checkpoint(CheckpointState)
+        case sample(step: UInt64, FloatBuffer)
+    }
+
+    private let configuration: RunConfiguration
+    private let vocabulary: Vocabulary
+    private let validation: BatchedCorpus?
+    private let store: CheckpointStore
+    private let report: @Sendable (RecorderReport) -> Void
+    private let condition = NSCondition()
+    private let isHurried = Atomic<Bool>(false)
+    private let done = DispatchSemaphore(value: 0)
+    private var tasks: [Task] = []
+    private var isFinishing = false
+    private var metrics: MetricsWriter
+    private var best: Double?
+    private var evaluated: (step: UInt64, loss: Double)?
+    /// The step of the newest checkpoint of this start.
+    private var written: UInt64?
+    private var hasWarnedOfMetrics = false
+
+    package init(
+        job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter,
+        report: @escaping @Sendable (RecorderReport) -> Void
+    ) {
+        configuration = job.configuration
+        vocabulary = job.vocabulary
+        validation = job.validation
+        best = job.bestValidation
+        self.store = store
+        self.metrics = metrics
+        self.report = report
+        let thread = Thread { [self] in work() }
+        thread.name = "recorder"
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    package func post(_ task: Task) {
+        condition.lock()
+        // A sample that nobody has got to yet is replaced by the newer one, and a waiting checkpoint too: memory stays
+        // bounded however slow the disk is.
+        switch task {
+        case .sample: tasks.removeAll { if case .sample = $0 { true } else { false } }
+        case .checkpoint: tasks.removeAll { if case .checkpoint = $0 { true } else { false } }
+        case .step: break
+        }
+        tasks.append(task)
+        condition.signal()
+        condition.unlock()
+    }
+
+    /// Waits for all that was posted. In a hurry, evaluations and samples are left out.
+    package func finish(hurried: Bool) {
+        if hurried { isHurried.store(true, ordering: .relaxed) }
+        condition.lock()
+        isFinishing = true
+        condition.signal()
+        condition.unlock()
+        done.wait()
+    }
+
+    private func work() {
+        while true {
+            condition.lock()
+            while tasks.isEmpty && !isFinishing { condition.wait() }
+            guard !tasks.isEmpty else {
+                condition.unlock()
+                done.signal()
+                return
+            }
+            let task = tasks.removeFirst()
+            condition.unlock()
+            switch task {
+            case .step(let record, let state): write(record, evaluating: state)
+            case .checkpoint(let state): write(state)
+            case .sample(let step, let parameters): sample(step, parameters)
+            }
+        }
+    }
+
+    private func write(_ record: StepRecord, evaluating state: CheckpointState?) {
+        var loss: Double?
+        if let state, let validation {
+            loss = Evaluation.loss(
+                parameters: state.parameters, shape: configuration.model, batches: validation,
+                isStateless: configuration.stateless
+            ) { isHurried.load(ordering: .relaxed) }
+        }
+        var isBest = false
+        if let loss {
+            isBest = best.map { loss < $0 } ?? true
+            if isBest { best = loss }
+            evaluated = (record.step, loss)
+            report(.evaluated(step: record.step, loss: loss, best: best!))
+        }
+        do {
+            try metrics.append(record, validationLoss: loss)
+        } catch {
+            if !hasWarnedOfMetrics { report(.metricsFailed(reason: "\(error)")) }
+            hasWarnedOfMetrics = true
+        }
+        if isBest, let state { write(state) }
+    }
+
+    private func write(_ state: CheckpointState) {
+        guard written != state.step else { return }
+        do {
+            let loss = evaluated.flatMap { $0.step == state.step ? $0.loss : nil }
+            let checkpoint = try CheckpointMapping.checkpoint(
+                state, configuration: configuration, vocabulary: vocabulary, validationLoss: loss, best: best)
+            let url = try store.write(checkpoint, keep: configuration.upkeep.keep)
+            written = state.step
+            report(.checkpointed(step: state.step, path: url.path))
+        } catch {
+            report(.checkpointFailed(step: state.step, reason: "\(error)"))
+        }
+    }
+
+    private func sample(_ step: UInt64, _ parameters: FloatBuffer) {
+        guard !isHurried.load(ordering: .relaxed) else { return }
+        let engine = ForwardEngine(shape: configuration.model, parameters: parameters, threads: 1)
+        guard
+            let text = try? TextGenerator.text(
+                engine: engine, shape: configuration.model, vocabulary: vocabulary, prime: "", length: 120,
+                sampler: Sampler(temperature: 0.8, seed: configuration.seed ^ step))
+        else { return }
+        report(.sampled(step: step, text: text))
+    }
+}

@@ -1,0 +1,57 @@
+package import Foundation
+import Glibc
+import Synchronization
+
+/// Writes `log.txt`: what happened when (`2026-11-24T05:00:00Z text`), for reading after the run. Goes on after a resume.
+///
+/// A log that cannot be written stops no training: the first failure is told through a closure, and the run goes on.
+package final class RunLog: Sendable {
+    private let url: URL
+    private let descriptor: Int32
+    private let hasFailed = Mutex(false)
+    private let onFailure: @Sendable (String) -> Void
+
+    package init(url: URL, onFailure: @escaping @Sendable (String) -> Void) {
+        self.url = url
+        self.onFailure = onFailure
+        descriptor = open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o666)
+        if descriptor < 0 { report(errno) }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// From any thread. A text of several lines becomes several lines of the same time.
+    package func write(_ text: String) { write(text, at: time(nil)) }
+
+    func write(_ text: String, at time: time_t) {
+        guard descriptor >= 0 else { return }
+        let stamp = Self.stamp(time)
+        let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }.map { "\(stamp) \($0)\n" }
+        var bytes = Array(lines.joined().utf8)
+        // The file is in append mode, so lines of several threads do not run into each other.
+        let count = Glibc.write(descriptor, &bytes, bytes.count)
+        if count < 0 {
+            report(errno)
+        } else if count < bytes.count {
+            report(ENOSPC)
+        }
+    }
+
+    private func report(_ code: Int32) {
+        let isFirst = hasFailed.withLock { hasFailed in
+            defer { hasFailed = true }
+            return !hasFailed
+        }
+        if isFirst { onFailure("\(url.path): cannot write the log: \(String(cString: strerror(code)))") }
+    }
+
+    /// ISO 8601, in UTC, whole seconds.
+    private static func stamp(_ time: time_t) -> String {
+        var seconds = time
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+            + "T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    }
+}

@@ -1,0 +1,233 @@
+import Checkpoints
+package import Corpus
+import Crypto
+package import Foundation
+import LanguageModel
+
+/// From flags, files and checkpoints to a job that can go on.
+package enum RunPreparation {
+    package struct Request: Sendable {
+        package var corpus: String?
+        package var settings: RunSettings
+        package var run: String?
+        package var resume: Bool
+        package var configurationFile: String?
+        package var vocabularyFile: String?
+        package var software: String
+
+        package init(
+            corpus: String?, settings: RunSettings, run: String?, resume: Bool, configurationFile: String?,
+            vocabularyFile: String?, software: String
+        ) {
+            self.corpus = corpus
+            self.settings = settings
+            self.run = run
+            self.resume = resume
+            self.configurationFile = configurationFile
+            self.vocabularyFile = vocabularyFile
+            self.software = software
+        }
+    }
+
+    /// - Parameter warn: told of damaged checkpoints that were passed over.
+    /// - Returns: the job, and the lock on its folder, to be held as long as the run goes.
+    package static func prepare(_ request: Request, warn: (String) -> Void) throws -> (job: TrainingJob, lock: RunLock)
+    {
+        try request.resume ? resumed(request, warn: warn) : fresh(request)
+    }
+
+    // MARK: A new run
+
+    private static func fresh(_ request: Request) throws -> (TrainingJob, RunLock) {
+        let vocabulary = try request.vocabularyFile.map { try Vocabulary(path: $0) }
+        let (corpus, fingerprint) = try load(path: request.corpus, vocabulary: vocabulary)
+        let run = hexadecimal(UInt64.random(in: 1...UInt64.max))
+        var base = RunSettings.defaults(software: request.software, run: run, corpus: fingerprint)
+        if let path = request.configurationFile {
+            base = try configuration(at: URL(fileURLWithPath: path))
+            base.run = run
+            base.corpus = fingerprint
+            base.software = request.software
+        }
+        var configuration = try request.settings.applied(to: base)
+        configuration.model.vocabulary = corpus.vocabulary.count
+        configuration.stepsPerEpoch = 1
+        configuration.totalSteps = 1
+        try configuration.validate()
+        let (batches, validation) = try cut(corpus, configuration)
+        configuration.stepsPerEpoch = UInt64(batches.windows)
+        configuration.totalSteps = request.settings.totalSteps(
+            stepsPerEpoch: configuration.stepsPerEpoch,
+            base: request.configurationFile == nil ? nil : base.totalSteps)
+        try configuration.validate()
+
+        let folder = try RunFolder.create(requested: request.run, corpusName: fingerprint.name)
+        let lock = try folder.lock()
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try encoder.encode(configuration).write(to: folder.configuration, options: .atomic)
+        try corpus.vocabulary.write(to: folder.vocabulary.path)
+        let parameters = configuration.initializer.initialise(
+            layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
+            forgetBias: configuration.forgetBias)
+        let job = TrainingJob(
+            configuration: configuration, vocabulary: corpus.vocabulary, batches: batches, validation: validation,
+            folder: folder, replica: Replica(configuration: configuration, parameters: parameters),
+            carries: emptyCarries(configuration), step: 0, entropyBound: entropyBound(configuration))
+        return (job, lock)
+    }
+
+    // MARK: A run that goes on
+
+    private static func resumed(_ request: Request, warn: (String) -> Void) throws -> (TrainingJob, RunLock) {
+        if let path = request.configurationFile {
+            throw ConfigurationError("--config \(path) and --resume contradict each other: a resume takes its run's own")
+        }
+        let folder: RunFolder
+        if let run = request.run {
+            folder = try RunFolder.open(run)
+        } else if let corpus = request.corpus {
+            folder = try RunFolder.open("runs/\(name(ofCorpus: corpus))")
+        } else {
+            folder = try RunFolder.newest()
+        }
+        let lock = try folder.lock()
+        let base = try configuration(at: folder.configuration)
+        var configuration = try request.settings.applied(to: base)
+        // The default of --shards follows --batch, which a resume may repeat.
+        if request.settings.shards == nil { configuration.shards = base.shards }
+        configuration.totalSteps = request.settings.totalSteps(
+            stepsPerEpoch: base.stepsPerEpoch, base: base.totalSteps)
+        let differences = configuration.differences(from: base)
+        guard differences.isEmpty else {
+            throw ConfigurationError("cannot resume \(folder.url.path): " + differences.joined(separator: "; "))
+        }
+        try configuration.validate()
+        let vocabulary = try Vocabulary(path: folder.vocabulary.path)
+        let (corpus, fingerprint) = try load(
+            path: request.corpus ?? base.corpus.path, vocabulary: vocabulary, demo: base.corpus)
+        guard fingerprint.sha256 == base.corpus.sha256 else {
+            throw ConfigurationError(
+                "cannot resume \(folder.url.path): \(fingerprint.name) is not the text of this run (its SHA-256 is "
+                    + "\(fingerprint.sha256.prefix(12))..., the run's \(base.corpus.sha256.prefix(12))...)")
+        }
+        let (batches, validation) = try cut(corpus, configuration)
+        guard UInt64(batches.windows) == configuration.stepsPerEpoch else {
+            throw ConfigurationError("\(folder.configuration.path) does not fit the text: it was changed by hand")
+        }
+        var job = TrainingJob(
+            configuration: configuration, vocabulary: vocabulary, batches: batches, validation: validation,
+            folder: folder, replica: Replica(configuration: configuration), carries: emptyCarries(configuration),
+            step: 0, entropyBound: entropyBound(configuration))
+        if let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: warn) {
+            (job.replica, job.carries) = try CheckpointMapping.restore(
+                checkpoint, of: configuration, from: url.path)
+            job.step = checkpoint.step
+            job.bestValidation = checkpoint.bestValidationLoss
+        } else {
+            warn("\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning")
+            job.replica = Replica(
+                configuration: configuration,
+                parameters: configuration.initializer.initialise(
+                    layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
+                    forgetBias: configuration.forgetBias))
+        }
+        guard job.step < configuration.totalSteps else {
+            throw ConfigurationError(
+                "the run in \(folder.url.path) is complete at step \(job.step): give more --steps or --epochs")
+        }
+        return (job, lock)
+    }
+
+    // MARK: Parts
+
+    /// - Throws: ``ConfigurationError`` for a file that is missing, too large or not a configuration.
+    package static func configuration(at url: URL) throws -> RunConfiguration {
+        guard let data = try? Data(contentsOf: url), data.count <= 1 << 20 else {
+            throw ConfigurationError("\(url.path): cannot be read as a run.json")
+        }
+        do {
+            let configuration = try JSONDecoder().decode(RunConfiguration.self, from: data)
+            try configuration.validate()
+            return configuration
+        } catch let error as ConfigurationError {
+            throw ConfigurationError("\(url.path): \(error.description)")
+        } catch {
+            throw ConfigurationError("\(url.path): not a run.json of lockstep (\(shortReason(error)))")
+        }
+    }
+
+    private static func shortReason(_ error: any Error) -> String {
+        guard let error = error as? DecodingError else { return "\(error)" }
+        return switch error {
+        case .keyNotFound(let key, _): "\(key.stringValue) is missing"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            "\(context.codingPath.map(\.stringValue).joined(separator: ".")) has the wrong type"
+        case .dataCorrupted(let context): context.debugDescription
+        @unknown default: "unreadable"
+        }
+    }
+
+    private static func load(path: String?, vocabulary: Vocabulary?, demo: RunConfiguration.Corpus? = nil) throws -> (
+        EncodedCorpus, RunConfiguration.Corpus
+    ) {
+        let encoded: EncodedCorpus
+        var fingerprint = RunConfiguration.Corpus(path: nil, name: DemoCorpus.name, sha256: "", characters: 0)
+        if let path {
+            encoded = try EncodedCorpus(path: path, vocabulary: vocabulary)
+            fingerprint.path = URL(fileURLWithPath: path).path
+            fingerprint.name = name(ofCorpus: path)
+        } else {
+            let seed = demo?.demoSeed ?? 0
+            encoded = try DemoCorpus(characters: demo?.characters ?? DemoCorpus.defaultCharacters, seed: seed)
+                .encoded(vocabulary: vocabulary)
+            fingerprint.demoSeed = seed
+        }
+        fingerprint.characters = encoded.count
+        fingerprint.sha256 = encoded.source.withBytes { bytes in
+            var hash = SHA256()
+            hash.update(bufferPointer: bytes)
+            return hash.finalize().map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        }
+        return (encoded, fingerprint)
+    }
+
+    private static func cut(_ corpus: EncodedCorpus, _ configuration: RunConfiguration) throws -> (
+        BatchedCorpus, BatchedCorpus?
+    ) {
+        let split = try ValidationSplit(characters: corpus.count, fraction: configuration.validation)
+        let batches = try BatchedCorpus(
+            corpus: corpus, range: split.training, batch: configuration.batch, window: configuration.window,
+            part: configuration.validation > 0 ? "\(corpus.source.name) without its validation tail" : nil)
+        guard !split.validation.isEmpty else { return (batches, nil) }
+        let validation = Evaluation.batches(
+            corpus, range: split.validation, batch: configuration.batch, window: configuration.window)
+        guard let validation else {
+            throw ConfigurationError(
+                "the validation tail has \(split.validation.count) characters, fewer than --window "
+                    + "\(configuration.window): raise --validation, or give 0 for none")
+        }
+        return (batches, validation)
+    }
+
+    private static func emptyCarries(_ configuration: RunConfiguration) -> CarryStore {
+        CarryStore(
+            shards: configuration.shards, shardFloats: configuration.rowsPerShard * configuration.model.carryCount)
+    }
+
+    private static func entropyBound(_ configuration: RunConfiguration) -> Double? {
+        configuration.corpus.demoSeed == nil ? nil : DemoCorpus.entropyPerCharacter
+    }
+
+    /// The file's name without its ending.
+    private static func name(ofCorpus path: String) -> String {
+        let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        return name.isEmpty || name == "/" ? "run" : name
+    }
+}
+
+/// 16 digits.
+package func hexadecimal(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+}

@@ -1,0 +1,173 @@
+package import LanguageModel
+
+/// What a user asked for: nil where a flag was not given, so that a resume can tell what was changed.
+package struct RunSettings: Sendable {
+    package enum ScheduleName: String, CaseIterable, Sendable { case constant, step, exponential, cosine }
+
+    // Model
+    package var hidden: Int?
+    package var layers: Int?
+    package var dropout: Double?
+    package var bias: Bool?
+    package var initializer: Initializer?
+    package var forgetBias: Float?
+    // Data
+    package var batch: Int?
+    package var window: Int?
+    package var validation: Double?
+    package var stateless: Bool?
+    package var shards: Int?
+    package var seed: UInt64?
+    // Optimizer
+    package var optimizer: OptimizerConfiguration.Kind?
+    package var learningRate: Double?
+    package var momentum: Double?
+    package var weightDecay: Double?
+    package var beta1: Double?
+    package var beta2: Double?
+    package var epsilon: Double?
+    package var alpha: Double?
+    package var clip: Double?
+    package var schedule: ScheduleName?
+    package var scheduleUnit: LearningRateSchedule.Unit?
+    package var scheduleSize: UInt64?
+    package var scheduleGamma: Double?
+    package var scheduleAfter: UInt64?
+    package var scheduleMinimum: Double?
+    package var warmup: UInt64?
+    // Length
+    package var epochs: UInt64?
+    package var steps: UInt64?
+    // Upkeep
+    package var checkpointEvery: Interval?
+    package var evaluateEvery: Interval?
+    package var sampleEvery: Interval?
+    package var keep: Int?
+
+    package init() {}
+
+    /// The defaults of a new run. The text decides the vocabulary and the length of an epoch later.
+    static func defaults(software: String, run: String, corpus: RunConfiguration.Corpus) -> RunConfiguration {
+        RunConfiguration(
+            software: software, run: run, corpus: corpus, model: ModelShape(vocabulary: 2, hidden: 512, layers: 2),
+            dropout: 0.5, initializer: .torch, forgetBias: nil, batch: 128, window: 100, validation: 0.1,
+            stateless: false, shards: 16, seed: 0, optimizer: OptimizerConfiguration(), clip: 5,
+            schedule: LearningRateSchedule(), totalSteps: 1, stepsPerEpoch: 1, upkeep: .init())
+    }
+
+    /// Lays what was asked for over `base`.
+    ///
+    /// - Throws: ``ConfigurationError`` where flags contradict each other.
+    func applied(to base: RunConfiguration) throws(ConfigurationError) -> RunConfiguration {
+        var result = base
+        func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value>, _ value: Value?) {
+            if let value { result[keyPath: path] = value }
+        }
+        set(\.model.hidden, hidden)
+        set(\.model.layers, layers)
+        set(\.model.bias, bias)
+        set(\.dropout, dropout)
+        set(\.initializer, initializer)
+        if let forgetBias { result.forgetBias = forgetBias }
+        set(\.batch, batch)
+        set(\.window, window)
+        set(\.validation, validation)
+        set(\.stateless, stateless)
+        set(\.seed, seed)
+        set(\.optimizer.kind, optimizer)
+        set(\.optimizer.learningRate, learningRate)
+        set(\.optimizer.momentum, momentum)
+        set(\.optimizer.weightDecay, weightDecay)
+        set(\.optimizer.beta1, beta1)
+        set(\.optimizer.beta2, beta2)
+        set(\.optimizer.epsilon, epsilon)
+        set(\.optimizer.alpha, alpha)
+        set(\.clip, clip)
+        set(\.upkeep.checkpointEvery, checkpointEvery)
+        set(\.upkeep.sampleEvery, sampleEvery)
+        set(\.upkeep.keep, keep)
+        if let evaluateEvery { result.upkeep.evaluateEvery = evaluateEvery }
+        if let shards {
+            result.shards = shards
+        } else if batch != nil, result.batch > 0 {
+            result.shards = RunConfiguration.defaultShards(batch: result.batch)
+        }
+        result.schedule = try resolvedSchedule(over: base.schedule)
+        if epochs != nil && steps != nil {
+            throw ConfigurationError("--epochs and --steps both say how long to train: give one")
+        }
+        return result
+    }
+
+    private func resolvedSchedule(over base: LearningRateSchedule) throws(ConfigurationError) -> LearningRateSchedule {
+        var result = base
+        if let warmup { result.warmup = warmup }
+        if let scheduleUnit { result.unit = scheduleUnit }
+        let details: [(String, Bool, [ScheduleName])] = [
+            ("--schedule-size", scheduleSize != nil, [.step, .cosine]),
+            ("--schedule-gamma", scheduleGamma != nil, [.step, .exponential]),
+            ("--schedule-after", scheduleAfter != nil, [.exponential]),
+            ("--schedule-minimum", scheduleMinimum != nil, [.cosine]),
+        ]
+        let name = schedule ?? base.kind.name
+        for (flag, given, names) in details where given && !names.contains(name) {
+            throw ConfigurationError("\(flag) says nothing to --schedule \(name.rawValue)")
+        }
+        guard schedule != nil || details.contains(where: \.1) else { return result }
+        switch name {
+        case .constant: result.kind = .constant
+        case .step: result.kind = .step(size: scheduleSize ?? 1000, gamma: scheduleGamma ?? 0.5)
+        case .exponential: result.kind = .exponential(gamma: scheduleGamma ?? 0.97, after: scheduleAfter ?? 0)
+        case .cosine: result.kind = .cosine(period: scheduleSize, minimum: scheduleMinimum ?? 0)
+        }
+        do { try result.validate() } catch { throw ConfigurationError(error.description) }
+        return result
+    }
+
+    /// The length in steps, once the length of an epoch is known.
+    func totalSteps(stepsPerEpoch: UInt64, base: UInt64?) -> UInt64 {
+        if let steps { return steps }
+        if let epochs { return epochs.multipliedReportingOverflow(by: stepsPerEpoch).partialValue }
+        return base ?? 20 * stepsPerEpoch
+    }
+}
+
+extension LearningRateSchedule.Kind {
+    fileprivate var name: RunSettings.ScheduleName {
+        switch self {
+        case .constant: .constant
+        case .step: .step
+        case .exponential: .exponential
+        case .cosine: .cosine
+        }
+    }
+}
+
+extension RunConfiguration {
+    /// Flags that a resume may not change, with what was asked and what the run has.
+    func differences(from run: RunConfiguration) -> [String] {
+        var found: [String] = []
+        func compare<Value: Equatable>(_ flag: String, _ path: KeyPath<RunConfiguration, Value>) {
+            if self[keyPath: path] != run[keyPath: path] {
+                found.append("\(flag) is \(run[keyPath: path]) in the run, not \(self[keyPath: path])")
+            }
+        }
+        compare("--hidden", \.model.hidden)
+        compare("--layers", \.model.layers)
+        compare("--no-bias", \.model.bias)
+        compare("--dropout", \.dropout)
+        compare("--initializer", \.initializer)
+        compare("--forget-bias", \.forgetBias)
+        compare("--batch", \.batch)
+        compare("--window", \.window)
+        compare("--validation", \.validation)
+        compare("--stateless", \.stateless)
+        compare("--shards", \.shards)
+        compare("--seed", \.seed)
+        compare("--clip", \.clip)
+        if optimizer != run.optimizer { found.append("the optimizer's settings differ from the run's") }
+        if schedule != run.schedule { found.append("the learning-rate schedule differs from the run's") }
+        if case .cosine(nil, _) = run.schedule.kind { compare("--steps", \.totalSteps) }
+        return found
+    }
+}

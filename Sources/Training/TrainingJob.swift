@@ -1,0 +1,20 @@
+package import Corpus
+package import LanguageModel
+
+/// A run that is ready to go on: what was prepared from flags, the text, and a checkpoint where there is one.
+package struct TrainingJob {
+    package var configuration: RunConfiguration
+    package var vocabulary: Vocabulary
+    package var batches: BatchedCorpus
+    /// nil where nothing is held out.
+    package var validation: BatchedCorpus?
+    package var folder: RunFolder
+    package var replica: Replica
+    package var carries: CarryStore
+    /// Steps committed before this start.
+    package var step: UInt64
+    /// The lowest validation loss so far.
+    package var bestValidation: Double?
+    /// Entropy of the demo corpus in nats a character: no model can do better.
+    package var entropyBound: Double?
+}

@@ -1,0 +1,41 @@
+/// Tells after each commit what is due: a checkpoint, an evaluation, a sample.
+struct UpkeepClock {
+    private struct Alarm {
+        let interval: Interval
+        var step: UInt64
+        var time = ContinuousClock.now
+
+        mutating func rings(at now: UInt64) -> Bool {
+            guard interval.isDue(steps: now - step, seconds: (ContinuousClock.now - time) / .seconds(1)) else {
+                return false
+            }
+            step = now
+            time = .now
+            return true
+        }
+    }
+
+    private var checkpoints: Alarm
+    private var samples: Alarm
+    private var evaluations: Alarm
+
+    init(_ upkeep: RunConfiguration.Upkeep, stepsPerEpoch: UInt64, step: UInt64) {
+        checkpoints = Alarm(interval: upkeep.checkpointEvery, step: step)
+        samples = Alarm(interval: upkeep.sampleEvery, step: step)
+        // In steps, evaluations keep to multiples, so that a resumed run evaluates where an undisturbed one does.
+        let evaluateEvery = upkeep.evaluateEvery ?? .steps(stepsPerEpoch)
+        if case .steps(let count) = evaluateEvery {
+            evaluations = Alarm(interval: evaluateEvery, step: step / count * count)
+        } else {
+            evaluations = Alarm(interval: evaluateEvery, step: step)
+        }
+    }
+
+    mutating func committed(step: UInt64, isLast: Bool) -> (checkpoint: Bool, evaluate: Bool, sample: Bool) {
+        var evaluate = evaluations.rings(at: step)
+        if isLast && evaluations.interval != .never { evaluate = true }
+        var sample = samples.rings(at: step)
+        if isLast && samples.interval != .never { sample = true }
+        return (checkpoints.rings(at: step), evaluate, sample)
+    }
+}

@@ -1,0 +1,323 @@
+package import Coordination
+package import Foundation
+package import Kernels
+package import LanguageModel
+package import ZeroMQ
+
+/// A worker's main thread: its socket and the machine that decides. The arithmetic is ``WorkerCompute``'s.
+package final class WorkerLoop {
+    package struct Options: Sendable {
+        package var endpoint: String
+        package var name: String
+        package var threads: Int
+        /// Seconds to look for a coordinator, at the start and after it was lost.
+        package var retryFor: Double
+        package var faults: FaultPlan
+        package var software: String
+
+        package init(
+            endpoint: String, name: String, threads: Int, retryFor: Double, faults: FaultPlan, software: String
+        ) {
+            self.endpoint = endpoint
+            self.name = name
+            self.threads = threads
+            self.retryFor = retryFor
+            self.faults = faults
+            self.software = software
+        }
+    }
+
+    package enum Ending: Sendable, Equatable {
+        case finished
+        case interrupted
+    }
+
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private enum Verdict {
+        case ended(Ending)
+        case rejoin(String)
+        case failed(Failure)
+    }
+
+    private let options: Options
+    private let context: Context
+    private let say: (String) -> Void
+    private let isInterrupted: () -> Bool
+
+    // Of the present incarnation.
+    private var machine: WorkerMachine
+    private var inbox: Inbox<WorkerCompute.Event>
+    private var configuration: RunConfiguration?
+    private var replica: Replica?
+    private var compute: WorkerCompute?
+    private var averages = BufferPool(count: 0)
+    private var average: FloatBuffer?
+    private var gradients: [GradientKey: FloatBuffer] = [:]
+    private var results: [UInt32: [Float]] = [:]
+    private var verdict: Verdict?
+    private var hadWelcome = false
+    private let started = ContinuousClock.now
+
+    private struct GradientKey: Hashable {
+        var generation: UInt32
+        var node: TreeNode
+    }
+
+    package init(
+        options: Options, context: Context, say: @escaping (String) -> Void, isInterrupted: @escaping () -> Bool
+    ) throws {
+        self.options = options
+        self.context = context
+        self.say = say
+        self.isInterrupted = isInterrupted
+        machine = WorkerMachine(worker: 1, configuration: .init(), now: 0)
+        inbox = try Inbox()
+    }
+
+    private var clock: UInt64 {
+        let elapsed = (ContinuousClock.now - started).components
+        return UInt64(elapsed.seconds) * 1_000_000_000 + UInt64(elapsed.attoseconds / 1_000_000_000)
+    }
+
+    /// Serves until the coordinator is done with this worker.
+    ///
+    /// - Throws: ``Failure`` when refused, or when no coordinator answers for `retryFor` seconds.
+    package func run() throws -> Ending {
+        var lastContact = ContinuousClock.now
+        while true {
+            let hadJoined = try serve()
+            if hadJoined { lastContact = .now }
+            switch verdict! {
+            case .ended(let ending): return ending
+            case .failed(let failure): throw failure
+            case .rejoin(let reason):
+                let waited = (ContinuousClock.now - lastContact) / .seconds(1)
+                guard waited < options.retryFor else {
+                    throw Failure(
+                        description: "no coordinator answered at \(options.endpoint) for \(Int(waited)) s "
+                            + "(\(reason)): start it, or check --connect")
+                }
+                if hadJoined { say("\(reason); joining again") }
+                Thread.sleep(forTimeInterval: 0.1)
+            }
+        }
+    }
+
+    /// One incarnation, from greeting to verdict. Answers whether a coordinator welcomed it.
+    private func serve() throws -> Bool {
+        verdict = nil
+        hadWelcome = false
+        let identity = UInt64.random(in: 1...UInt64.max)
+        var settings = WorkerMachine.Configuration()
+        // The first answer of a coordinator that is not there yet never comes: greet again soon.
+        settings.silenceLimit = UInt64(min(10, max(1, options.retryFor)) * 1e9)
+        machine = WorkerMachine(worker: identity, configuration: settings, now: clock)
+        inbox = try Inbox()
+        let socket = try Socket(.dealer, context: context)
+        try socket.prepareWorker(routingID: RoutingIdentity.bytes(identity))
+        try socket.connect(options.endpoint)
+        defer { leaveCompute() }
+        guard try awaitPeer(socket) else { return false }
+        perform(machine.start(now: clock), socket)
+        var lastTick = ContinuousClock.now
+        while verdict == nil {
+            _ = try Poller.wait(socket: socket, waker: inbox.waker, milliseconds: 50)
+            while verdict == nil, let message = try socket.receive(maximumParts: 3) { handle(message, socket) }
+            for event in inbox.drain() where verdict == nil { handle(event, socket) }
+            if ContinuousClock.now - lastTick >= .milliseconds(50) {
+                lastTick = .now
+                if isInterrupted() {
+                    perform(machine.leave(now: clock), socket)
+                    verdict = .ended(.interrupted)
+                } else {
+                    perform(machine.tick(now: clock), socket)
+                }
+            }
+        }
+        return machine.hasJoined || hadWelcome
+    }
+
+    /// Waits until somebody listens at the other end.
+    private func awaitPeer(_ socket: borrowing Socket) throws -> Bool {
+        for _ in 0..<20 {
+            if isInterrupted() {
+                verdict = .ended(.interrupted)
+                return false
+            }
+            if try Poller.waitWritable(socket: socket, milliseconds: 50) { return true }
+        }
+        verdict = .rejoin("nobody listens there")
+        return false
+    }
+
+    private func leaveCompute() {
+        compute?.post(.stop)
+        compute = nil
+        replica = nil
+        configuration = nil
+        average = nil
+        gradients = [:]
+        results = [:]
+    }
+
+    // MARK: From the coordinator
+
+    private func handle(_ received: borrowing ReceivedMessage, _ socket: borrowing Socket) {
+        do {
+            guard received.partCount >= 1, received.partCount <= 2 else { throw WireError.outOfBounds("parts") }
+            let (message, envelope) = try Wire.decode(received.bytes(0))
+            let payload = received.partCount > 1 ? received.byteCount(1) : 0
+            try check(message, payload: payload)
+            if payload > 0 {
+                try received.withBytes(1) { bytes in
+                    let contents = try leaseContents(message, bytes)
+                    perform(
+                        machine.received(message, envelope, now: clock), socket, payload: bytes, contents: contents)
+                }
+            } else {
+                perform(machine.received(message, envelope, now: clock), socket)
+            }
+        } catch {
+            verdict = .failed(
+                Failure(description: "the coordinator at \(options.endpoint) sent what makes no sense: \(error)"))
+        }
+    }
+
+    private func check(_ message: Message, payload: Int) throws {
+        let expected: Int
+        switch message {
+        case .snapshot(let part):
+            guard let replica, Int(part.part) < replica.partCount else { throw WireError.outOfBounds("part") }
+            expected = replica.part(Int(part.part)).range.count * 4
+        case .average(let part):
+            guard let replica, Int(part.chunk) < replica.chunks.count else { throw WireError.outOfBounds("chunk") }
+            expected = replica.chunks.range(Int(part.chunk)).count * 4
+        case .lease(let lease):
+            guard let configuration, lease.shards.allSatisfy({ $0 < UInt32(configuration.shards) }) else {
+                throw WireError.outOfBounds("shard")
+            }
+            return
+        default: expected = 0
+        }
+        guard payload == expected else { throw WireError.outOfBounds("payload") }
+    }
+
+    private func leaseContents(_ message: Message, _ bytes: UnsafeRawBufferPointer) throws -> LeasePayload.Contents? {
+        guard case .lease(let lease) = message, let configuration else { return nil }
+        return try LeasePayload.decode(
+            bytes, shards: lease.shards.count, carried: lease.carried.count, configuration: configuration)
+    }
+
+    // MARK: From the compute thread
+
+    private func handle(_ event: WorkerCompute.Event, _ socket: borrowing Socket) {
+        switch event {
+        case .applied(let applied): perform(machine.computed([.applied(applied)], now: clock), socket)
+        case .gradients(let generation, let step, let nodes, let chunks):
+            guard step == machine.step else { return }
+            for (node, gradient) in nodes { gradients[GradientKey(generation: generation, node: node)] = gradient }
+            let items = chunks.flatMap { chunk in
+                nodes.map { node, _ in
+                    WorkerItem.gradient(
+                        GradientPart(generation: generation, step: step, node: node, chunk: UInt32(chunk)))
+                }
+            }
+            perform(machine.computed(items, now: clock), socket)
+        case .result(let result, let carry):
+            guard result.step == machine.step else { return }
+            results[result.shard] = carry
+            perform(machine.computed([.shardResult(result)], now: clock), socket)
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform(
+        _ actions: [WorkerAction], _ socket: borrowing Socket, payload: UnsafeRawBufferPointer? = nil,
+        contents: LeasePayload.Contents? = nil
+    ) {
+        for action in actions where verdict == nil {
+            switch action {
+            case .send(let item, let sequence, let acknowledged):
+                send(item, sequence: sequence, acknowledged: acknowledged, socket)
+            case .adopt(let welcome): adopt(welcome)
+            case .storeSnapshot(let part):
+                let (buffer, range) = replica!.part(part)
+                UnsafeMutableRawPointer(replica!.buffers[buffer].base + range.lowerBound)
+                    .copyMemory(from: payload!.baseAddress!, byteCount: payload!.count)
+            case .installSnapshot(let step): compute!.post(.install(step: step))
+            case .storeAverage(_, let chunk):
+                let target = average ?? averages.take()
+                average = target
+                UnsafeMutableRawPointer(target.base + replica!.chunks.range(chunk).lowerBound)
+                    .copyMemory(from: payload!.baseAddress!, byteCount: payload!.count)
+            case .apply(let commit):
+                compute!.post(.apply(commit, average: average!))
+                average = nil
+                gradients = [:]
+                results = [:]
+            case .compute(let lease): compute!.post(.compute(lease, contents!))
+            case .discard: break
+            case .rejoin(let reason): verdict = .rejoin(reason)
+            case .refused(let refusal):
+                verdict = .failed(Failure(description: "the coordinator refused this worker: \(refusal.reason)"))
+            case .finish: verdict = .ended(.finished)
+            }
+        }
+    }
+
+    private func adopt(_ welcome: Welcome) {
+        do {
+            let configuration = try JSONDecoder().decode(RunConfiguration.self, from: Data(welcome.configuration))
+            try configuration.validate()
+            let replica = Replica(configuration: configuration)
+            guard Int(welcome.snapshotParts) == replica.partCount else {
+                throw ConfigurationError("the snapshot's size does not fit the model")
+            }
+            hadWelcome = true
+            self.configuration = configuration
+            self.replica = replica
+            averages = BufferPool(count: replica.chunks.floats)
+            compute = WorkerCompute(
+                configuration: configuration, replica: replica, threads: options.threads, inbox: inbox,
+                faults: options.faults)
+            machine.adopted(chunks: replica.chunks.count)
+            say("joined the run of \(configuration.corpus.name) at step \(welcome.step)")
+        } catch {
+            verdict = .failed(Failure(description: "the coordinator's configuration cannot be used: \(error)"))
+        }
+    }
+
+    private func send(_ item: WorkerItem, sequence: UInt64, acknowledged: UInt64, _ socket: borrowing Socket) {
+        let envelope = Envelope(
+            run: machine.runInEnvelopes, worker: machine.worker, sequence: sequence, acknowledged: acknowledged)
+        do {
+            let outcome: SendOutcome
+            switch item {
+            case .hello:
+                let hello = Hello(
+                    run: 0, name: options.name, host: ProcessInfo.processInfo.hostName,
+                    process: UInt32(ProcessInfo.processInfo.processIdentifier), threads: UInt32(options.threads),
+                    software: options.software)
+                outcome = try socket.send(control: Wire.encode(.hello(hello), envelope))
+            case .gradient(let part):
+                let key = GradientKey(generation: part.generation, node: part.node)
+                outcome = try socket.send(
+                    control: Wire.encode(.gradient(part), envelope), payload: gradients[key]!,
+                    range: replica!.chunks.range(Int(part.chunk)))
+            case .shardResult(let result):
+                let carry = results[result.shard]!.withUnsafeBytes { Array($0) }
+                outcome = try socket.send(control: Wire.encode(.shardResult(result), envelope), bytes: carry)
+            case .applied(let applied): outcome = try socket.send(control: Wire.encode(.applied(applied), envelope))
+            case .heartbeat: outcome = try socket.send(control: Wire.encode(.heartbeat, envelope))
+            case .goodbye: outcome = try socket.send(control: Wire.encode(.goodbye, envelope))
+            }
+            if outcome != .sent { verdict = .rejoin("the coordinator cannot be reached") }
+        } catch {
+            verdict = .failed(Failure(description: "\(error)"))
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Synchronization
+import Training
+import ZeroMQ
+
+/// What `train` and `coordinator` do alike, from the flags to the exit code.
+enum CoordinatorRun {
+    static func run(_ options: RunOptions, _ service: CoordinatorService.Options) throws {
+        _ = try InstructionSet.select()
+        raiseOpenFileLimit()
+        let interrupt = Mutex<(@Sendable (String) -> Void)?>(nil)
+        let pending = Mutex<String?>(nil)
+        let watcher = SignalWatcher { signal, count in
+            // The second one ends at once; what was committed since the last checkpoint is lost.
+            if count > 1 { _exit(2) }
+            let handler = interrupt.withLock { $0 }
+            if let handler { handler(signal) } else { pending.withLock { $0 = signal } }
+        }
+        defer { withExtendedLifetime(watcher) {} }
+        var service = service
+        service.isQuiet = options.quiet
+        service.faults = try FaultPlan(options.inject ?? "")
+        let request = RunPreparation.Request(
+            corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
+            configurationFile: options.config, vocabularyFile: options.vocabulary, software: Version.text)
+        let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
+        let coordinator = try CoordinatorService(service)
+        interrupt.withLock { $0 = coordinator.interrupt }
+        if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }
+        let ending = try coordinator.run(job, folderName: relative(job.folder.url.path))
+        withExtendedLifetime(lock) {}
+        if case .interrupted = ending { throw ExitCode(2) }
+    }
+
+    /// - Throws: a refusal to listen beyond this machine without `--insecure`.
+    static func checkExposure(_ listen: String, insecure: Bool) throws {
+        guard try !Endpoint(listen).isLocal else { return }
+        guard insecure else {
+            throw ConfigurationError(
+                "\(listen) is open to other machines, and workers are not authenticated: listen on 127.0.0.1, or give "
+                    + "--insecure on a network that you trust")
+        }
+        warn("--insecure: anyone who reaches \(listen) can join the run and change its result")
+    }
+
+    static func warn(_ text: String) { FileHandle.standardError.write(Data("warning: \(text)\n".utf8)) }
+
+    private static func relative(_ path: String) -> String {
+        let here = FileManager.default.currentDirectoryPath + "/"
+        return path.hasPrefix(here) ? String(path.dropFirst(here.count)) : path
+    }
+}

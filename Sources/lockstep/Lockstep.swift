@@ -1,0 +1,33 @@
+import ArgumentParser
+import Foundation
+import Training
+
+@main
+struct Lockstep: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lockstep",
+        abstract: "Trains character-level language models on many CPU processes, with the same bits however many.",
+        discussion: """
+            Quick start:
+              lockstep train                        the built-in demo text, two worker processes
+              lockstep train book.txt               a text of your own, into runs/book
+              lockstep train --run runs/book --resume
+              lockstep sample runs/book --prime "The "
+
+            Workers on other hosts:
+              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --insecure
+              lockstep worker --connect tcp://HOST:5757
+
+            Exit codes: 0 done; 1 failed; 2 interrupted, resume with --resume; 64 bad usage.
+            """,
+        version: Version.text,
+        subcommands: [
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, InspectCommand.self,
+        ])
+
+    static func main() {
+        let arguments = Environment.completed(
+            Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
+        main(arguments)
+    }
+}

@@ -1,0 +1,110 @@
+import ArgumentParser
+import LanguageModel
+import Training
+
+extension Interval: ExpressibleByArgument {}
+extension Initializer: ExpressibleByArgument {
+    public var defaultValueDescription: String { description }
+}
+extension OptimizerConfiguration.Kind: ExpressibleByArgument {}
+extension LearningRateSchedule.Unit: ExpressibleByArgument {}
+extension RunSettings.ScheduleName: ExpressibleByArgument {}
+
+/// What `train` and `coordinator` share: the model, the data, the optimizer, the run folder.
+struct RunOptions: ParsableArguments {
+    @Argument(help: "A UTF-8 text. Without it: the built-in demo corpus, whose best possible loss is known.")
+    var corpus: String?
+
+    // Model
+    @Option(help: "Units of each LSTM layer. (default: 512)") var hidden: Int?
+    @Option(help: "LSTM layers, one on the other. (default: 2)") var layers: Int?
+    @Option(help: "Dropout between layers and before the output, 0 for none. (default: 0.5)") var dropout: Double?
+    @Flag(name: .customLong("no-bias"), help: "LSTM layers without biases.") var noBias = false
+    @Option(help: "How parameters are drawn: torch (the same bits as PyTorch), or uniform:R. (default: torch)")
+    var initializer: Initializer?
+    @Option(help: "Set the forget gates' bias to this after drawing.") var forgetBias: Float?
+
+    // Data
+    @Option(help: "Rows of the global batch. (default: 128)") var batch: Int?
+    @Option(help: "Characters of a row in one step. (default: 100)") var window: Int?
+    @Option(help: "The tail of the text to hold out, as a fraction; 0 for none. (default: 0.1)")
+    var validation: Double?
+    @Flag(help: "Reset the recurrent state at every window, not at every epoch.") var stateless = false
+    @Option(help: "Take the vocabulary from this vocabulary.json.") var vocabulary: String?
+    @Option(help: "Leaves of the reduction tree; part of the run's identity. (default: at most 16, a power of two)")
+    var shards: Int?
+    @Option(help: "Of initial parameters and dropout. (default: 0)") var seed: UInt64?
+
+    // Optimizer
+    @Option(help: "adam, adamw, rmsprop or sgd. (default: adam)") var optimizer: OptimizerConfiguration.Kind?
+    @Option(help: "(default: 0.001)") var learningRate: Double?
+    @Option(help: "Of sgd and rmsprop. (default: 0)") var momentum: Double?
+    @Option(help: "(default: 0)") var weightDecay: Double?
+    @Option(help: "Of adam. (default: 0.9)") var beta1: Double?
+    @Option(help: "Of adam. (default: 0.999)") var beta2: Double?
+    @Option(help: "(default: 1e-8)") var epsilon: Double?
+    @Option(help: "Smoothing of rmsprop. (default: 0.99)") var alpha: Double?
+    @Option(help: "Largest global norm of the gradient, 0 for none. (default: 5)") var clip: Double?
+    @Option(help: "Of the learning rate: constant, step, exponential or cosine. (default: constant)")
+    var schedule: RunSettings.ScheduleName?
+    @Option(help: "The schedule's clock: step or epoch. (default: step)") var scheduleUnit: LearningRateSchedule.Unit?
+    @Option(help: "Units between decays (step), or of half a wave (cosine).") var scheduleSize: UInt64?
+    @Option(help: "Factor of a decay (step, exponential).") var scheduleGamma: Double?
+    @Option(help: "The first unit that decays (exponential).") var scheduleAfter: UInt64?
+    @Option(help: "Lowest rate (cosine).") var scheduleMinimum: Double?
+    @Option(help: "Steps of linear warm-up. (default: 0)") var warmup: UInt64?
+
+    // Length
+    @Option(help: "Times through the text. (default: 20)") var epochs: UInt64?
+    @Option(help: "Updates in all, in place of --epochs.") var steps: UInt64?
+
+    // Run
+    @Option(help: "The run folder. (default: runs/<corpus name>, numbered when taken)") var run: String?
+    @Option(help: "Steps, or a duration such as 60s or 5m; 0 for never. (default: 60s)") var checkpointEvery: Interval?
+    @Option(help: "Steps or a duration; 0 for never. (default: once an epoch)") var evaluateEvery: Interval?
+    @Option(help: "Steps or a duration; 0 for never. (default: 60s)") var sampleEvery: Interval?
+    @Option(help: "Checkpoints to keep beside the best. (default: 3)") var keep: Int?
+    @Flag(help: "Continue the run folder's run from its newest whole checkpoint.") var resume = false
+    @Flag(help: "Print nothing but warnings and errors.") var quiet = false
+    @Option(help: "Take settings from this run.json; flags win over it.") var config: String?
+    @Option(help: "Faults to inject, for tests, such as kill@step=5,worker=1,phase=backward.") var inject: String?
+
+    var settings: RunSettings {
+        var settings = RunSettings()
+        settings.hidden = hidden
+        settings.layers = layers
+        settings.dropout = dropout
+        settings.bias = noBias ? false : nil
+        settings.initializer = initializer
+        settings.forgetBias = forgetBias
+        settings.batch = batch
+        settings.window = window
+        settings.validation = validation
+        settings.stateless = stateless ? true : nil
+        settings.shards = shards
+        settings.seed = seed
+        settings.optimizer = optimizer
+        settings.learningRate = learningRate
+        settings.momentum = momentum
+        settings.weightDecay = weightDecay
+        settings.beta1 = beta1
+        settings.beta2 = beta2
+        settings.epsilon = epsilon
+        settings.alpha = alpha
+        settings.clip = clip
+        settings.schedule = schedule
+        settings.scheduleUnit = scheduleUnit
+        settings.scheduleSize = scheduleSize
+        settings.scheduleGamma = scheduleGamma
+        settings.scheduleAfter = scheduleAfter
+        settings.scheduleMinimum = scheduleMinimum
+        settings.warmup = warmup
+        settings.epochs = epochs
+        settings.steps = steps
+        settings.checkpointEvery = checkpointEvery
+        settings.evaluateEvery = evaluateEvery
+        settings.sampleEvery = sampleEvery
+        settings.keep = keep
+        return settings
+    }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Foundation
+import Training
+
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Train on this machine: a coordinator and worker processes.",
+        discussion: """
+            Without CORPUS the built-in demo text is used. The number of workers and threads never changes a bit of the \
+            result: choose them for speed. Ctrl-C writes a checkpoint; --resume goes on from it.
+            """)
+
+    @OptionGroup var options: RunOptions
+    @Option(help: "Worker processes. (default: 2)") var workers = 2
+    @Option(help: "Threads of each worker. (default: the cores, shared among the workers)") var threads: Int?
+    @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
+    var listen: String?
+    @Option(help: "Write the address to this file.") var endpointFile: String?
+    @Option(help: "Seconds of silence after which a worker is lost. (default: 3)") var workerTimeout = 3.0
+
+    func validate() throws {
+        guard (1...256).contains(workers) else { throw ValidationError("--workers must be from 1 to 256") }
+        guard threads.map({ (1...1024).contains($0) }) ?? true else {
+            throw ValidationError("--threads must be from 1 to 1024")
+        }
+        guard workerTimeout >= 0.5 else { throw ValidationError("--worker-timeout must be 0.5 or more") }
+    }
+
+    func run() throws {
+        var service = CoordinatorService.Options()
+        service.listen = listen
+        service.endpointFile = endpointFile
+        service.workerTimeout = workerTimeout
+        service.localWorkers = workers
+        service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
+        try CoordinatorRun.run(options, service)
+    }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import Foundation
+import Kernels
+import Synchronization
+import Training
+import ZeroMQ
+
+struct WorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker",
+        abstract: "One worker: computes for a coordinator until told to stop.",
+        discussion: """
+            It needs no text and no settings: the coordinator sends all. Every flag may come from the environment as \
+            LOCKSTEP_<FLAG>, such as LOCKSTEP_CONNECT.
+            """)
+
+    @Option(help: "The coordinator: tcp://HOST:PORT or ipc://PATH.") var connect: String?
+    @Option(help: "Read the coordinator's address from this file, once it is there.") var endpointFile: String?
+    @Option(help: "Compute threads. (default: all cores)") var threads: Int?
+    @Option(help: "What the coordinator calls this worker. (default: host and process)") var name: String?
+    @Option(help: "How long to look for a coordinator, such as 60s or 10m.") var retryFor = Interval.seconds(60)
+    @Flag(help: "Print nothing but errors.") var quiet = false
+    @Option(help: "Faults to inject, for tests.") var inject: String?
+
+    func validate() throws {
+        guard (connect == nil) != (endpointFile == nil) else {
+            throw ValidationError("give the coordinator's address with --connect, or a file with --endpoint-file")
+        }
+        guard threads.map({ (1...1024).contains($0) }) ?? true else {
+            throw ValidationError("--threads must be from 1 to 1024")
+        }
+        guard case .seconds = retryFor else { throw ValidationError("--retry-for takes a duration, such as 60s") }
+    }
+
+    func run() throws {
+        ParentWatch.start()
+        _ = try InstructionSet.select()
+        let interrupted = InterruptFlag()
+        let watcher = SignalWatcher { _, count in
+            if count > 1 { _exit(1) }
+            interrupted.set()
+        }
+        guard case .seconds(let patience) = retryFor else { return }
+        let endpoint = try connect ?? waitForFile(patience, interrupted)
+        _ = try Endpoint(endpoint)
+        let host = ProcessInfo.processInfo.hostName
+        let name = name ?? "\(host)-\(ProcessInfo.processInfo.processIdentifier)"
+        let options = WorkerLoop.Options(
+            endpoint: endpoint, name: name,
+            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, retryFor: patience,
+            faults: try FaultPlan(inject ?? "").concerning(name: name), software: Version.text)
+        let isQuiet = quiet
+        let loop = try WorkerLoop(
+            options: options, context: Context(),
+            say: { if !isQuiet { FileHandle.standardError.write(Data("\(name): \($0)\n".utf8)) } },
+            isInterrupted: { interrupted.isSet })
+        let ending = try loop.run()
+        withExtendedLifetime(watcher) {}
+        if !isQuiet, ending == .finished { FileHandle.standardError.write(Data("\(name): done\n".utf8)) }
+    }
+
+    private func waitForFile(_ patience: Double, _ interrupted: InterruptFlag) throws -> String {
+        let started = ContinuousClock.now
+        while !interrupted.isSet {
+            if let text = try? String(contentsOfFile: endpointFile!, encoding: .utf8), text.hasSuffix("\n") {
+                return text.trimmingCharacters(in: .whitespacesAndNewlines)
+            }
+            guard (ContinuousClock.now - started) / .seconds(1) < patience else { break }
+            Thread.sleep(forTimeInterval: 0.1)
+        }
+        throw ConfigurationError(
+            "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started with it?")
+    }
+}
+
+/// Set by a signal, read by a loop.
+final class InterruptFlag: Sendable {
+    private let value = Atomic<Bool>(false)
+    func set() { value.store(true, ordering: .relaxed) }
+    var isSet: Bool { value.load(ordering: .relaxed) }
+}

@@ -1,0 +1,142 @@
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Training
+
+@Suite("Run folders")
+final class RunFolderTests {
+    private let root = FileManager.default.temporaryDirectory.appendingPathComponent("runs-\(UUID().uuidString)").path
+
+    deinit { try? FileManager.default.removeItem(atPath: root) }
+
+    private func create(_ requested: String? = nil) throws -> RunFolder {
+        try RunFolder.create(requested: requested, corpusName: "novel", parent: root)
+    }
+
+    @Test("Runs of one corpus are numbered")
+    func numbered() throws {
+        let names = try (0..<3).map { _ in try create().url.lastPathComponent }
+        #expect(names == ["novel", "novel-2", "novel-3"])
+    }
+
+    @Test("A requested folder is made with those above it, and may be there already")
+    func requested() throws {
+        let folder = try create("\(root)/a/b")
+        #expect(folder.url.path == "\(root)/a/b")
+        #expect(try create("\(root)/a/b") == folder)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path).isEmpty)
+    }
+
+    @Test("The files of a run have their names")
+    func names() throws {
+        let folder = try create()
+        let files = [folder.configuration, folder.vocabulary, folder.metrics, folder.log, folder.checkpoints]
+        #expect(
+            files.map(\.lastPathComponent) == [
+                "run.json", "vocabulary.json", "metrics.jsonl", "log.txt", "checkpoints",
+            ])
+    }
+
+    @Test("A folder that holds a run is not trained in again")
+    func taken() throws {
+        let folder = try create("\(root)/mine")
+        try Data().write(to: folder.configuration)
+        let error = #expect(throws: RunFolderError.self) { try self.create("\(self.root)/mine") }
+        #expect(error == .alreadyHoldsRun(path: "\(root)/mine"))
+        #expect(error?.description.contains("--resume") == true)
+    }
+
+    @Test("A file in the way of a folder is an error with the path and the reason")
+    func fileInTheWay() throws {
+        _ = try create()
+        try Data().write(to: URL(fileURLWithPath: "\(root)/file"))
+        for path in ["\(root)/file", "\(root)/file/run"] {
+            let error = #expect(throws: RunFolderError.self) { try self.create(path) }
+            #expect(error?.description.hasSuffix("cannot write the run folder: Not a directory") == true)
+        }
+    }
+
+    @Test("A folder where no file can be made is an error", arguments: ["/proc/self/fd"])
+    func notWritable(path: String) {
+        let error = #expect(throws: RunFolderError.self) { try self.create(path) }
+        guard case .notWritable(path, _) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+
+    @Test("Only a folder with a run can be opened")
+    func opening() throws {
+        let folder = try create()
+        #expect(throws: RunFolderError.holdsNoRun(path: folder.url.path)) { try RunFolder.open(folder.url.path) }
+        try Data().write(to: folder.configuration)
+        #expect(try RunFolder.open(folder.url.path) == folder)
+    }
+
+    @Test("The newest run is the one whose configuration was written last")
+    func newest() throws {
+        #expect(throws: RunFolderError.noRunBelow(path: root)) { try RunFolder.newest(in: self.root) }
+        let folders = try (0..<3).map { _ in try create() }
+        #expect(throws: RunFolderError.noRunBelow(path: root)) { try RunFolder.newest(in: self.root) }
+        for (index, time) in [(0, 200.0), (1, 300.0)] {
+            let path = folders[index].configuration.path
+            try Data().write(to: folders[index].configuration)
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSince1970: time)], ofItemAtPath: path)
+        }
+        #expect(try RunFolder.newest(in: root) == folders[1])
+    }
+
+    @Test("A folder is locked for as long as the lock lives")
+    func locking() throws {
+        let folder = try create()
+        var lock: RunLock? = try folder.lock()
+        #expect(throws: RunFolderError.locked(path: folder.url.path)) { try folder.lock() }
+        withExtendedLifetime(lock) {}
+        lock = nil
+        _ = try folder.lock()
+    }
+
+    @Test("The log has a line with its time for each line of text, and goes on when opened again")
+    func log() throws {
+        let folder = try create()
+        RunLog(url: folder.log) { Issue.record("\($0)") }.write("started", at: 1_795_496_400)
+        RunLog(url: folder.log) { Issue.record("\($0)") }.write("two\nlines", at: 86399)
+        #expect(
+            try String(contentsOf: folder.log, encoding: .utf8) == """
+                2026-11-24T05:00:00Z started
+                1970-01-01T23:59:59Z two
+                1970-01-01T23:59:59Z lines
+
+                """)
+    }
+
+    @Test("Lines of several threads stay whole")
+    func concurrentLog() throws {
+        let folder = try create()
+        let log = RunLog(url: folder.log) { Issue.record("\($0)") }
+        let text = String(repeating: "x", count: 200)
+        DispatchQueue.concurrentPerform(iterations: 200) { _ in log.write(text, at: 0) }
+        let lines = try String(contentsOf: folder.log, encoding: .utf8).split(separator: "\n")
+        #expect(lines.count == 200)
+        #expect(lines.allSatisfy { $0 == "1970-01-01T00:00:00Z \(text)" })
+    }
+
+    @Test("A log that cannot be written is told once", arguments: ["/dev/full", "/dev/null/log.txt"])
+    func failingLog(path: String) {
+        let failures = Failures()
+        let log = RunLog(url: URL(fileURLWithPath: path)) { failures.append($0) }
+        log.write("one")
+        log.write("two")
+        #expect(failures.all.count == 1)
+        #expect(failures.all.first?.hasPrefix("\(path): cannot write the log: ") == true)
+    }
+
+    private final class Failures: Sendable {
+        private let list = Mutex<[String]>([])
+        var all: [String] { list.withLock { $0 } }
+        func append(_ text: String) { list.withLock { $0.append(text) } }
+    }
+}
