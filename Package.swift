@@ -33,7 +33,7 @@ let package = Package(
         .executableTarget(
             name: "lockstep",
             dependencies: [
-                "Training", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "Coordination",
+                "Training", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),

@@ -37,6 +37,7 @@ long ls_column_scratch(ls_node node, long n, long vocabulary) {
 
 // log x = e ln 2 + 2 atanh((m - 1) / (m + 1)), the series to s^25: |s| < 0.1716.
 double ls_log(double x) {
+    if (!(x >= 0x1p-1022 && x <= 0x1.fffffffffffffp1023)) return __builtin_nan("");
     union {
         double value;
         uint64_t bits;

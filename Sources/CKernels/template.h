@@ -8,6 +8,7 @@
 typedef float f16 __attribute__((ext_vector_type(16), aligned(4)));
 typedef int32_t i16 __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint32_t u16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef uint8_t b16 __attribute__((ext_vector_type(16), aligned(1)));
 typedef uint64_t w16 __attribute__((ext_vector_type(16), aligned(8)));
 typedef double d16 __attribute__((ext_vector_type(16), aligned(8)));
 
@@ -144,11 +145,28 @@ INLINE void outer_products(long inner, const float *a, const float *b, float *c,
 }
 
 static void add(long count, const float *left, const float *right, float *out) {
-    for (long i = 0; i < count; i++) out[i] = left[i] + right[i];
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) store(out + j, load(left + j) + load(right + j));
+    for (; j < count; j++) out[j] = left[j] + right[j];
 }
 
 // Rows of B that stay in L1 together with a panel of A.
 #define INNER 256
+
+// Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE].
+INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, float *a) {
+    long step = node.time_steps * node.rows_per_shard * TILE;
+    for (long t = 0; t < node.time_steps; t++)
+        for (long r = 0; r < node.rows_per_shard; r++, a += TILE) {
+            const float *from = g.base + (t * node.rows + first_row + r) * g.stride;
+            float *to = a;
+            long n = n0;
+            for (; n + TILE <= n1; n += TILE, to += step) memcpy(to, from + n, TILE * sizeof(float));
+            if (n == n1) continue;
+            memset(to, 0, TILE * sizeof(float));
+            memcpy(to, from + n, (size_t)(n1 - n) * sizeof(float));
+        }
+}
 
 static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
                             long ld_out, float *scratch) {
@@ -159,15 +177,7 @@ static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long
     long depth = 0;
     for (long shard = 0; shard < node.count; shard++) {
         long first_row = node.first_row + shard * node.rows_per_shard;
-        float *to = a;
-        for (long i = 0; i < tiles; i++) {
-            long first = n0 + i * TILE, held = n1 - first < TILE ? n1 - first : TILE;
-            for (long t = 0; t < node.time_steps; t++)
-                for (long r = 0; r < node.rows_per_shard; r++, to += TILE) {
-                    const float *from = g.base + (t * node.rows + first_row + r) * g.stride + first;
-                    for (long j = 0; j < TILE; j++) to[j] = j < held ? from[j] : 0;
-                }
-        }
+        pack_block(g, node, first_row, n0, n1, a);
         float *c = stack + depth++ * block;
         memset(c, 0, (size_t)block * 4);
         const float *b = packed_x + shard * panels * inner * PANEL;
@@ -201,9 +211,8 @@ static void column_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, 
                 long row = t * node.rows + first_row + r;
                 const float *from = g.base + row * g.stride + n0;
                 float *line = out_w ? c + (long)tokens[row] * width : bias;
-                for (long j = 0; j < held; j++) bias[j] += from[j];
-                if (out_w)
-                    for (long j = 0; j < held; j++) line[j] += from[j];
+                add(held, bias, from, bias);
+                if (out_w) add(held, line, from, line);
             }
         for (long m = shard + 1; !(m & 1); m >>= 1, depth--)
             add(block, scratch + (depth - 2) * block, scratch + (depth - 1) * block, scratch + (depth - 2) * block);
@@ -334,12 +343,30 @@ static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
     for (int i = 0; i < 4; i++) out[i] = words[i][0];
 }
 
+#define LANES ((u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+
+// Where a bit of two bytes of a mask is set: x * scale; else 0.
+INLINE f16 masked(uint32_t bits, f16 x, float scale) {
+    u16 kept = (u16)(bits) >> LANES & (u16)(1u);
+    return kept != (u16)(0u) ? x * splat(scale) : splat(0.0f);
+}
+
+INLINE void apply_mask(long hidden, float scale, const uint8_t *mask, const float *x, float *out) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH)
+        store(out + j, masked((uint32_t)mask[j / 8] | (uint32_t)mask[j / 8 + 1] << 8, load(x + j), scale));
+    if (j == hidden) return;
+    long n = hidden - j;
+    uint32_t bits = mask[j / 8];
+    if (n > 8) bits |= (uint32_t)mask[j / 8 + 1] << 8;
+    store_some(out + j, masked(bits, load_some(x + j, n), scale), n);
+}
+
 static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
                             uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask) {
-    const u16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     // 16 blocks of 8 units, two units a word.
     for (long first = 0; first < hidden; first += 128) {
-        u16 block = (lanes + (u16)((uint32_t)(first / 8))) | (u16)(layer << 16), words[4];
+        u16 block = (LANES + (u16)((uint32_t)(first / 8))) | (u16)(layer << 16), words[4];
         philox16(block, time, row, step, (uint32_t)seed, (uint32_t)(seed >> 32), words);
         u16 bits = (u16)(0u), limit = (u16)(threshold);
         for (uint32_t j = 0; j < 4; j++) {
@@ -347,32 +374,58 @@ static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t
             bits |= low >= limit ? (u16)(1u << (2 * j)) : (u16)(0u);
             bits |= high >= limit ? (u16)(2u << (2 * j)) : (u16)(0u);
         }
+        b16 bytes = __builtin_convertvector(bits, b16);
         long blocks = (hidden - first + 7) / 8;
-        for (long b = 0; b < 16 && b < blocks; b++) mask[first / 8 + b] = (uint8_t)bits[b];
+        memcpy(mask + first / 8, &bytes, blocks < 16 ? (size_t)blocks : 16);
     }
-    for (long j = 0; j < hidden; j++) out[j] = (mask[j >> 3] >> (j & 7) & 1) ? h[j] * scale : 0.0f;
+    apply_mask(hidden, scale, mask, h, out);
 }
 
 static void dropout_backward(long hidden, float scale, const uint8_t *mask, float *dx) {
-    for (long j = 0; j < hidden; j++) dx[j] = (mask[j >> 3] >> (j & 7) & 1) ? dx[j] * scale : 0.0f;
+    apply_mask(hidden, scale, mask, dx, dx);
 }
 
 // MARK: Loss
 
+INLINE f16 larger(f16 a, f16 b) { return a > b ? a : b; }
+
 INLINE float largest(long count, const float *x) {
-    float m = x[0];
-    for (long j = 1; j < count; j++) m = x[j] > m ? x[j] : m;
-    return m;
+    f16 m = splat(x[0]);
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) m = larger(load(x + j), m);
+    float lanes[WIDTH], all;
+    store(lanes, m);
+    for (; j < count; j++) lanes[0] = x[j] > lanes[0] ? x[j] : lanes[0];
+    all = lanes[0];
+    for (int i = 1; i < WIDTH; i++) all = lanes[i] > all ? lanes[i] : all;
+    return all;
 }
 
-// The sum of 16 lanes in pairs, in Double.
-INLINE double sum_lanes(f16 v) {
-    d16 d = __builtin_convertvector(v, d16);
+// The sum of 16 lanes, in pairs.
+INLINE double sum_lanes(d16 v) {
     double s[WIDTH];
-    memcpy(s, &d, sizeof s);
+    memcpy(s, &v, sizeof s);
     for (int width = 8; width >= 1; width /= 2)
         for (int j = 0; j < width; j++) s[j] += s[j + width];
     return s[0];
+}
+
+// e^(x - m) of n logits; behind the last of them zeros.
+INLINE f16 exponentials(const float *logits, float m, long n) {
+    f16 e = exp16(load_some(logits, n) - splat(m));
+    if (n >= WIDTH) return e;
+    float held[WIDTH];
+    store(held, e);
+    return load_some(held, n);
+}
+
+static double loss(long vocabulary, const float *logits, uint32_t target) {
+    float m = largest(vocabulary, logits);
+    f16 lanes = splat(0);
+    for (long j = 0; j < vocabulary; j += WIDTH)
+        lanes += exponentials(logits + j, m, vocabulary - j < WIDTH ? vocabulary - j : WIDTH);
+    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    return ls_log(sum) + ((double)m - (double)logits[target]);
 }
 
 static double softmax_loss(long vocabulary, float *logits, uint32_t target, float scale) {
@@ -380,81 +433,83 @@ static double softmax_loss(long vocabulary, float *logits, uint32_t target, floa
     f16 lanes = splat(0);
     for (long j = 0; j < vocabulary; j += WIDTH) {
         long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
-        f16 e = exp16(load_some(logits + j, n) - splat(m));
+        f16 e = exponentials(logits + j, m, n);
         store_some(logits + j, e, n);
-        // Behind the last logit nothing is added.
-        if (n < WIDTH) e = load_some(logits + j, n);
         lanes += e;
     }
-    double sum = sum_lanes(lanes);
-    float factor = (float)(scale / sum);
-    for (long j = 0; j < vocabulary; j++) logits[j] *= factor;
+    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    float factor = (float)((double)scale / sum);
+    for (long j = 0; j < vocabulary; j += WIDTH) {
+        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
+        store_some(logits + j, load_some(logits + j, n) * splat(factor), n);
+    }
     logits[target] -= scale;
     return ls_log(sum) + ((double)m - (double)chosen);
 }
 
-static double loss(long vocabulary, const float *logits, uint32_t target) {
-    float m = largest(vocabulary, logits);
-    f16 lanes = splat(0);
-    for (long j = 0; j < vocabulary; j += WIDTH) {
-        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
-        f16 e = exp16(load_some(logits + j, n) - splat(m));
-        if (n < WIDTH) {
-            float part[WIDTH];
-            store(part, e);
-            e = load_some(part, n);
-        }
-        lanes += e;
-    }
-    return ls_log(sum_lanes(lanes)) + ((double)m - (double)logits[target]);
-}
-
 // MARK: Updates, as torch.optim's single-tensor path
 
-static void adam(long count, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
-    float decay = 1.0f - u.learning_rate * u.weight_decay;
-    for (long j = 0; j < count; j++) {
-        float d = g[j] * u.clip, w = p[j];
-        if (u.decoupled_decay)
-            w *= decay;
-        else
-            d += u.weight_decay * w;
-        float first = m[j] + (d - m[j]) * (1.0f - u.beta1);
-        float second = v[j] * u.beta2 + d * d * (1.0f - u.beta2);
-        m[j] = first;
-        v[j] = second;
-        if (v_max) v_max[j] = second = v_max[j] > second ? v_max[j] : second;
-        float root = __builtin_sqrtf(second) / u.bias_correction2_sqrt + u.epsilon;
-        p[j] = w - u.step_size * (first / root);
+INLINE void adam_some(long n, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
+    f16 w = load_some(p, n) * splat(u.shrink);
+    f16 d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    f16 first = load_some(m, n);
+    first += splat(u.rest1) * (d - first);
+    f16 second = load_some(v, n) * splat(u.beta2) + splat(u.rest2) * d * d;
+    store_some(m, first, n);
+    store_some(v, second, n);
+    if (v_max) {
+        second = larger(load_some(v_max, n), second);
+        store_some(v_max, second, n);
     }
+    f16 divisor = __builtin_elementwise_sqrt(second) / splat(u.root) + splat(u.epsilon);
+    store_some(p, w - splat(u.rate) * first / divisor, n);
+}
+
+INLINE void rmsprop_some(long n, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u) {
+    f16 w = load_some(p, n), d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    f16 s = load_some(square, n) * splat(u.beta2) + splat(u.rest2) * d * d;
+    store_some(square, s, n);
+    if (mean) {
+        f16 a = load_some(mean, n);
+        a += splat(u.rest2) * (d - a);
+        store_some(mean, a, n);
+        s -= a * a;
+    }
+    f16 divisor = __builtin_elementwise_sqrt(s) + splat(u.epsilon);
+    if (buffer) {
+        f16 b = load_some(buffer, n) * splat(u.momentum) + d / divisor;
+        store_some(buffer, b, n);
+        store_some(p, w - splat(u.rate) * b, n);
+    } else {
+        store_some(p, w - splat(u.rate) * d / divisor, n);
+    }
+}
+
+INLINE void sgd_some(long n, float *p, const float *g, float *buffer, ls_update u) {
+    f16 w = load_some(p, n), d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    if (buffer) {
+        f16 b = u.is_first ? d : load_some(buffer, n) * splat(u.momentum) + splat(u.undamped) * d;
+        store_some(buffer, b, n);
+        d = u.nesterov ? d + splat(u.momentum) * b : b;
+    }
+    store_some(p, w - splat(u.rate) * d, n);
+}
+
+static void adam(long count, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) adam_some(WIDTH, p + j, g + j, m + j, v + j, v_max ? v_max + j : v_max, u);
+    if (j < count) adam_some(count - j, p + j, g + j, m + j, v + j, v_max ? v_max + j : v_max, u);
 }
 
 static void rmsprop(long count, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u) {
-    for (long j = 0; j < count; j++) {
-        float d = g[j] * u.clip + u.weight_decay * p[j];
-        float s = square[j] * u.alpha + d * d * (1.0f - u.alpha), variance = s;
-        square[j] = s;
-        if (mean) {
-            float a = mean[j] + (d - mean[j]) * (1.0f - u.alpha);
-            mean[j] = a;
-            variance = s - a * a;
-        }
-        float change = d / (__builtin_sqrtf(variance) + u.epsilon);
-        if (buffer) buffer[j] = change = buffer[j] * u.momentum + change;
-        p[j] -= u.learning_rate * change;
-    }
+    for (long j = 0; j < count; j += WIDTH)
+        rmsprop_some(count - j < WIDTH ? count - j : WIDTH, p + j, g + j, square + j, mean ? mean + j : mean,
+                     buffer ? buffer + j : buffer, u);
 }
 
 static void sgd(long count, float *p, const float *g, float *buffer, ls_update u) {
-    for (long j = 0; j < count; j++) {
-        float d = g[j] * u.clip + u.weight_decay * p[j];
-        if (buffer) {
-            float b = u.is_first ? d : buffer[j] * u.momentum + d * (1.0f - u.dampening);
-            buffer[j] = b;
-            d = u.nesterov ? d + u.momentum * b : b;
-        }
-        p[j] -= u.learning_rate * d;
-    }
+    for (long j = 0; j < count; j += WIDTH)
+        sgd_some(count - j < WIDTH ? count - j : WIDTH, p + j, g + j, buffer ? buffer + j : buffer, u);
 }
 
 // MARK: Sums and digests
@@ -470,32 +525,42 @@ static double sum_of_squares(long count, const float *x) {
         d16 d = __builtin_convertvector(load_some(x + j, count - j), d16);
         lanes += d * d;
     }
-    double s[WIDTH];
-    memcpy(s, &lanes, sizeof s);
-    for (int width = 8; width >= 1; width /= 2)
-        for (int i = 0; i < width; i++) s[i] += s[i + width];
-    return s[0];
+    return sum_lanes(lanes);
+}
+
+static int is_finite(long count, const float *x) {
+    u16 bad = (u16)(0u), exponent = (u16)(0x7F800000u);
+    for (long j = 0; j < count; j += WIDTH) {
+        f16 v = load_some(x + j, count - j < WIDTH ? count - j : WIDTH);
+        u16 bits;
+        memcpy(&bits, &v, sizeof bits);
+        bad |= (bits & exponent) == exponent ? (u16)(1u) : (u16)(0u);
+    }
+    uint32_t any = 0;
+    for (int i = 0; i < WIDTH; i++) any |= bad[i];
+    return !any;
 }
 
 // 64 lanes of xor, rotate, multiply, each a bijection of its state, joined by SplitMix64's finaliser.
-static uint64_t digest(long count, const uint32_t *words) {
+static uint64_t digest(long bytes, const void *data) {
+    const char *from = data;
     u16 lanes[4];
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < WIDTH; j++) lanes[i][j] = 0x9E3779B9u * (uint32_t)(i * WIDTH + j + 1);
-    for (long first = 0; first < count; first += 64) {
+    for (long first = 0; first < bytes; first += 256) {
         u16 next[4];
-        if (count - first >= 64) {
-            memcpy(next, words + first, sizeof next);
+        if (bytes - first >= 256) {
+            memcpy(next, from + first, sizeof next);
         } else {
             memset(next, 0, sizeof next);
-            memcpy(next, words + first, (size_t)(count - first) * 4);
+            memcpy(next, from + first, (size_t)(bytes - first));
         }
         for (int i = 0; i < 4; i++) {
             u16 x = lanes[i] ^ next[i];
             lanes[i] = (x << 13 | x >> 19) * (u16)(0x85EBCA6Bu);
         }
     }
-    uint64_t h = (uint64_t)count;
+    uint64_t h = (uint64_t)bytes;
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < WIDTH; j++) {
             h = (h ^ lanes[i][j]) + 0x9E3779B97F4A7C15ull;
@@ -506,24 +571,26 @@ static uint64_t digest(long count, const uint32_t *words) {
     return h;
 }
 
+// Independent chains: enough to hide the latency of a multiply-add, few enough to stay in registers.
+#define CHAINS (LS_TILE_ROWS > 6 ? 12 : 6)
+
 static double multiply_adds(long rounds) {
-    f16 a[12];
-    for (int i = 0; i < 12; i++) a[i] = splat((float)i);
+    f16 a[CHAINS];
+    UNROLL for (int i = 0; i < CHAINS; i++) a[i] = splat((float)i);
     f16 x = splat(0.9999f), y = splat(1e-6f);
     for (long r = 0; r < rounds; r++) {
-        UNROLL for (int i = 0; i < 12; i++) a[i] = fma16(a[i], x, y);
-        __asm__ volatile("" ::: "memory");
+        UNROLL for (int i = 0; i < CHAINS; i++) a[i] = fma16(a[i], x, y);
     }
     volatile float sink = 0;
-    for (int i = 0; i < 12; i++) sink = sink + a[i][0];
-    return (double)rounds * 12 * 2 * WIDTH;
+    for (int i = 0; i < CHAINS; i++)
+        for (int j = 0; j < WIDTH; j++) sink = sink + a[i][j];
+    return (double)rounds * CHAINS * 2 * WIDTH;
 }
 
 const ls_kernels LS_TABLE = {
-    LS_NAME,        TILE,           PANEL,           pack_transposed, pack,
-    gemm,           pack_rows,      weight_gradient, column_gradient, cell_forward,
-    cell_backward,  dropout_forward, dropout_backward, softmax_loss,   loss,
-    adam,           rmsprop,        sgd,             add,             sum_of_squares,
-    digest,         exponential,    hyperbolic_tangent, sigmoid,      philox,
-    multiply_adds,
+    LS_NAME,         TILE,        PANEL,           pack_transposed,  pack,          gemm,
+    pack_rows,       weight_gradient, column_gradient, cell_forward, cell_backward, dropout_forward,
+    dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
+    add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,
+    sigmoid,         philox,      multiply_adds,
 };

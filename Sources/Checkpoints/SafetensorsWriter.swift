@@ -21,7 +21,8 @@ struct SafetensorsWriter {
     private static let blank = String(repeating: "0", count: 16)
 
     static func write(
-        _ tensors: [Tensor], metadata: [String: String], to url: URL, write: @escaping AtomicFile.Write = AtomicFile.systemWrite
+        _ tensors: [Tensor], metadata: [String: String], to url: URL,
+        write: @escaping AtomicFile.Write = AtomicFile.systemWrite
     ) throws(CheckpointError) {
         var metadata = metadata
         metadata[sealKey] = blank

@@ -6,15 +6,37 @@ package func add(_ left: FloatBuffer, _ right: FloatBuffer, into out: FloatBuffe
     InstructionSet.table.pointee.add(count, left.base, right.base, out.base)
 }
 
-/// The sum of squares of a range in Double, in a fixed order of 16 lanes.
+/// The sum of squares of a range in Double: 16 lanes, the lanes' sums then in pairs.
 package func sumOfSquares(_ buffer: FloatBuffer, range: Range<Int>) -> Double {
     precondition(range.lowerBound >= 0 && range.upperBound <= buffer.count)
     return InstructionSet.table.pointee.sum_of_squares(range.count, buffer.base + range.lowerBound)
 }
 
-/// 64 bits that differ, but for one chance in 2^64, whenever a bit of the buffer or its length differs.
-package func digest(_ buffer: FloatBuffer) -> UInt64 {
-    UnsafeRawPointer(buffer.base).withMemoryRebound(to: UInt32.self, capacity: max(buffer.count, 1)) {
-        InstructionSet.table.pointee.digest(buffer.count, $0)
+/// Whether no number of a range is infinite or NaN.
+package func isFinite(_ buffer: FloatBuffer, range: Range<Int>) -> Bool {
+    precondition(range.lowerBound >= 0 && range.upperBound <= buffer.count)
+    return InstructionSet.table.pointee.is_finite(range.count, buffer.base + range.lowerBound) != 0
+}
+
+/// 64 bits that differ, but for one chance in 2^64, whenever a bit of the buffer or its length differs; a single
+/// changed float always shows.
+package func digest(_ buffer: FloatBuffer) -> UInt64 { digest(buffer.bytes) }
+
+/// The same of any bytes: a buffer's digest is that of its bytes.
+package func digest(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    guard let base = bytes.baseAddress else { return InstructionSet.table.pointee.digest(0, "") }
+    return InstructionSet.table.pointee.digest(bytes.count, base)
+}
+
+/// The fused multiply-adds that one thread can do in a second, in GFLOP (two operations each): the roof that a step is
+/// measured against. Takes about a tenth of a second.
+package func measurePeakGigaflops() -> Double {
+    let table = InstructionSet.table.pointee
+    var best = 0.0
+    for _ in 0..<3 {
+        let start = ContinuousClock.now
+        let operations = table.multiply_adds(2_000_000)
+        best = max(best, operations / ((ContinuousClock.now - start) / .seconds(1)))
     }
+    return best * 1e-9
 }

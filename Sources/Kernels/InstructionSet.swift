@@ -1,29 +1,34 @@
 package import CKernels
 import Foundation
 
-/// The table of kernels that this process uses, chosen once.
+/// The table of kernels that this process uses, chosen once: `LOCKSTEP_ISA` names a path (`v4`, `v3` or `baseline`),
+/// else it is the best that the processor runs. All paths give the same bits.
 package enum InstructionSet {
     package struct Unavailable: Error, CustomStringConvertible {
         package let description: String
     }
 
-    /// A table is a constant of the C side, so sharing the pointer is safe. `LOCKSTEP_ISA` names a path (`v4`, `v3` or `baseline`); else the best that the processor runs.
-    nonisolated(unsafe) private static let chosen: Result<UnsafePointer<ls_kernels>, Unavailable> = {
-        let name = ProcessInfo.processInfo.environment["LOCKSTEP_ISA"]
-        if let table = ls_kernels_named(name) { return .success(table) }
-        return .failure(
-            Unavailable(
-                description: "LOCKSTEP_ISA=\(name ?? "") is no instruction set of this processor: "
-                    + "use v4, v3 or baseline, or leave it out"))
-    }()
+    // Unsafe: a table is a constant of the C side, so that its pointer may be shared.
+    nonisolated(unsafe) private static let chosen = Result { () throws(Unavailable) in
+        try table(named: ProcessInfo.processInfo.environment["LOCKSTEP_ISA"])
+    }
 
     /// The name of the path in use.
     ///
     /// - Throws: ``Unavailable``. Call it once at the start: afterwards kernels take the choice for granted.
     package static func select() throws(Unavailable) -> String { String(cString: try chosen.get().pointee.name) }
 
-    /// The paths that this processor runs.
+    /// The paths that this processor runs, fastest first.
     package static var available: [String] { ["v4", "v3", "baseline"].filter { ls_kernels_named($0) != nil } }
+
+    /// - Parameter name: nil for the best.
+    /// - Throws: ``Unavailable`` for a name that is none, or that this processor does not run.
+    package static func table(named name: String?) throws(Unavailable) -> UnsafePointer<ls_kernels> {
+        if let table = ls_kernels_named(name) { return table }
+        throw Unavailable(
+            description: "LOCKSTEP_ISA=\(name ?? "") is no instruction set that this processor runs: use one of "
+                + "\(available.joined(separator: ", ")), or leave it out")
+    }
 
     package static var table: UnsafePointer<ls_kernels> {
         switch chosen {
@@ -32,3 +37,6 @@ package enum InstructionSet {
         }
     }
 }
+
+/// The name of the path in use; see ``InstructionSet``.
+package func selectInstructionSet() throws(InstructionSet.Unavailable) -> String { try InstructionSet.select() }

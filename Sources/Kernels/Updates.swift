@@ -1,19 +1,27 @@
 import CKernels
 
-/// The scalars of an update in single precision, rounded once from Double.
+/// The scalars of an update in single precision, each rounded once from Double: `1 - beta` taken in single precision
+/// would be off by 1e-5.
 package struct UpdateCoefficients: Sendable {
+    /// Every gradient is multiplied by it first.
     package var clip: Float = 1
+    /// Of the parameter, added to the gradient.
     package var weightDecay: Float = 0
-    package var learningRate: Float = 0
-    package var beta1: Float = 0
+    /// What the parameter is multiplied by before all else: `1 - rate * decay` for AdamW.
+    package var shrink: Float = 1
+    /// The learning rate; for Adam over its first bias correction.
+    package var rate: Float = 0
+    /// `1 - beta1`.
+    package var rest1: Float = 0
+    /// The smoothing of squares and 1 less it: `beta2`, or RMSprop's alpha.
     package var beta2: Float = 0
+    package var rest2: Float = 0
+    /// Of Adam's second bias correction.
+    package var root: Float = 1
     package var epsilon: Float = 0
-    package var stepSize: Float = 0
-    package var biasCorrection2Root: Float = 1
-    package var alpha: Float = 0
     package var momentum: Float = 0
-    package var dampening: Float = 0
-    package var isDecayDecoupled = false
+    /// `1 - dampening`.
+    package var undamped: Float = 1
     package var isNesterov = false
     package var isFirst = false
 
@@ -21,41 +29,48 @@ package struct UpdateCoefficients: Sendable {
 
     var raw: ls_update {
         ls_update(
-            clip: clip, weight_decay: weightDecay, learning_rate: learningRate, beta1: beta1, beta2: beta2,
-            epsilon: epsilon, step_size: stepSize, bias_correction2_sqrt: biasCorrection2Root, alpha: alpha,
-            momentum: momentum, dampening: dampening, decoupled_decay: isDecayDecoupled ? 1 : 0,
+            clip: clip, weight_decay: weightDecay, shrink: shrink, rate: rate, rest1: rest1, beta2: beta2,
+            rest2: rest2, root: root, epsilon: epsilon, momentum: momentum, undamped: undamped,
             nesterov: isNesterov ? 1 : 0, is_first: isFirst ? 1 : 0)
     }
 }
 
-/// Fused updates of parameters and optimizer state: one pass over memory. All buffers have the same length.
+/// Fused updates of a range of parameters and optimizer state: one pass over memory. All buffers have the same length.
 package enum Updates {
     package static func adam(
         _ p: FloatBuffer, gradient: FloatBuffer, average: FloatBuffer, square: FloatBuffer, largest: FloatBuffer?,
-        _ coefficients: UpdateCoefficients
+        _ coefficients: UpdateCoefficients, range: Range<Int>
     ) {
-        check(p, [gradient, average, square, largest])
+        check(range, p, [gradient, average, square, largest])
+        let at = range.lowerBound
         InstructionSet.table.pointee.adam(
-            p.count, p.base, gradient.base, average.base, square.base, largest?.base, coefficients.raw)
+            range.count, p.base + at, gradient.base + at, average.base + at, square.base + at,
+            largest.map { $0.base + at }, coefficients.raw)
     }
 
     package static func rmsprop(
         _ p: FloatBuffer, gradient: FloatBuffer, square: FloatBuffer, average: FloatBuffer?, momentum: FloatBuffer?,
-        _ coefficients: UpdateCoefficients
+        _ coefficients: UpdateCoefficients, range: Range<Int>
     ) {
-        check(p, [gradient, square, average, momentum])
+        check(range, p, [gradient, square, average, momentum])
+        let at = range.lowerBound
         InstructionSet.table.pointee.rmsprop(
-            p.count, p.base, gradient.base, square.base, average?.base, momentum?.base, coefficients.raw)
+            range.count, p.base + at, gradient.base + at, square.base + at, average.map { $0.base + at },
+            momentum.map { $0.base + at }, coefficients.raw)
     }
 
     package static func sgd(
-        _ p: FloatBuffer, gradient: FloatBuffer, momentum: FloatBuffer?, _ coefficients: UpdateCoefficients
+        _ p: FloatBuffer, gradient: FloatBuffer, momentum: FloatBuffer?, _ coefficients: UpdateCoefficients,
+        range: Range<Int>
     ) {
-        check(p, [gradient, momentum])
-        InstructionSet.table.pointee.sgd(p.count, p.base, gradient.base, momentum?.base, coefficients.raw)
+        check(range, p, [gradient, momentum])
+        let at = range.lowerBound
+        InstructionSet.table.pointee.sgd(
+            range.count, p.base + at, gradient.base + at, momentum.map { $0.base + at }, coefficients.raw)
     }
 
-    private static func check(_ p: FloatBuffer, _ others: [FloatBuffer?]) {
+    private static func check(_ range: Range<Int>, _ p: FloatBuffer, _ others: [FloatBuffer?]) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= p.count)
         precondition(others.allSatisfy { $0 == nil || $0!.count == p.count })
     }
 }

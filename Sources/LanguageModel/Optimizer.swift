@@ -12,35 +12,49 @@ package final class Optimizer {
     }
 
     /// Updates `parameters` and the state in place.
-    package func apply(gradient: FloatBuffer, to parameters: FloatBuffer, scalars: UpdateScalars) {
+    ///
+    /// - Parameter range: nil for all. Elements are independent, so ranges may be updated apart, once each.
+    package func apply(
+        gradient: FloatBuffer, to parameters: FloatBuffer, scalars: UpdateScalars, range: Range<Int>? = nil
+    ) {
+        let range = range ?? 0..<parameters.count
+        let values = coefficients(scalars)
         let own = configuration
-        var values = UpdateCoefficients()
-        values.clip = Float(scalars.clipCoefficient)
-        values.weightDecay = Float(own.weightDecay)
-        values.learningRate = Float(scalars.learningRate)
-        values.beta1 = Float(own.beta1)
-        values.beta2 = Float(own.beta2)
-        values.epsilon = Float(own.epsilon)
-        values.stepSize = Float(scalars.learningRate / scalars.biasCorrection1)
-        values.biasCorrection2Root = Float(scalars.biasCorrection2.squareRoot())
-        values.alpha = Float(own.alpha)
-        values.momentum = Float(own.momentum)
-        values.dampening = Float(own.dampening)
-        values.isDecayDecoupled = own.kind == .adamw
-        values.isNesterov = own.nesterov
-        values.isFirst = scalars.update == 1
         switch own.kind {
         case .adam, .adamw:
             Updates.adam(
                 parameters, gradient: gradient, average: slots[0], square: slots[1],
-                largest: own.amsgrad ? slots[2] : nil, values)
+                largest: own.amsgrad ? slots[2] : nil, values, range: range)
         case .rmsprop:
             Updates.rmsprop(
                 parameters, gradient: gradient, square: slots[0], average: own.centered ? slots[1] : nil,
-                momentum: own.momentum > 0 ? slots.last : nil, values)
+                momentum: own.momentum > 0 ? slots.last : nil, values, range: range)
         case .sgd:
-            Updates.sgd(parameters, gradient: gradient, momentum: slots.first, values)
+            Updates.sgd(parameters, gradient: gradient, momentum: slots.first, values, range: range)
         }
+    }
+
+    private func coefficients(_ scalars: UpdateScalars) -> UpdateCoefficients {
+        let own = configuration
+        var values = UpdateCoefficients()
+        values.clip = Float(scalars.clipCoefficient)
+        values.rate = Float(scalars.learningRate / scalars.biasCorrection1)
+        if own.kind == .adamw {
+            values.shrink = Float(1 - scalars.learningRate * own.weightDecay)
+        } else {
+            values.weightDecay = Float(own.weightDecay)
+        }
+        let smoothing = own.kind == .rmsprop ? own.alpha : own.beta2
+        values.rest1 = Float(1 - own.beta1)
+        values.beta2 = Float(smoothing)
+        values.rest2 = Float(1 - smoothing)
+        values.root = Float(scalars.biasCorrection2.squareRoot())
+        values.epsilon = Float(own.epsilon)
+        values.momentum = Float(own.momentum)
+        values.undamped = Float(1 - own.dampening)
+        values.isNesterov = own.nesterov
+        values.isFirst = scalars.update == 1
+        return values
     }
 
     /// The scalars of an update; powers by repeated squaring, so that no libm has a say.

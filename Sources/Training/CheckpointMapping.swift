@@ -1,6 +1,8 @@
 import Checkpoints
 import Corpus
 import Foundation
+import Kernels
+import LanguageModel
 
 /// Between a run's state and what a checkpoint file holds.
 enum CheckpointMapping {

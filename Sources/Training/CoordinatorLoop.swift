@@ -1,7 +1,8 @@
-package import Coordination
-package import Foundation
-package import Kernels
-package import LanguageModel
+import Coordination
+import Corpus
+import Foundation
+import Kernels
+import LanguageModel
 package import ZeroMQ
 
 /// What other threads tell the coordinator's thread.
@@ -85,7 +86,8 @@ package final class CoordinatorLoop {
         while ending == nil && failure == nil && !machine.isFinished {
             _ = try Poller.wait(socket: socket, waker: inbox.waker, milliseconds: 50)
             var budget = 256
-            while budget > 0, failure == nil, !machine.isFinished, let message = try socket.receive(maximumParts: 3) {
+            while budget > 0, failure == nil, !machine.isFinished {
+                guard let message = try socket.receive(maximumParts: 3) else { break }
                 handle(message, socket)
                 budget -= 1
             }
@@ -302,7 +304,8 @@ package final class CoordinatorLoop {
         let loss = treeSum(losses, machine.tree) / Double(configuration.batch * configuration.window)
         guard norm.isFinite, loss.isFinite else {
             failure = Failure(
-                description: "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
+                description:
+                    "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
                     + "step is kept; resume with a lower --learning-rate or --clip")
             return
         }

@@ -1,7 +1,8 @@
 import Checkpoints
-package import Foundation
+import Foundation
+import LanguageModel
 import Synchronization
-package import ZeroMQ
+import ZeroMQ
 
 /// A coordinator from start to end: what `train` and `coordinator` have in common.
 package struct CoordinatorService {
@@ -41,8 +42,10 @@ package struct CoordinatorService {
         let bus = try options.listen == nil ? PrivateFolder() : nil
         let context = try Context()
         let socket = try Socket(.router, context: context)
+        try socket.prepare()
+        try socket.set(.routerMandatory(true))
         try socket.bind(options.listen ?? "ipc://\(bus!.path)/bus")
-        let endpoint = try socket.lastEndpoint()
+        let endpoint = try socket.lastEndpoint
         if let file = options.endpointFile {
             do {
                 try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: file), options: .atomic)

@@ -1,5 +1,5 @@
-package import Foundation
-package import Kernels
+import Foundation
+import Kernels
 
 /// Faults asked for on purpose, to see that none changes a bit: `kill@step=5,worker=1,phase=backward`.
 ///

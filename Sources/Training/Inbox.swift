@@ -1,4 +1,4 @@
-package import Synchronization
+import Synchronization
 package import ZeroMQ
 
 /// Events from other threads for the one thread that owns a socket, which its poller hears of.

@@ -1,4 +1,4 @@
-package import LanguageModel
+import LanguageModel
 
 /// The bulk of a lease: for each shard rows x (window + 1) tokens as UInt32, then the carries, all little-endian.
 package enum LeasePayload {

@@ -1,5 +1,5 @@
 import Checkpoints
-package import Corpus
+import Corpus
 import Crypto
 package import Foundation
 import LanguageModel
@@ -81,7 +81,8 @@ package enum RunPreparation {
 
     private static func resumed(_ request: Request, warn: (String) -> Void) throws -> (TrainingJob, RunLock) {
         if let path = request.configurationFile {
-            throw ConfigurationError("--config \(path) and --resume contradict each other: a resume takes its run's own")
+            throw ConfigurationError(
+                "--config \(path) and --resume contradict each other: a resume takes its run's own")
         }
         let folder: RunFolder
         if let run = request.run {

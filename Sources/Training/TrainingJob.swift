@@ -1,5 +1,5 @@
 package import Corpus
-package import LanguageModel
+import LanguageModel
 
 /// A run that is ready to go on: what was prepared from flags, the text, and a checkpoint where there is one.
 package struct TrainingJob {

@@ -1,7 +1,7 @@
-package import Coordination
-package import Foundation
-package import Kernels
-package import LanguageModel
+import Coordination
+import Foundation
+import Kernels
+import LanguageModel
 package import ZeroMQ
 
 /// A worker's main thread: its socket and the machine that decides. The arithmetic is ``WorkerCompute``'s.
@@ -117,7 +117,11 @@ package final class WorkerLoop {
         machine = WorkerMachine(worker: identity, configuration: settings, now: clock)
         inbox = try Inbox()
         let socket = try Socket(.dealer, context: context)
-        try socket.prepareWorker(routingID: RoutingIdentity.bytes(identity))
+        try socket.prepare()
+        try socket.set(.routingID(RoutingIdentity.bytes(identity)))
+        try socket.set(.immediate(true))
+        try socket.set(.reconnectInterval(milliseconds: 100))
+        try socket.set(.reconnectIntervalMaximum(milliseconds: 5000))
         try socket.connect(options.endpoint)
         defer { leaveCompute() }
         guard try awaitPeer(socket) else { return false }
@@ -125,7 +129,10 @@ package final class WorkerLoop {
         var lastTick = ContinuousClock.now
         while verdict == nil {
             _ = try Poller.wait(socket: socket, waker: inbox.waker, milliseconds: 50)
-            while verdict == nil, let message = try socket.receive(maximumParts: 3) { handle(message, socket) }
+            while verdict == nil {
+                guard let message = try socket.receive(maximumParts: 3) else { break }
+                handle(message, socket)
+            }
             for event in inbox.drain() where verdict == nil { handle(event, socket) }
             if ContinuousClock.now - lastTick >= .milliseconds(50) {
                 lastTick = .now
@@ -147,7 +154,7 @@ package final class WorkerLoop {
                 verdict = .ended(.interrupted)
                 return false
             }
-            if try Poller.waitWritable(socket: socket, milliseconds: 50) { return true }
+            if try Poller.waitUntilWritable(socket: socket, milliseconds: 50) { return true }
         }
         verdict = .rejoin("nobody listens there")
         return false

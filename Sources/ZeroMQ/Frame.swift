@@ -20,12 +20,6 @@ package struct Frame: ~Copyable {
         self.raw = raw
     }
 
-    /// A copy of `bytes`.
-    package init(_ bytes: [UInt8]) throws(ZeroMQError) {
-        let copied = bytes.withUnsafeBytes { bytes in Result { () throws(ZeroMQError) in try Frame(copying: bytes) } }
-        self = try copied.get()
-    }
-
     /// The memory of `bytes` itself, without a copy.
     ///
     /// - Parameter owner: keeps the memory alive. It is released when the last byte has left, or was dropped, **on an I/O

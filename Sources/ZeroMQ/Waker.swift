@@ -1,36 +1,26 @@
-internal import Glibc
+import CZeroMQ
+import Glibc
 
-/// Ends a `Poller.wait` from any thread. It stays woken until it is reset.
-///
-/// A non-blocking pipe, because Swift's Glibc module has no `eventfd`.
+/// Wakes a poller from another thread.
 package final class Waker: Sendable {
-    /// Readable while woken.
-    let fileDescriptor: Int32
-    private let writeEnd: Int32
+    let descriptor: Int32
 
     package init() throws(ZeroMQError) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, Int32(O_NONBLOCK | O_CLOEXEC)) == 0 else {
-            throw ZeroMQError(operation: .createWaker, endpoint: nil, code: errno)
-        }
-        (fileDescriptor, writeEnd) = (ends[0], ends[1])
+        descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
+        guard descriptor >= 0 else { throw ZeroMQError(.createWaker, code: errno) }
     }
 
-    deinit {
-        close(fileDescriptor)
-        close(writeEnd)
-    }
+    deinit { close(descriptor) }
 
     package func wake() {
-        var byte: UInt8 = 1
-        // It fails only with the pipe full, and then the waker is awake already.
-        _ = write(writeEnd, &byte, 1)
+        var one: UInt64 = 1
+        // A full counter means that the poller is to wake already.
+        _ = write(descriptor, &one, 8)
     }
 
+    /// Takes back all wakes so far.
     package func reset() {
-        withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { bytes in
-            // A short read emptied the pipe.
-            while read(fileDescriptor, bytes.baseAddress, bytes.count) == bytes.count {}
-        }
+        var count: UInt64 = 0
+        _ = read(descriptor, &count, 8)
     }
 }

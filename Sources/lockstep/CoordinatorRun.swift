@@ -36,7 +36,8 @@ enum CoordinatorRun {
 
     /// - Throws: a refusal to listen beyond this machine without `--insecure`.
     static func checkExposure(_ listen: String, insecure: Bool) throws {
-        guard try !Endpoint(listen).isLocal else { return }
+        let endpoint = try Endpoint(listen)
+        guard !endpoint.isIPC && !endpoint.isLoopback else { return }
         guard insecure else {
             throw ConfigurationError(
                 "\(listen) is open to other machines, and workers are not authenticated: listen on 127.0.0.1, or give "

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Foundation
 import Kernels
 import LanguageModel
@@ -8,7 +9,7 @@ struct SampleCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sample", abstract: "Text from a trained model, as it is generated.")
 
-    @Argument(help: "A run folder or a checkpoint.") var run: String
+    @Argument(help: ArgumentHelp("A run folder or a checkpoint.", valueName: "run")) var source: String
     @Option(help: "Characters to generate.") var length = 1000
     @Option(help: "Text to start from.") var prime = ""
     @Option(help: "Below 1 bolder towards the likely, above 1 wilder; 0 takes the likeliest.") var temperature = 1.0
@@ -25,7 +26,7 @@ struct SampleCommand: ParsableCommand {
     func run() throws {
         _ = try InstructionSet.select()
         let sampler = try Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
-        let model = try ModelSource(path: run, best: best) { CoordinatorRun.warn($0) }
+        let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
         let engine = ForwardEngine(shape: model.shape, parameters: model.checkpoint.parameters, threads: 1)
         signal(SIGPIPE, SIG_IGN)
         var count = 0

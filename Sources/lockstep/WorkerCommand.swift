@@ -69,7 +69,8 @@ struct WorkerCommand: ParsableCommand {
             Thread.sleep(forTimeInterval: 0.1)
         }
         throw ConfigurationError(
-            "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started with it?")
+            "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started with it?"
+        )
     }
 }
 

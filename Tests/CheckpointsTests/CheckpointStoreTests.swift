@@ -53,7 +53,9 @@ struct CheckpointStoreTests {
 
     @Test("A damaged checkpoint is skipped with a warning that names it and the reason")
     func damaged() throws {
-        for step: UInt64 in [1, 2, 3] { try store.write(.sample(step: step, validationLoss: Double(9 - step)), keep: 5) }
+        for step: UInt64 in [1, 2, 3] {
+            try store.write(.sample(step: step, validationLoss: Double(9 - step)), keep: 5)
+        }
         var bytes = try Data(contentsOf: store.url(step: 3))
         bytes[bytes.count - 2] ^= 4
         try bytes.write(to: store.url(step: 3))
@@ -62,8 +64,10 @@ struct CheckpointStoreTests {
         let found = try #require(store.newestVerified { warnings.append($0) })
         #expect(found.checkpoint.step == 1 && found.url == store.url(step: 1))
         #expect(warnings.count == 2 && warnings.allSatisfy { !$0.contains("\n") })
-        #expect(warnings.first?.contains(store.url(step: 3).path) == true && warnings.first?.contains("damaged") == true)
-        #expect(warnings.last?.contains(store.url(step: 2).path) == true && warnings.last?.contains("cut short") == true)
+        #expect(
+            warnings.first?.contains(store.url(step: 3).path) == true && warnings.first?.contains("damaged") == true)
+        #expect(
+            warnings.last?.contains(store.url(step: 2).path) == true && warnings.last?.contains("cut short") == true)
         warnings = []
         #expect(store.bestVerified { warnings.append($0) }?.checkpoint.step == 1)
         #expect(warnings.count == 1)

@@ -95,7 +95,9 @@ struct CheckpointTests {
             var changed = whole
             changed[bit / 8] ^= 1 << (bit % 8)
             try changed.write(to: url)
-            #expect(throws: CheckpointError.self, "bit \(bit % 8) of byte \(bit / 8)") { try Checkpoint(contentsOf: url) }
+            #expect(throws: CheckpointError.self, "bit \(bit % 8) of byte \(bit / 8)") {
+                try Checkpoint(contentsOf: url)
+            }
         }
         try whole.write(to: url)
         _ = try Checkpoint(contentsOf: url)

@@ -56,7 +56,8 @@ struct SafetensorsHeaderTests {
     @Test(
         "What is not the format's JSON is refused",
         arguments: [
-            "", " {}", "{", "{}}", "{}\n", "{} x", "{\"a\"}", "{\"a\":}", "{\"a\":{}}", "{\"a\":1}", "{,}", "{\"a\":[]}",
+            "", " {}", "{", "{}}", "{}\n", "{} x", "{\"a\"}", "{\"a\":}", "{\"a\":{}}", "{\"a\":1}", "{,}",
+            "{\"a\":[]}",
             "{\"__metadata__\":[]}", "{\"__metadata__\":null}", "{\"__metadata__\":{\"a\":null}}",
             "{\"__metadata__\":{\"a\":\"1\",\"a\":\"2\"}}", "{\"__metadata__\":{},\"__metadata__\":{}}",
             "{\"__metadata__\":{\"a\":\"\u{1}\"}}", "{\"__metadata__\":{\"a\":\"\\x\"}}",
@@ -74,11 +75,15 @@ struct SafetensorsHeaderTests {
             "\"dtype\":\"U8\",\"shape\":[2]", "\"dtype\":\"U8\",\"data_offsets\":[0,2]",
             "\"shape\":[2],\"data_offsets\":[0,2]", "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2],\"more\":1",
             "\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]",
-            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2,2]", "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2]",
-            "\"dtype\":\"U8\",\"shape\":[2.0],\"data_offsets\":[0,2]", "\"dtype\":\"U8\",\"shape\":[02],\"data_offsets\":[0,2]",
+            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2,2]",
+            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2]",
+            "\"dtype\":\"U8\",\"shape\":[2.0],\"data_offsets\":[0,2]",
+            "\"dtype\":\"U8\",\"shape\":[02],\"data_offsets\":[0,2]",
             "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,99999999999999999999]",
-            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[-0,2]", "\"dtype\":\"u8\",\"shape\":[2],\"data_offsets\":[0,2]",
-            "\"dtype\":\"U8\",\"shape\":\"2\",\"data_offsets\":[0,2]", "\"dtype\":\"U8\",\"shape\":[2,],\"data_offsets\":[0,2]",
+            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[-0,2]",
+            "\"dtype\":\"u8\",\"shape\":[2],\"data_offsets\":[0,2]",
+            "\"dtype\":\"U8\",\"shape\":\"2\",\"data_offsets\":[0,2]",
+            "\"dtype\":\"U8\",\"shape\":[2,],\"data_offsets\":[0,2]",
             "\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]",
             "\"dtype\":\"U8\",\"shape\":[0,9223372036854775807,9223372036854775807],\"data_offsets\":[2,2]",
         ])
@@ -89,7 +94,8 @@ struct SafetensorsHeaderTests {
     @Test("A header changed at random is read or refused, and nothing else")
     func fuzz() throws {
         let whole = try parse(
-            "{\"__metadata__\":{\"k\":\"\\u00e9v\"},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", data: 2
+            "{\"__metadata__\":{\"k\":\"\\u00e9v\"},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+            data: 2
         ).serialised().dropFirst(8)
         var random = SplitMix64(seed: 11)
         let alphabet = Array("{}[]:,\"\\u0129a ".utf8) + [0, 0xff, 0xc3]

@@ -19,7 +19,9 @@ struct InitializerTests {
 
     @Test(
         "Another argument is refused",
-        arguments: ["", "Torch", "uniform", "uniform:", "uniform:x", "uniform:-1", "uniform:inf", "uniform:nan", "torch:1"])
+        arguments: [
+            "", "Torch", "uniform", "uniform:", "uniform:x", "uniform:-1", "uniform:inf", "uniform:nan", "torch:1",
+        ])
     func badArgument(_ text: String) {
         #expect(Initializer(argument: text) == nil)
         #expect(throws: DecodingError.self) {

@@ -9,10 +9,14 @@ struct LSTMParityTests {
         #expect(Fixtures.isDefault ? found == Fixtures.kinds : !found.isEmpty)
     }
 
-    @Test("The reference in Double agrees on outputs, states, loss and all gradients", arguments: Fixtures.names("lstm_f64"))
+    @Test(
+        "The reference in Double agrees on outputs, states, loss and all gradients",
+        arguments: Fixtures.names("lstm_f64"))
     func double(name: String) throws { try check(name, Double.self, tolerance: 1e-12) }
 
-    @Test("The reference in Float agrees on outputs, states, loss and all gradients", arguments: Fixtures.names("lstm_f32"))
+    @Test(
+        "The reference in Float agrees on outputs, states, loss and all gradients",
+        arguments: Fixtures.names("lstm_f32"))
     func float(name: String) throws { try check(name, Float.self, tolerance: 2e-6) }
 
     private func check<Scalar: ReferenceScalar>(_ name: String, _: Scalar.Type, tolerance: Double) throws {

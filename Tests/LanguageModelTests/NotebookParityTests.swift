@@ -4,7 +4,8 @@ import Testing
 
 @Suite("Parity with the notebook")
 struct NotebookParityTests {
-    @Test("Weights come from the seed, and the cell unrolled by hand is the LSTM", arguments: Fixtures.names("notebook"))
+    @Test(
+        "Weights come from the seed, and the cell unrolled by hand is the LSTM", arguments: Fixtures.names("notebook"))
     func notebook(name: String) throws {
         let file = try Fixtures.json(name)
         let shape = try ModelShape(

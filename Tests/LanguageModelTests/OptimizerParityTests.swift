@@ -4,7 +4,9 @@ import Testing
 @Suite("Parity of the optimizers with PyTorch")
 struct OptimizerParityTests {
     @Test("The reference in Double follows every parameter", arguments: Fixtures.names("optim/"))
-    func double(name: String) throws { try check(name, Double.self, "f64", tolerance: 1e-12, parameterTolerance: 1e-12) }
+    func double(name: String) throws {
+        try check(name, Double.self, "f64", tolerance: 1e-12, parameterTolerance: 1e-12)
+    }
 
     @Test("The reference in Float follows every parameter", arguments: Fixtures.names("optim/"))
     func float(name: String) throws { try check(name, Float.self, "f32", tolerance: 5e-6, parameterTolerance: 5e-6) }

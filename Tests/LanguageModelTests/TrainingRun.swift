@@ -46,6 +46,14 @@ struct TrainingRun {
         }
     }
 
+    /// How far Float may part from PyTorch's numbers under `key`: 2e-5, or more where PyTorch's own float32 leaves its
+    /// float64 so fast that rounding decides.
+    func floatTolerance(_ key: String) throws -> Double {
+        let (wide, narrow) = try (file["f64"][key].doubles, file["f32"][key].doubles)
+        let own = zip(wide, narrow).map { abs($0 - $1) / max(1, abs($0)) }.max() ?? 0
+        return max(2e-5, 4 * own)
+    }
+
     func text(_ tokens: [Int]) -> String {
         String(String.UnicodeScalarView(tokens.map { vocabulary[$0] }))
     }

@@ -7,10 +7,18 @@
 #include <stdint.h>
 
 // The scalars of an optimizer's update; which ones are read depends on the kernel.
+// Each is rounded once from Double, 1 - beta too: in single precision 1 - 0.999 is off by 1e-5.
 typedef struct {
-    float clip, weight_decay, learning_rate, beta1, beta2, epsilon, step_size, bias_correction2_sqrt;
-    float alpha, momentum, dampening;
-    int decoupled_decay, nesterov, is_first;
+    float clip;         // every gradient is multiplied by it first
+    float weight_decay; // of the parameter, added to the gradient
+    float shrink;       // what the parameter is multiplied by before all else: 1 - rate * decay for AdamW, else 1
+    float rate;         // learning rate; for Adam over its first bias correction
+    float rest1;        // 1 - beta1
+    float beta2, rest2; // smoothing of squares, and 1 less it; alpha for RMSprop
+    float root;         // of Adam's second bias correction
+    float epsilon, momentum;
+    float undamped;     // 1 - dampening
+    int nesterov, is_first;
 } ls_update;
 
 // One operand of a weight gradient: rows (t, r) at base + (t * rows + r) * stride.
@@ -68,7 +76,9 @@ typedef struct {
 
     void (*add)(long count, const float *left, const float *right, float *out);
     double (*sum_of_squares)(long count, const float *x);
-    uint64_t (*digest)(long count, const uint32_t *words);
+    // 1 where no float is infinite or NaN.
+    int (*is_finite)(long count, const float *x);
+    uint64_t (*digest)(long bytes, const void *data);
     void (*exponential)(long count, const float *x, float *y);
     void (*hyperbolic_tangent)(long count, const float *x, float *y);
     void (*sigmoid)(long count, const float *x, float *y);
@@ -86,7 +96,7 @@ extern const ls_kernels ls_v4;
 // The best table that this processor runs, or the named one ("v4", "v3", "baseline"). Null where there is none.
 const ls_kernels *ls_kernels_named(const char *name);
 
-// The natural logarithm of a positive number, without libm.
+// The natural logarithm of a positive normal number, without libm; NaN of anything else.
 double ls_log(double x);
 
 // Floats of scratch that weight_gradient needs for a block of `n` rows, and column_gradient for a block of `n` columns.
