@@ -9,14 +9,14 @@ package struct Frame: ~Copyable {
     /// A copy of `bytes`.
     ///
     /// - Throws: ``ZeroMQError`` where memory has run out.
-    package init(copying bytes: UnsafeRawBufferPointer) throws(ZeroMQError) {
+    package init(_ bytes: [UInt8]) throws(ZeroMQError) {
         let raw = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
         guard zmq_msg_init_size(raw, bytes.count) == 0 else {
             let error = ZeroMQError(.createFrame)
             raw.deallocate()
             throw error
         }
-        if let base = bytes.baseAddress { zmq_msg_data(raw).copyMemory(from: base, byteCount: bytes.count) }
+        UnsafeMutableRawBufferPointer(start: zmq_msg_data(raw), count: bytes.count).copyBytes(from: bytes)
         self.raw = raw
     }
 

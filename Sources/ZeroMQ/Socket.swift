@@ -64,6 +64,12 @@ package struct Socket: ~Copyable {
 
     package func bind(_ endpoint: String) throws(ZeroMQError) { try bind(Endpoint(endpoint)) }
 
+    /// Listens for sockets of the same context.
+    func bindInProcess(_ name: String) throws(ZeroMQError) {
+        checkThread()
+        guard zmq_bind(raw, name) == 0 else { throw ZeroMQError(.listen, subject: name) }
+    }
+
     /// Stops listening on an address, given as `lastEndpoint` told it.
     package func unbind(_ endpoint: String) throws(ZeroMQError) {
         checkThread()

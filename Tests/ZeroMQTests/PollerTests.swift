@@ -1,0 +1,55 @@
+import Foundation
+import Testing
+
+@testable import ZeroMQ
+
+@Suite("Poller") struct PollerTests {
+    @Test("A waker set by another thread ends the wait, until it is reset")
+    func waker() throws {
+        let link = try Link()
+        let waker = try Waker()
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: 0).isEmpty)
+        Thread { waker.wake() }.start()
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: patience).waker)
+        waker.wake()
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: nil).waker)
+        waker.reset()
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: 0).isEmpty)
+    }
+
+    @Test("A message ends the wait")
+    func message() throws {
+        let link = try Link()
+        #expect(try link.dealer.send([1]) == .sent)
+        let readiness = try Poller.wait(socket: link.router, waker: Waker(), milliseconds: patience)
+        #expect(readiness == Poller.Readiness(socket: true))
+    }
+
+    @Test("A descriptor that can be read ends the wait")
+    func descriptor() throws {
+        let link = try Link()
+        let pipe = Pipe()
+        let descriptor = pipe.fileHandleForReading.fileDescriptor
+        #expect(try Poller.wait(socket: link.router, descriptors: [descriptor], milliseconds: 0).isEmpty)
+        pipe.fileHandleForWriting.write(Data([1]))
+        let readiness = try Poller.wait(socket: link.router, descriptors: [descriptor], milliseconds: patience)
+        #expect(readiness.descriptors == [descriptor])
+        #expect(!readiness.socket)
+    }
+
+    @Test("A signal does not end the wait")
+    func interrupted() throws {
+        let link = try Link()
+        let waker = try Waker()
+        signal(SIGUSR2) { _ in }
+        let waiting = pthread_self()
+        Thread {
+            for _ in 0..<20 {
+                pthread_kill(waiting, SIGUSR2)
+                usleep(1000)
+            }
+            waker.wake()
+        }.start()
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: patience).waker)
+    }
+}
