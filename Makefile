@@ -47,7 +47,7 @@ train: build ## Train on the built-in text with two workers (ARGS="..." for othe
 	"$$($(RELEASE) --show-bin-path)/lockstep" train $(ARGS)
 
 test: setup ## Run all tests (TESTFLAGS="--filter NAME" for some)
-	swift test $(LAYERS) $(TESTFLAGS)
+	swift test --disable-xctest $(LAYERS) $(TESTFLAGS)
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift

@@ -1,0 +1,96 @@
+import Foundation
+import Testing
+
+@Suite("Bad input", .serialized)
+struct BadInputTests {
+    /// Arguments, and words that the one line of the error must have.
+    struct Case: CustomTestStringConvertible, Sendable {
+        var testDescription: String
+        var arguments: [String]
+        var words: [String]
+
+        init(_ name: String, _ arguments: [String], _ words: String...) {
+            testDescription = name
+            self.arguments = arguments
+            self.words = words
+        }
+
+        /// A text that is refused.
+        init(text: String, _ words: String...) {
+            testDescription = text
+            arguments = ["train", text, "--run=run"] + TinyRun.flags
+            self.words = [text] + words
+        }
+    }
+
+    static let cases = [
+        Case(text: "missing.txt", "does not exist"),
+        Case(text: "empty.txt", "is empty"),
+        Case(text: "folder", "is a folder"),
+        Case(text: "invalid.txt", "0xFF", "byte offset 7", "UTF-8"),
+        Case(text: "cut.txt", "byte offset 6", "UTF-8"),
+        Case(text: "short.txt", "256", "--batch", "--window"),
+        Case("shards", TinyRun.train("--shards=5"), "--shards 5", "--batch 16"),
+        Case("run folder below a file", TinyRun.train("--run=text.txt/run"), "text.txt/run", "run folder"),
+        Case("no run to resume", ["train", "--run=nowhere", "--resume", "--quiet"], "nowhere"),
+        Case("no hidden units", TinyRun.train("--hidden=0"), "--hidden"),
+        Case("fault", TinyRun.train("--inject=nonsense"), "--inject", "nonsense"),
+        Case("address", TinyRun.train("--listen=nonsense"), "nonsense"),
+        Case("sample of nothing", ["sample", "nowhere"], "nowhere"),
+        Case("inspection of nothing", ["inspect", "nowhere"], "nowhere"),
+        Case("inspection of a text", ["inspect", "text.txt"], "text.txt"),
+    ]
+
+    @Test("Ends with code 1 and one line that names it", arguments: cases)
+    func oneLine(_ example: Case) async throws {
+        let folder = try TinyRun.folder()
+        try folder.write([], to: "empty.txt")
+        try folder.write(Array("hello w".utf8) + [0xFF, 0xFE] + Array("orld".utf8), to: "invalid.txt")
+        try folder.write(Array("hello ".utf8) + [0xE2, 0x82], to: "cut.txt")
+        try folder.write(Array("short".utf8), to: "short.txt")
+        try FileManager.default.createDirectory(at: folder.file("folder"), withIntermediateDirectories: false)
+        let result = try await Execution.run(example.arguments, in: folder)
+        #expect(result.code == 1)
+        #expect(result.output.isEmpty)
+        #expect(result.errorLines.count == 1, "\(result.errors)")
+        #expect(result.errors.hasPrefix("Error: "), "\(result.errors)")
+        for word in example.words { #expect(result.errors.contains(word), "\(result.errors)") }
+        #expect(!FileManager.default.fileExists(atPath: folder.file("run").path), "it left a run folder behind")
+    }
+
+    @Test(
+        "Bad usage ends with code 64 and names the flag",
+        arguments: [["--bogus"], ["--workers=0"], ["--workers=many"], ["--optimizer=best"]])
+    func usage(flags: [String]) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(["train", "text.txt", "--run=run"] + flags, in: folder)
+        #expect(result.code == 64)
+        let name = try #require(flags[0].split(separator: "=").first)
+        #expect(try #require(result.errorLines.first).contains(name), "\(result.errors)")
+    }
+
+    @Test("An instruction set that there is not is refused by name")
+    func instructionSet() async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train(), in: folder, environment: ["LOCKSTEP_ISA": "v9"])
+        #expect(result.code == 1)
+        #expect(result.errorLines.count == 1)
+        #expect(result.errors.contains("LOCKSTEP_ISA=v9"), "\(result.errors)")
+    }
+
+    @Test(
+        "A resumed run refuses another model or batch, and stays as it was",
+        arguments: ["--hidden=32", "--layers=1", "--batch=32", "--window=8", "--seed=1", "--shards=8", "--dropout=0.1"])
+    func incompatible(flag: String) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--workers=1", "--steps=2"), in: folder)
+        try #require(result.code == 0, "\(result.errors)")
+        let before = try await Trace(run: "run", in: folder)
+        let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet", flag], in: folder)
+        #expect(resumed.code == 1)
+        #expect(resumed.errorLines.count == 1)
+        let name = try #require(flag.split(separator: "=").first)
+        #expect(resumed.errors.contains(name), "\(resumed.errors)")
+        #expect(try await Trace(run: "run", in: folder) == before)
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import Glibc
+
+/// A `lockstep` process, killed when the object is let go.
+final class Execution {
+    struct Result {
+        /// The exit code; for a process that a signal ended, its number with a minus sign.
+        var code: Int32
+        var output: String
+        var errors: String
+
+        /// The lines of the standard error.
+        var errorLines: [String] {
+            errors.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+        }
+    }
+
+    private let process = Process()
+    private let output: URL
+    private let errors: URL
+
+    /// Starts `lockstep` with `arguments` in `folder`, with `environment` on top of this process's own.
+    init(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]) throws {
+        // Files, not pipes: a pipe that no one reads would stop the process.
+        let name = UUID().uuidString
+        output = folder.file("output-\(name)")
+        errors = folder.file("errors-\(name)")
+        for file in [output, errors] { try Data().write(to: file) }
+        process.executableURL = try Self.executable
+        process.arguments = arguments
+        process.currentDirectoryURL = folder.url
+        // The program takes flags from such variables.
+        process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("LOCKSTEP_") }
+            .merging(environment) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        try process.run()
+    }
+
+    deinit {
+        if process.isRunning { Glibc.kill(process.processIdentifier, SIGKILL) }
+    }
+
+    var id: Int32 { process.processIdentifier }
+
+    func send(_ signal: Int32) { Glibc.kill(id, signal) }
+
+    /// Waits for the end of the process.
+    ///
+    /// - Throws: `Deadline` when it hangs; it is killed then.
+    func result() async throws -> Result {
+        do {
+            try await Deadline.wait(for: process.arguments!.joined(separator: " ")) { !process.isRunning }
+        } catch {
+            send(SIGKILL)
+            throw error
+        }
+        let code = process.terminationStatus
+        return Result(
+            code: process.terminationReason == .exit ? code : -code,
+            output: String(decoding: try Data(contentsOf: output), as: UTF8.self),
+            errors: String(decoding: try Data(contentsOf: errors), as: UTF8.self))
+    }
+
+    /// Runs `lockstep` with `arguments` to its end.
+    static func run(
+        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]
+    ) async throws -> Result {
+        try await Execution(arguments, in: folder, environment: environment).result()
+    }
+
+    /// The one that `LOCKSTEP_EXECUTABLE` names, or the one that was built with these tests.
+    private static var executable: URL {
+        get throws {
+            if let path = ProcessInfo.processInfo.environment["LOCKSTEP_EXECUTABLE"] {
+                return URL(fileURLWithPath: path)
+            }
+            let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+            return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("lockstep")
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Interruption and resumption", .serialized)
+struct InterruptionTests {
+    @Test("Interrupted and resumed with other workers, a run ends on the same bits", arguments: [SIGINT, SIGTERM])
+    func resume(signal: Int32) async throws {
+        let folder = try TinyRun.folder()
+        // The stopped worker keeps the run from ending before the signal comes.
+        let training = try Execution(
+            TinyRun.train("--workers=2", "--threads=1", "--worker-timeout=60", "--inject=stop@step=20,worker=1")
+                .filter { $0 != "--quiet" }, in: folder)
+        try await Deadline.wait(for: "19 steps") { try Trace.steps(run: "run", in: folder).count == 19 }
+        training.send(signal)
+        let result = try await training.result()
+        #expect(result.code == 2, "\(result.errors)")
+        #expect((result.output + result.errors).contains("lockstep train --run run --resume"))
+        let interrupted = try await Trace(run: "run", in: folder)
+        #expect(try await interrupted.steps == Array(TinyRun.reference.steps.prefix(19)))
+
+        let resumed = try await Execution.run(
+            ["train", "--run=run", "--resume", "--workers=3", "--threads=1", "--quiet"], in: folder)
+        #expect(resumed.code == 0, "\(resumed.errors)")
+        #expect(resumed.errors.isEmpty, "\(resumed.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test("A run whose trainer was killed goes on from its checkpoint to the same bits")
+    func killed() async throws {
+        let folder = try TinyRun.folder()
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=2", "--threads=1", "--worker-timeout=60", "--checkpoint-every=8",
+                "--inject=stop@step=20,worker=1"), in: folder)
+        try await Deadline.wait(for: "19 steps") { try Trace.steps(run: "run", in: folder).count == 19 }
+        training.send(SIGKILL)
+        #expect(try await training.result().code == -SIGKILL)
+
+        let resumed = try await Execution.run(["train", "--run=run", "--resume", "--workers=1", "--quiet"], in: folder)
+        #expect(resumed.code == 0, "\(resumed.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test(
+        "A damaged newest checkpoint is skipped by name, and the run still ends on the same bits",
+        arguments: Damage.allCases)
+    func damaged(damage: Damage) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--workers=2", "--checkpoint-every=10"), in: folder)
+        try #require(result.code == 0, "\(result.errors)")
+        let newest = "step-\(String(repeating: "0", count: 6))\(TinyRun.steps).safetensors"
+        let file = folder.file("run/checkpoints/\(newest)")
+        var data = try Data(contentsOf: file)
+        switch damage {
+        case .truncated: data.removeLast(100)
+        case .empty: data.removeAll()
+        case .flippedBit: data[data.count / 2] ^= 4
+        }
+        try data.write(to: file)
+
+        let resumed = try await Execution.run(["train", "--run=run", "--resume", "--workers=3", "--quiet"], in: folder)
+        #expect(resumed.code == 0, "\(resumed.errors)")
+        #expect(resumed.errorLines.count == 1)
+        #expect(resumed.errors.hasPrefix("warning: ") && resumed.errors.contains(newest), "\(resumed.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    enum Damage: CaseIterable { case truncated, empty, flippedBit }
+}
