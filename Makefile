@@ -61,12 +61,8 @@ lint: ## Check the format of Swift files and the syntax of scripts
 format: ## Bring Swift files into the project's format
 	swift format -i -r -p Sources Tests Package.swift
 
-bench: build ## Measure this machine and the trainer's share of it
-	@if [ -x Benchmarks/run ]; then \
-		Benchmarks/run; \
-	else \
-		"$$($(RELEASE) --show-bin-path)/lockstep" bench; \
-	fi
+bench: setup ## Time whole steps; CORPUS=text PEER_PYTHON=python3 times PyTorch beside them
+	Benchmarks/run
 
 clean: ## Remove what was built; runs stay
 	rm -rf .build .build-*

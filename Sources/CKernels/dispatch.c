@@ -13,7 +13,7 @@ const ls_kernels *ls_kernels_named(const char *name) {
     return NULL;
 }
 
-// Levels of a tree's stack over `count` shards, one more for the block in work.
+// Sums that wait at most while a tree of `count` shards is worked off, one more for the shard in work.
 static long levels(long count) {
     long result = 2;
     while (count > 1) {
@@ -25,15 +25,15 @@ static long levels(long count) {
 
 static long round_up(long n, long to) { return (n + to - 1) / to * to; }
 
-long ls_weight_scratch(const ls_kernels *k, ls_node node, long n, long columns) {
-    long inner = node.time_steps * node.rows_per_shard;
-    long packed = round_up(n, k->tile_rows) * inner;
-    return round_up(packed, 16) + levels(node.count) * round_up(n, k->tile_rows) * round_up(columns, k->panel_width);
+long ls_weight_block(const ls_kernels *k, ls_node node, long n) {
+    return round_up(n, k->tile_rows) * node.time_steps * node.rows_per_shard;
 }
 
-long ls_column_scratch(ls_node node, long n, long vocabulary) {
-    return levels(node.count) * (vocabulary + 1) * round_up(n, 16);
+long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns) {
+    return levels(shards) * round_up(n, k->tile_rows) * round_up(columns, k->panel_width);
 }
+
+long ls_column_stack(long shards, long n, long vocabulary) { return levels(shards) * (vocabulary + 1) * round_up(n, 16); }
 
 // log x = e ln 2 + 2 atanh((m - 1) / (m + 1)), the series to s^25: |s| < 0.1716.
 double ls_log(double x) {

@@ -150,8 +150,34 @@ static void add(long count, const float *left, const float *right, float *out) {
     for (; j < count; j++) out[j] = left[j] + right[j];
 }
 
-// Rows of B that stay in L1 together with a panel of A.
-#define INNER 256
+// A stack of partial sums, each `size` floats: a binary counter of the shards that are complete.
+typedef struct {
+    float *base;
+    long size, depth;
+} stack;
+
+// Where the shard goes on or begins; a new one from zeros.
+INLINE float *stack_open(stack *s, long shard, ls_node node) {
+    long complete = node.done + shard;
+    s->depth = __builtin_popcountl((unsigned long)complete) + 1;
+    float *top = s->base + (s->depth - 1) * s->size;
+    if (shard > 0 || !node.continues) memset(top, 0, (size_t)s->size * sizeof(float));
+    return top;
+}
+
+INLINE void stack_join(stack *s) {
+    float *left = s->base + (s->depth - 2) * s->size;
+    add(s->size, left, left + s->size, left);
+    s->depth--;
+}
+
+// Complete subtrees meet as soon as they stand; the last shard of a node collapses what is left.
+INLINE void stack_close(stack *s, long shard, ls_node node) {
+    if (shard + 1 == node.count && node.unfinished) return;
+    for (long complete = node.done + shard + 1; !(complete & 1); complete >>= 1) stack_join(s);
+    if (shard + 1 == node.count && node.is_last)
+        while (s->depth > 1) stack_join(s);
+}
 
 // Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE].
 INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, float *a) {
@@ -168,61 +194,53 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
         }
 }
 
+// Rows of B that stay in L1 together with a panel of A.
+#define INNER 256
+
 static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
-                            long ld_out, float *scratch) {
+                            long ld_out, float *block, float *base) {
     long inner = node.time_steps * node.rows_per_shard;
-    long tiles = (n1 - n0 + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL;
-    long height = tiles * TILE, width = panels * PANEL, block = height * width;
-    float *a = scratch, *stack = scratch + (height * inner + 15) / 16 * 16;
-    long depth = 0;
+    long tiles = (n1 - n0 + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, width = panels * PANEL;
+    stack sums = {base, tiles * TILE * width, 0};
     for (long shard = 0; shard < node.count; shard++) {
-        long first_row = node.first_row + shard * node.rows_per_shard;
-        pack_block(g, node, first_row, n0, n1, a);
-        float *c = stack + depth++ * block;
-        memset(c, 0, (size_t)block * 4);
+        pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, block);
+        float *c = stack_open(&sums, shard, node);
         const float *b = packed_x + shard * panels * inner * PANEL;
         for (long p = 0; p < panels; p++, b += inner * PANEL)
             for (long x = 0; x < inner; x += INNER) {
                 long length = inner - x < INNER ? inner - x : INNER;
                 for (long i = 0; i < tiles; i++)
-                    outer_products(length, a + (i * inner + x) * TILE, b + x * PANEL, c + i * TILE * width + p * PANEL,
-                                   width);
+                    outer_products(length, block + (i * inner + x) * TILE, b + x * PANEL,
+                                   c + i * TILE * width + p * PANEL, width);
             }
-        // A binary counter: complete subtrees meet as soon as they stand.
-        for (long m = shard + 1; !(m & 1); m >>= 1, depth--)
-            add(block, stack + (depth - 2) * block, stack + (depth - 1) * block, stack + (depth - 2) * block);
+        stack_close(&sums, shard, node);
     }
-    for (; depth > 1; depth--)
-        add(block, stack + (depth - 2) * block, stack + (depth - 1) * block, stack + (depth - 2) * block);
-    for (long i = 0; i < n1 - n0; i++) memcpy(out + (n0 + i) * ld_out, stack + i * width, (size_t)columns * 4);
+    if (!node.is_last) return;
+    for (long i = 0; i < n1 - n0; i++) memcpy(out + (n0 + i) * ld_out, base + i * width, (size_t)columns * sizeof(float));
 }
 
 static void column_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
-                            float *out_w, float *out_bias, float *scratch) {
-    long held = n1 - n0, width = (held + 15) / 16 * 16;
-    long lines = (out_w ? vocabulary : 0) + 1, block = lines * width, depth = 0;
+                            float *out_w, float *out_bias, float *base) {
+    long held = n1 - n0, width = (held + 15) / 16 * 16, lines = (out_w ? vocabulary : 0) + 1;
+    stack sums = {base, lines * width, 0};
     for (long shard = 0; shard < node.count; shard++) {
-        long first_row = node.first_row + shard * node.rows_per_shard;
-        float *c = scratch + depth++ * block;
-        float *bias = c + (lines - 1) * width;
-        memset(c, 0, (size_t)block * 4);
+        float *c = stack_open(&sums, shard, node), *bias = c + (lines - 1) * width;
         for (long t = 0; t < node.time_steps; t++)
             for (long r = 0; r < node.rows_per_shard; r++) {
-                long row = t * node.rows + first_row + r;
+                long row = t * node.rows + node.first_row + shard * node.rows_per_shard + r;
                 const float *from = g.base + row * g.stride + n0;
-                float *line = out_w ? c + (long)tokens[row] * width : bias;
                 add(held, bias, from, bias);
-                if (out_w) add(held, line, from, line);
+                if (!out_w) continue;
+                float *line = c + (long)tokens[row] * width;
+                add(held, line, from, line);
             }
-        for (long m = shard + 1; !(m & 1); m >>= 1, depth--)
-            add(block, scratch + (depth - 2) * block, scratch + (depth - 1) * block, scratch + (depth - 2) * block);
+        stack_close(&sums, shard, node);
     }
-    for (; depth > 1; depth--)
-        add(block, scratch + (depth - 2) * block, scratch + (depth - 1) * block, scratch + (depth - 2) * block);
-    if (out_bias) memcpy(out_bias + n0, scratch + (lines - 1) * width, (size_t)held * 4);
-    if (out_w)
-        for (long j = 0; j < held; j++)
-            for (long v = 0; v < vocabulary; v++) out_w[(n0 + j) * vocabulary + v] = scratch[v * width + j];
+    if (!node.is_last) return;
+    if (out_bias) memcpy(out_bias + n0, base + (lines - 1) * width, (size_t)held * sizeof(float));
+    if (!out_w) return;
+    for (long j = 0; j < held; j++)
+        for (long v = 0; v < vocabulary; v++) out_w[(n0 + j) * vocabulary + v] = base[v * width + j];
 }
 
 // MARK: Gate math
@@ -541,27 +559,30 @@ static int is_finite(long count, const float *x) {
     return !any;
 }
 
-// 64 lanes of xor, rotate, multiply, each a bijection of its state, joined by SplitMix64's finaliser.
+// 32 lanes of 64 bits. Each word passes MurmurHash3's multiply, shift, multiply, which carries every bit to many others
+// before the next word comes in: a change is not undone by one of a bit or two further on. Every step is a bijection of
+// the lane, so a change within one word always shows. SplitMix64's finaliser joins the lanes.
 static uint64_t digest(long bytes, const void *data) {
     const char *from = data;
-    u16 lanes[4];
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < WIDTH; j++) lanes[i][j] = 0x9E3779B9u * (uint32_t)(i * WIDTH + j + 1);
+    w16 lanes[2];
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < WIDTH; j++) lanes[i][j] = 0x9E3779B97F4A7C15ull * (uint64_t)(i * WIDTH + j + 1);
     for (long first = 0; first < bytes; first += 256) {
-        u16 next[4];
+        w16 next[2];
         if (bytes - first >= 256) {
             memcpy(next, from + first, sizeof next);
         } else {
             memset(next, 0, sizeof next);
             memcpy(next, from + first, (size_t)(bytes - first));
         }
-        for (int i = 0; i < 4; i++) {
-            u16 x = lanes[i] ^ next[i];
-            lanes[i] = (x << 13 | x >> 19) * (u16)(0x85EBCA6Bu);
+        for (int i = 0; i < 2; i++) {
+            w16 x = (lanes[i] ^ next[i]) * (w16)(0xFF51AFD7ED558CCDull);
+            x ^= x >> 33;
+            lanes[i] = x * (w16)(0xC4CEB9FE1A85EC53ull);
         }
     }
     uint64_t h = (uint64_t)bytes;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 2; i++)
         for (int j = 0; j < WIDTH; j++) {
             h = (h ^ lanes[i][j]) + 0x9E3779B97F4A7C15ull;
             h = (h ^ h >> 30) * 0xBF58476D1CE4E5B9ull;

@@ -78,7 +78,7 @@ package struct Refusal: Equatable, Sendable {
         case otherRun = 2
         /// The session broke (silence, a lost message): joining anew mends it.
         case sessionBroken = 3
-        /// The replica differs from the coordinator's: joining anew is refused.
+        /// The replica differs from the coordinator's: the worker ends, and its cause is for a person to find.
         case replicaDiffers = 4
         case protocolViolation = 5
         case full = 6

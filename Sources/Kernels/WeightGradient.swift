@@ -1,37 +1,17 @@
 import CKernels
 
-/// Where the shards of one node of the reduction tree lie among the rows of a worker.
-package struct NodeRows: Sendable {
-    package var rows: Int
-    package var timeSteps: Int
-    package var firstRow: Int
-    package var rowsPerShard: Int
-    package var shards: Int
-
-    package init(rows: Int, timeSteps: Int, firstRow: Int, rowsPerShard: Int, shards: Int) {
-        self.rows = rows
-        self.timeSteps = timeSteps
-        self.firstRow = firstRow
-        self.rowsPerShard = rowsPerShard
-        self.shards = shards
-    }
-
-    var raw: ls_node {
-        ls_node(rows: rows, time_steps: timeSteps, first_row: firstRow, rows_per_shard: rowsPerShard, count: shards)
-    }
-}
-
 /// Gradients of weights: sums over (time, row) of each shard in that order, and the canonical tree over the shards.
 package enum WeightGradient {
-    /// Rows of the result that one call computes at a time.
-    package static var blockRows: Int { 8 * InstructionSet.table.pointee.tile_rows }
+    /// Rows of the result that come at once: a block of rows is best a multiple of it.
+    package static var tileRows: Int { InstructionSet.table.pointee.tile_rows }
 
+    /// Floats of the packed inputs of a part of a node.
     package static func packedCount(_ node: NodeRows, columns: Int) -> Int {
         let width = InstructionSet.table.pointee.panel_width
         return (columns + width - 1) / width * width * node.timeSteps * node.rowsPerShard * node.shards
     }
 
-    /// Packs the inputs of one shard of a node.
+    /// Packs the inputs of one shard of a part: `[T][rows]` of rows `stride` apart.
     package static func pack(
         _ x: UnsafePointer<Float>, stride: Int, _ node: NodeRows, shard: Int, columns: Int,
         into packed: UnsafeMutablePointer<Float>
@@ -41,36 +21,41 @@ package enum WeightGradient {
             ls_rows(base: x, stride: stride), node.raw, shard, columns, packed + shard * each)
     }
 
-    package static func scratchCount(_ node: NodeRows, columns: Int) -> Int {
-        ls_weight_scratch(InstructionSet.table, node.raw, blockRows, columns)
+    /// Floats of the working space for a block of rows of the result.
+    package static func blockCount(_ node: NodeRows, rows: Int) -> Int {
+        ls_weight_block(InstructionSet.table, node.raw, rows)
     }
 
-    /// Rows `rows` of `out[., columns]`, from `gradient` (stride as given) and the packed inputs.
+    /// Floats of the partial sums of a node of `shards` shards, for a block of rows: they live from part to part.
+    package static func stackCount(shards: Int, rows: Int, columns: Int) -> Int {
+        ls_weight_stack(InstructionSet.table, shards, rows, columns)
+    }
+
+    /// Rows `rows` of `out[., columns]`, written when the last part is in.
     package static func compute(
         _ gradient: UnsafePointer<Float>, stride: Int, packed: UnsafePointer<Float>, _ node: NodeRows,
-        rows: Range<Int>, columns: Int, into out: UnsafeMutablePointer<Float>, scratch: FloatBuffer
+        rows: Range<Int>, columns: Int, into out: UnsafeMutablePointer<Float>, block: UnsafeMutablePointer<Float>,
+        stack: UnsafeMutablePointer<Float>
     ) {
-        precondition(scratch.count >= scratchCount(node, columns: columns) && rows.count <= blockRows)
         InstructionSet.table.pointee.weight_gradient(
             ls_rows(base: gradient, stride: stride), packed, node.raw, rows.lowerBound, rows.upperBound, columns, out,
-            columns, scratch.base)
+            columns, block, stack)
     }
 
-    package static func columnScratchCount(_ node: NodeRows, columns: Int, vocabulary: Int) -> Int {
-        ls_column_scratch(node.raw, columns, vocabulary)
+    /// Floats of the partial sums of ``computeColumns``.
+    package static func columnStackCount(shards: Int, columns: Int, vocabulary: Int) -> Int {
+        ls_column_stack(shards, columns, vocabulary)
     }
 
-    /// The bias gradient of some columns and, with tokens, that of a one-hot input's weight `[., vocabulary]`.
+    /// The bias gradient of some columns and, with tokens, that of a one-hot input's weight `[., vocabulary]`; written
+    /// when the last part is in.
     package static func computeColumns(
         _ gradient: UnsafePointer<Float>, stride: Int, tokens: UnsafePointer<UInt32>?, vocabulary: Int,
         _ node: NodeRows, columns: Range<Int>, weight: UnsafeMutablePointer<Float>?,
-        bias: UnsafeMutablePointer<Float>?, scratch: FloatBuffer
+        bias: UnsafeMutablePointer<Float>?, stack: UnsafeMutablePointer<Float>
     ) {
-        precondition(
-            scratch.count
-                >= columnScratchCount(node, columns: columns.count, vocabulary: weight == nil ? 0 : vocabulary))
         InstructionSet.table.pointee.column_gradient(
             ls_rows(base: gradient, stride: stride), tokens, vocabulary, node.raw, columns.lowerBound,
-            columns.upperBound, weight, bias, scratch.base)
+            columns.upperBound, weight, bias, stack)
     }
 }

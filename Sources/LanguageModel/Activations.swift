@@ -17,8 +17,6 @@ final class Activations: @unchecked Sendable {
     let maskBytes: Int
     /// `[T][R][H]`: the gradient of a layer's output, then of the one below.
     let dx: FloatBuffer
-    /// `[T][R][V]`: logits, then their gradients.
-    let logits: FloatBuffer
     /// `[R][H]`.
     let dc: FloatBuffer
     /// `[T][R]`.
@@ -48,7 +46,6 @@ final class Activations: @unchecked Sendable {
                 return pointer
             } : []
         dx = FloatBuffer(count: count * hidden)
-        logits = FloatBuffer(count: count * shape.vocabulary)
         dc = FloatBuffer(count: rows * hidden)
         inputs = .allocate(capacity: count)
         targets = .allocate(capacity: count)
@@ -79,6 +76,7 @@ final class Activations: @unchecked Sendable {
         for (index, shard) in work.enumerated() {
             precondition(shard.inputs.count == each * window && shard.targets.count == each * window)
             precondition(shard.carry.count == each * shape.carryCount)
+            precondition((shard.inputs + shard.targets).allSatisfy { $0 < shape.vocabulary }, "a token is none")
             for row in 0..<each {
                 let place = index * each + row
                 for time in 0..<window {

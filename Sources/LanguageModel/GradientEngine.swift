@@ -10,7 +10,7 @@ package import Kernels
 /// Chains, in order: gates = (b_ih + b_hh), inputs ascending, recurrent units ascending; dh of a step = what comes from
 /// above (masked), then the gates of the later step ascending; dx of a layer = 0, then its gates ascending.
 ///
-/// Memory for R rows: `4 R T (L (4H + 2H) + H + V)` bytes, `4 R T L H` more with dropout, and one packed operand
+/// Memory for R rows: `4 R T (L (4H + 2H) + H)` bytes, `4 R T L H` more with dropout, and one packed operand
 /// `4 R T H`.
 package final class GradientEngine {
     package struct Phases: Sendable, Equatable {
@@ -25,6 +25,7 @@ package final class GradientEngine {
     private let pool: ComputePool
     private let model: PackedModel
     private let layout: ParameterLayout
+    private let output: OutputPass
     private var activations: Activations?
     private var scratch: [FloatBuffer]
 
@@ -34,6 +35,7 @@ package final class GradientEngine {
         pool = ComputePool(threads: threads)
         model = PackedModel(shape: geometry.shape, backward: true)
         layout = ParameterLayout(geometry.shape)
+        output = OutputPass(geometry: geometry, model: model, pool: pool)
         scratch = (0..<threads).map { _ in FloatBuffer(count: 0) }
     }
 
@@ -66,9 +68,13 @@ package final class GradientEngine {
         let pass = RowPass(model: model, activations: held, geometry: geometry, step: step)
         pool.run { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
         phases.forward = lap()
-        outputGradients(held, nodes)
+        let (weightStart, biasStart) = (layout["fc.weight"]!.range.lowerBound, layout["fc.bias"]!.range.lowerBound)
+        for (node, place) in zip(nodes, self.rows(of: nodes, held)) {
+            output.run(
+                held, node: place, weight: node.gradient.base + weightStart, bias: node.gradient.base + biasStart,
+                forwardEnded: { phases.forward += lap() }, gradientsEnded: { phases.weightGradients += lap() })
+        }
         finished(layout.outputRange)
-        phases.weightGradients += lap()
         for layer in (0..<geometry.shape.layers).reversed() {
             pool.run { [pool] thread in pass.backward(layer: layer, rows: pool.share(of: rows, thread: thread)) }
             phases.backward += lap()
@@ -80,14 +86,6 @@ package final class GradientEngine {
     }
 
     // MARK: Weight gradients
-
-    private func outputGradients(_ held: Activations, _ nodes: [GradientNode]) {
-        let shape = geometry.shape
-        products(
-            of: held.logits.base, rows: shape.vocabulary, inputs: held.output(layer: shape.layers - 1),
-            name: "fc.weight", held, nodes)
-        columns(of: held.logits.base, count: shape.vocabulary, weight: nil, bias: "fc.bias", held, nodes)
-    }
 
     private func layerGradients(_ layer: Int, _ held: Activations, _ nodes: [GradientNode]) {
         let shape = geometry.shape
@@ -137,13 +135,16 @@ package final class GradientEngine {
             pool.run(tasks: place.shards) { shard, _ in
                 WeightGradient.pack(inputs, stride: hidden, place, shard: shard, columns: hidden, into: packed.base)
             }
-            let block = WeightGradient.blockRows
-            let buffers = scratch(count: WeightGradient.scratchCount(place, columns: hidden))
+            let block = 8 * WeightGradient.tileRows
+            let blockCount = WeightGradient.blockCount(place, rows: block)
+            let stackCount = WeightGradient.stackCount(shards: place.shards, rows: block, columns: hidden)
+            let buffers = scratch(count: blockCount + stackCount)
             pool.run(tasks: (count + block - 1) / block) { task, thread in
                 WeightGradient.compute(
                     gradient, stride: count, packed: packed.base, place,
                     rows: task * block..<min(count, (task + 1) * block), columns: hidden,
-                    into: node.gradient.base + start, scratch: buffers[thread])
+                    into: node.gradient.base + start, block: buffers[thread].base + stackCount,
+                    stack: buffers[thread].base)
             }
         }
     }
@@ -161,13 +162,14 @@ package final class GradientEngine {
         nonisolated(unsafe) let tokens = UnsafePointer(held.inputs)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
             let buffers = scratch(
-                count: WeightGradient.columnScratchCount(place, columns: block, vocabulary: vocabulary))
+                count: WeightGradient.columnStackCount(
+                    shards: place.shards, columns: block, vocabulary: vocabulary))
             pool.run(tasks: (count + block - 1) / block) { task, thread in
                 WeightGradient.computeColumns(
                     gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
                     columns: task * block..<min(count, (task + 1) * block),
                     weight: weightStart.map { node.gradient.base + $0 },
-                    bias: biasStart.map { node.gradient.base + $0 }, scratch: buffers[thread])
+                    bias: biasStart.map { node.gradient.base + $0 }, stack: buffers[thread].base)
             }
         }
     }

@@ -1,6 +1,6 @@
 import Kernels
 
-/// The passes that are independent from row to row: forward, loss, and backward through time. A thread takes some rows
+/// The passes that are independent from row to row: forward, and backward through time. A thread takes some rows
 /// through a whole window without waiting for another.
 struct RowPass: @unchecked Sendable {
     // @unchecked: threads are given disjoint rows.
@@ -9,7 +9,6 @@ struct RowPass: @unchecked Sendable {
     let geometry: EngineGeometry
     let step: UInt64
     private let dropout: DropoutMask
-    private let scale: Float
 
     init(model: PackedModel, activations: Activations, geometry: EngineGeometry, step: UInt64) {
         self.model = model
@@ -17,19 +16,17 @@ struct RowPass: @unchecked Sendable {
         self.geometry = geometry
         self.step = step
         dropout = DropoutMask(probability: geometry.dropout, seed: geometry.seed)
-        scale = Float(1 / Double(geometry.batch * geometry.window))
     }
 
     private var total: Int { activations.rows }
     private var hidden: Int { geometry.shape.hidden }
 
-    /// All layers, the loss, and the gradient of the top layer's output.
+    /// All layers.
     func forward(rows: Range<Int>) {
         guard !rows.isEmpty else { return }
         for layer in 0..<geometry.shape.layers {
             for time in 0..<geometry.window { forward(layer: layer, time: time, rows: rows) }
         }
-        for time in 0..<geometry.window { output(time: time, rows: rows) }
     }
 
     private func forward(layer: Int, time: Int, rows: Range<Int>) {
@@ -61,25 +58,6 @@ struct RowPass: @unchecked Sendable {
                 to: held.h[layer].base + after + row * hidden, into: held.dropped[layer].base + before + row * hidden,
                 mask: held.maskPointers[layer] + (at + row) * held.maskBytes)
         }
-    }
-
-    private func output(time: Int, rows: Range<Int>) {
-        let held = activations
-        let (vocabulary, layer) = (geometry.shape.vocabulary, geometry.shape.layers - 1)
-        let at = time * total + rows.lowerBound
-        let logits = held.logits.base + at * vocabulary
-        for row in 0..<rows.count { (logits + row * vocabulary).update(from: model.outputBias.base, count: vocabulary) }
-        model.output.multiply(
-            held.output(layer: layer) + at * hidden, stride: hidden, rows: rows.count, into: logits,
-            stride: vocabulary)
-        for row in 0..<rows.count {
-            held.losses[at + row] = RowKernels.softmaxLoss(
-                vocabulary: vocabulary, logits: logits + row * vocabulary, target: held.targets[at + row], scale: scale)
-        }
-        let dx = held.dx.base + at * hidden
-        dx.update(repeating: 0, count: rows.count * hidden)
-        model.outputBack!.multiply(logits, stride: vocabulary, rows: rows.count, into: dx, stride: hidden)
-        mask(layer: layer, at: at, rows: rows.count)
     }
 
     /// Applies the mask of a layer's output to the gradient of that output.

@@ -154,6 +154,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
             "--epsilon, --momentum and --weight-decay must be 0 or more")
         try require(totalSteps >= 1 && totalSteps < 1 << 32, "--steps must be from 1 to 4294967295, not \(totalSteps)")
         try require(stepsPerEpoch >= 1, "an epoch must have a step")
+        do { try schedule.validate() } catch { throw ConfigurationError(error.description) }
         try require(upkeep.keep >= 1, "--keep must be 1 or more, not \(upkeep.keep)")
     }
 }

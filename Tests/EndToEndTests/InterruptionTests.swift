@@ -11,13 +11,15 @@ struct InterruptionTests {
         let training = try Execution(
             TinyRun.train("--workers=2", "--threads=1", "--worker-timeout=60", "--inject=stop@step=20,worker=1")
                 .filter { $0 != "--quiet" }, in: folder)
-        try await Deadline.wait(for: "19 steps") { try Trace.steps(run: "run", in: folder).count == 19 }
+        try await Self.stopped(training)
         training.send(signal)
         let result = try await training.result()
         #expect(result.code == 2, "\(result.errors)")
         #expect((result.output + result.errors).contains("lockstep train --run run --resume"))
         let interrupted = try await Trace(run: "run", in: folder)
-        #expect(try await interrupted.steps == Array(TinyRun.reference.steps.prefix(19)))
+        // The worker stops when it begins the next one.
+        #expect(interrupted.steps.count == 20)
+        #expect(try await interrupted.steps == Array(TinyRun.reference.steps.prefix(20)))
 
         let resumed = try await Execution.run(
             ["train", "--run=run", "--resume", "--workers=3", "--threads=1", "--quiet"], in: folder)
@@ -33,7 +35,7 @@ struct InterruptionTests {
             TinyRun.train(
                 "--workers=2", "--threads=1", "--worker-timeout=60", "--checkpoint-every=8",
                 "--inject=stop@step=20,worker=1"), in: folder)
-        try await Deadline.wait(for: "19 steps") { try Trace.steps(run: "run", in: folder).count == 19 }
+        try await Self.stopped(training)
         training.send(SIGKILL)
         #expect(try await training.result().code == -SIGKILL)
 
@@ -64,6 +66,13 @@ struct InterruptionTests {
         #expect(resumed.errorLines.count == 1)
         #expect(resumed.errors.hasPrefix("warning: ") && resumed.errors.contains(newest), "\(resumed.errors)")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    /// Waits until the worker of `training` that is to stop has done so.
+    private static func stopped(_ training: Execution) async throws {
+        try await Deadline.wait(for: "the worker to stop") {
+            try ProcessTable.child(of: training.id, with: "--name=w1").map(ProcessTable.isStopped) ?? false
+        }
     }
 
     enum Damage: CaseIterable { case truncated, empty, flippedBit }

@@ -77,7 +77,8 @@ struct KernelTests {
             let rows = shards * each + spare
             let (g, x) = (random.floats(time * rows * gates), random.floats(time * rows * columns))
             let node = ls_node(
-                rows: rows, time_steps: time, first_row: spare, rows_per_shard: each, count: shards)
+                rows: rows, time_steps: time, first_row: spare, rows_per_shard: each, count: shards, done: 0,
+                continues: 0, unfinished: 0, is_last: 1)
             func leaf(_ shard: Int, _ gate: Int, _ column: Int) -> Float {
                 var sum: Float = 0
                 for t in 0..<time {
@@ -101,12 +102,13 @@ struct KernelTests {
                 }
             }
             var out = [Float](repeating: .nan, count: gates * columns)
-            var scratch = [Float](
-                repeating: .nan, count: ls_weight_scratch(ls_kernels_named(path), node, gates, columns))
+            var block = [Float](repeating: .nan, count: ls_weight_block(ls_kernels_named(path), node, gates))
+            var stack = [Float](
+                repeating: .nan, count: ls_weight_stack(ls_kernels_named(path), shards, gates, columns))
             g.withUnsafeBufferPointer { g in
                 kernels.weight_gradient(
                     ls_rows(base: g.baseAddress, stride: gates), packed, node, 0, gates, columns, &out, columns,
-                    &scratch)
+                    &block, &stack)
             }
             for gate in 0..<gates {
                 for column in 0..<columns {

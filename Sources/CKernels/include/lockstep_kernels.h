@@ -27,10 +27,14 @@ typedef struct {
     long stride;
 } ls_rows;
 
-// The shards of one node of the reduction tree: `count` of them, consecutive and aligned, each `rows_per_shard` rows;
-// the first begins at row `first_row` of the `rows` rows that stand side by side in memory.
+// Shards of one node of the reduction tree that stand side by side in memory: `count` of them, each `rows_per_shard`
+// rows, from row `first_row` of `rows` on.
+//
+// A node may be worked off in several calls, in order: `done` shards are complete already; with `continues` the first
+// one goes on from the time step where the call before it stopped, which had `unfinished`; `is_last` completes the node.
 typedef struct {
-    long rows, time_steps, first_row, rows_per_shard, count;
+    long rows, time_steps, first_row, rows_per_shard, count, done;
+    int continues, unfinished, is_last;
 } ls_node;
 
 typedef struct {
@@ -48,11 +52,12 @@ typedef struct {
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
     // out[n][columns] for n in [n0, n1): the tree over the node's shards of the sums over (t, r) of g[n] x[column].
+    // `block` holds one shard's packed columns of g; `stack` the sums so far, from call to call.
     void (*weight_gradient)(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
-                            long ld_out, float *scratch);
-    // Scatter and bias: for columns [n0, n1) of g. out_w (may be null) is [4H][vocabulary], out_bias [4H].
+                            long ld_out, float *block, float *stack);
+    // Scatter and bias: for columns [n0, n1) of g. out_w (may be null) is [4H][vocabulary], out_bias (may be null) [4H].
     void (*column_gradient)(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
-                            float *out_w, float *out_bias, float *scratch);
+                            float *out_w, float *out_bias, float *stack);
 
     // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations).
     void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h);
@@ -99,8 +104,10 @@ const ls_kernels *ls_kernels_named(const char *name);
 // The natural logarithm of a positive normal number, without libm; NaN of anything else.
 double ls_log(double x);
 
-// Floats of scratch that weight_gradient needs for a block of `n` rows, and column_gradient for a block of `n` columns.
-long ls_weight_scratch(const ls_kernels *k, ls_node node, long n, long columns);
-long ls_column_scratch(ls_node node, long n, long vocabulary);
+// Floats that weight_gradient needs for a block of `n` rows: of `block` and, for a node of `shards` shards, of `stack`;
+// and column_gradient's stack for `n` columns.
+long ls_weight_block(const ls_kernels *k, ls_node node, long n);
+long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns);
+long ls_column_stack(long shards, long n, long vocabulary);
 
 #endif

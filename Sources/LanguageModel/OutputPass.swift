@@ -1,0 +1,176 @@
+import Kernels
+
+/// The output layer of a step: logits, loss, their gradients, and the gradient of what the layer reads.
+///
+/// Works in waves of some shards, or some time steps of one, so that logits never take more than ``budget`` floats
+/// whatever the batch and the window are.
+final class OutputPass: @unchecked Sendable {
+    // @unchecked: buffers grow between the pool's jobs only, and threads write disjoint tokens or rows of the result.
+    /// Floats of logits that stand at a time.
+    private static let budget = 4 << 20
+    /// Tokens that a thread takes at a time: a multiple of every tile's height.
+    private static let chunk = 96
+
+    private let geometry: EngineGeometry
+    private let model: PackedModel
+    private let pool: ComputePool
+    private let dropout: DropoutMask
+    private let scale: Float
+    private var logits = FloatBuffer(count: 0)
+    private var packed = FloatBuffer(count: 0)
+    private var stacks = FloatBuffer(count: 0)
+    private var biasStacks = FloatBuffer(count: 0)
+    private var blocks: [FloatBuffer] = []
+    /// For each thread, inputs and their gradients of a chunk, where they do not stand together.
+    private let gathered: [FloatBuffer]
+
+    init(geometry: EngineGeometry, model: PackedModel, pool: ComputePool) {
+        self.geometry = geometry
+        self.model = model
+        self.pool = pool
+        dropout = DropoutMask(probability: geometry.dropout, seed: geometry.seed)
+        scale = Float(1 / Double(geometry.batch * geometry.window))
+        gathered = (0..<pool.threads).map { _ in FloatBuffer(count: Self.chunk * geometry.shape.hidden) }
+    }
+
+    /// A part of a node: its rows among the worker's, and its time steps.
+    private struct Wave: Sendable {
+        var node: NodeRows
+        var times: Range<Int>
+        var tokens: Int { node.shards * node.rowsPerShard * times.count }
+    }
+
+    private func waves(of node: NodeRows) -> [Wave] {
+        let tokens = max(1, Self.budget / geometry.shape.vocabulary)
+        let each = node.rowsPerShard
+        if each * geometry.window <= tokens {
+            let group = tokens / (each * geometry.window)
+            return stride(from: 0, to: node.shards, by: group).map { first in
+                var part = node
+                part.firstRow += first * each
+                part.shards = min(group, node.shards - first)
+                part.done = first
+                part.isLast = first + part.shards == node.shards
+                return Wave(node: part, times: 0..<geometry.window)
+            }
+        }
+        let length = max(1, tokens / each)
+        return (0..<node.shards).flatMap { shard in
+            stride(from: 0, to: geometry.window, by: length).map { time in
+                let times = time..<min(geometry.window, time + length)
+                var part = node
+                part.firstRow += shard * each
+                part.shards = 1
+                part.done = shard
+                part.timeSteps = times.count
+                part.continues = time > 0
+                part.isUnfinished = times.upperBound < geometry.window
+                part.isLast = shard + 1 == node.shards && !part.isUnfinished
+                return Wave(node: part, times: times)
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - weight: where the gradients of `fc.weight` and `fc.bias` go.
+    ///   - phase: called when the losses of a wave stand, and again when its gradients do.
+    func run(
+        _ held: Activations, node: NodeRows, weight: UnsafeMutablePointer<Float>, bias: UnsafeMutablePointer<Float>,
+        forwardEnded: () -> Void, gradientsEnded: () -> Void
+    ) {
+        let (hidden, vocabulary) = (geometry.shape.hidden, geometry.shape.vocabulary)
+        let tile = WeightGradient.tileRows
+        let tiles = (vocabulary + tile - 1) / tile
+        let block = min(8, (tiles + pool.threads - 1) / pool.threads) * tile
+        let tasks = (vocabulary + block - 1) / block
+        let waves = waves(of: node)
+        let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden)
+        let biasCount = WeightGradient.columnStackCount(shards: node.shards, columns: block, vocabulary: 0)
+        grow(&logits, waves.map(\.tokens).max()! * vocabulary)
+        grow(&packed, waves.map { WeightGradient.packedCount($0.node, columns: hidden) }.max()!)
+        grow(&stacks, (waves.count > 1 ? tasks : pool.threads) * stackCount)
+        grow(&biasStacks, tasks * biasCount)
+        let blockCount = waves.map { WeightGradient.blockCount($0.node, rows: block) }.max()!
+        if (blocks.first?.count ?? 0) < blockCount {
+            blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
+        }
+        let (logits, packed, blocks, stacks, biasStacks) = (logits, packed, blocks, stacks, biasStacks)
+        nonisolated(unsafe) let (weight, bias) = (weight, bias)
+        nonisolated(unsafe) let inputs = held.output(layer: geometry.shape.layers - 1)
+        for wave in waves {
+            pool.run(tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
+                let first = task * Self.chunk
+                losses(held, wave, tokens: first..<min(wave.tokens, first + Self.chunk), gathered[thread].base)
+            }
+            forwardEnded()
+            pool.run(tasks: wave.node.shards) { shard, _ in
+                WeightGradient.pack(
+                    inputs + wave.times.lowerBound * held.rows * hidden, stride: hidden, wave.node, shard: shard,
+                    columns: hidden, into: packed.base)
+            }
+            // The logits of a wave stand by themselves.
+            var own = wave.node
+            own.rows = own.shards * own.rowsPerShard
+            own.firstRow = 0
+            let place = own
+            pool.run(tasks: tasks) { task, thread in
+                let rows = task * block..<min(vocabulary, (task + 1) * block)
+                WeightGradient.compute(
+                    logits.base, stride: vocabulary, packed: packed.base, place, rows: rows, columns: hidden,
+                    into: weight, block: blocks[thread].base,
+                    stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
+                WeightGradient.computeColumns(
+                    logits.base, stride: vocabulary, tokens: nil, vocabulary: 0, place, columns: rows, weight: nil,
+                    bias: bias, stack: biasStacks.base + task * biasCount)
+            }
+            gradientsEnded()
+        }
+    }
+
+    private func grow(_ buffer: inout FloatBuffer, _ count: Int) {
+        if buffer.count < count { buffer = FloatBuffer(count: count) }
+    }
+
+    /// Logits, losses and gradients of some tokens of a wave, counted time outside, row inside.
+    private func losses(
+        _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
+    ) {
+        let (hidden, vocabulary, layer) = (geometry.shape.hidden, geometry.shape.vocabulary, geometry.shape.layers - 1)
+        let inputs = held.output(layer: layer)
+        let rows = wave.node.shards * wave.node.rowsPerShard
+        /// Where a token stands among all of the worker's.
+        func place(_ token: Int) -> Int {
+            (wave.times.lowerBound + token / rows) * held.rows + wave.node.firstRow + token % rows
+        }
+        let isTogether = rows == held.rows
+        let first = place(tokens.lowerBound)
+        if !isTogether {
+            for (index, token) in tokens.enumerated() {
+                (gathered + index * hidden).update(from: inputs + place(token) * hidden, count: hidden)
+            }
+        }
+        let own = logits.base + tokens.lowerBound * vocabulary
+        for index in 0..<tokens.count {
+            (own + index * vocabulary).update(from: model.outputBias.base, count: vocabulary)
+        }
+        model.output.multiply(
+            isTogether ? inputs + first * hidden : gathered, stride: hidden, rows: tokens.count, into: own,
+            stride: vocabulary)
+        for (index, token) in tokens.enumerated() {
+            let at = place(token)
+            held.losses[at] = RowKernels.softmaxLoss(
+                vocabulary: vocabulary, logits: own + index * vocabulary, target: held.targets[at], scale: scale)
+        }
+        let dx = isTogether ? held.dx.base + first * hidden : gathered
+        dx.update(repeating: 0, count: tokens.count * hidden)
+        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: hidden)
+        for (index, token) in tokens.enumerated() {
+            let at = place(token)
+            if !held.dropped.isEmpty {
+                dropout.applyBackward(
+                    hidden: hidden, mask: held.maskPointers[layer] + at * held.maskBytes, to: dx + index * hidden)
+            }
+            if !isTogether { (held.dx.base + at * hidden).update(from: dx + index * hidden, count: hidden) }
+        }
+    }
+}

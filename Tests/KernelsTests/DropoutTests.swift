@@ -1,0 +1,36 @@
+import CKernels
+import Testing
+
+@Suite("Dropout")
+struct DropoutTests {
+    static let sizes = [1, 7, 8, 9, 16, 17, 100, 127, 128, 129, 130, 300]
+
+    @Test("A unit is kept where its 16 bits reach the threshold", arguments: KernelPath.each(sizes))
+    func mask(path: KernelPath, hidden: Int) {
+        let seed: UInt64 = 0x1234_5678_9abc_def0
+        let (layer, time, row, step): (UInt32, UInt32, UInt32, UInt32) = (3, 17, 123, 4000)
+        let threshold: UInt32 = 20000
+        let scale: Float = 1.4
+        var numbers = TestNumbers(seed: 4)
+        let h = numbers.floats(hidden)
+        var bits = [UInt8](repeating: 0xAA, count: (hidden + 7) / 8 + 2)
+        let end = bits.count - 2
+        let out = withMargins(hidden) {
+            path.table.dropout_forward(hidden, seed, layer, time, row, step, threshold, scale, h, $0, &bits)
+        }
+        #expect(bits[end...] == [0xAA, 0xAA])
+        let back = withMargins(hidden) { dx in
+            for unit in 0..<hidden { dx[unit] = h[unit] }
+            path.table.dropout_backward(hidden, scale, bits, dx)
+        }
+        for unit in 0..<hidden {
+            var words = [UInt32](repeating: 0, count: 4)
+            path.table.philox(
+                [UInt32(unit / 8) | layer << 16, time, row, step],
+                [UInt32(truncatingIfNeeded: seed), UInt32(seed >> 32)], &words)
+            let lane = words[unit % 8 / 2] >> (unit % 2 == 0 ? 0 : 16) & 0xFFFF
+            let wanted = lane >= threshold ? h[unit] * scale : 0
+            #expect(out[unit] == wanted && back[unit] == wanted)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import CKernels
+import Kernels
+import Testing
+
+/// One compiled copy of the kernels that this processor runs.
+struct KernelPath: CustomTestStringConvertible, @unchecked Sendable {
+    // @unchecked: the table is a constant.
+    let name: String
+    let table: ls_kernels
+
+    var testDescription: String { name }
+
+    static let all: [KernelPath] = InstructionSet.available.map {
+        KernelPath(name: $0, table: try! InstructionSet.table(named: $0).pointee)
+    }
+    /// Every path with every case.
+    static func each<Case>(_ cases: [Case]) -> [(KernelPath, Case)] {
+        all.flatMap { path in cases.map { (path, $0) } }
+    }
+}
+
+/// Numbers that are the same in every run.
+struct TestNumbers {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    /// Uniform in [-1, 1).
+    mutating func float() -> Float { Float(Int64(bitPattern: next()) >> 40) / Float(1 << 23) }
+
+    mutating func floats(_ count: Int, times scale: Float = 1) -> [Float] { (0..<count).map { _ in float() * scale } }
+}
+
+extension [Float] {
+    var bits: [UInt32] { map(\.bitPattern) }
+}
+
+/// Expects that a kernel left what lies around its result alone.
+func withMargins(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) -> [Float] {
+    let margin = 40
+    var values = [Float](repeating: 12345, count: count + 2 * margin)
+    for index in 0..<count { values[margin + index] = 0 }
+    values.withUnsafeMutableBufferPointer { body($0.baseAddress! + margin) }
+    #expect(values[..<margin].allSatisfy { $0 == 12345 } && values[(margin + count)...].allSatisfy { $0 == 12345 })
+    return Array(values[margin..<margin + count])
+}

@@ -1,0 +1,178 @@
+import CKernels
+import Testing
+
+@Suite("Weight gradients")
+struct WeightGradientTests {
+    struct Shape: CustomTestStringConvertible {
+        var rows = 9
+        var times = 3
+        var first = 1
+        var each = 2
+        var shards = 3
+        var n = 5
+        var columns = 4
+        var testDescription: String { "\(shards) shards of \(each) rows, \(times) steps, \(n) x \(columns)" }
+        var node: ls_node {
+            ls_node(
+                rows: rows, time_steps: times, first_row: first, rows_per_shard: each, count: shards, done: 0,
+                continues: 0, unfinished: 0, is_last: 1)
+        }
+        var gradientStride: Int { n + 3 }
+        var inputStride: Int { columns + 1 }
+    }
+
+    static let shapes = [
+        Shape(), Shape(rows: 1, times: 1, first: 0, each: 1, shards: 1, n: 1, columns: 1),
+        Shape(rows: 7, times: 5, first: 0, each: 1, shards: 7, n: 13, columns: 33),
+        Shape(rows: 10, times: 2, first: 0, each: 2, shards: 5, n: 40, columns: 64),
+        Shape(rows: 6, times: 50, first: 0, each: 6, shards: 1, n: 12, columns: 31),
+        Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
+    ]
+
+    /// The tree over values, as its definition says: a node is left + right, or its left child alone.
+    private func tree(_ leaves: ArraySlice<Float>) -> Float {
+        if leaves.count == 1 { return leaves.first! }
+        var half = 1
+        while half * 2 < leaves.count { half *= 2 }
+        return tree(leaves.prefix(half)) + tree(leaves.dropFirst(half))
+    }
+
+    private func wanted(_ s: Shape, _ term: (_ row: Int, _ sum: inout Float) -> Void) -> Float {
+        let sums = (0..<s.shards).map { shard in
+            var sum: Float = 0
+            for t in 0..<s.times {
+                for r in 0..<s.each { term(t * s.rows + s.first + shard * s.each + r, &sum) }
+            }
+            return sum
+        }
+        return tree(sums[...])
+    }
+
+    private func scratch(_ path: KernelPath, _ s: Shape) -> (block: [Float], stack: [Float]) {
+        withUnsafePointer(to: path.table) { table in
+            (
+                [Float](repeating: .nan, count: ls_weight_block(table, s.node, s.n)),
+                [Float](repeating: .nan, count: ls_weight_stack(table, s.shards, s.n, s.columns))
+            )
+        }
+    }
+
+    private func compute(
+        _ path: KernelPath, _ s: Shape, parts: [(node: ls_node, time: Int)], blocks: [Range<Int>], g: [Float],
+        x: [Float]
+    ) -> [Float] {
+        let width = path.table.panel_width
+        return withMargins(s.n * s.columns) { out in
+            for rows in blocks {
+                var (block, stack) = scratch(path, s)
+                for part in parts {
+                    let inner = part.node.time_steps * part.node.rows_per_shard
+                    let each = (s.columns + width - 1) / width * width * inner
+                    var packed = [Float](repeating: .nan, count: each * part.node.count)
+                    x.withUnsafeBufferPointer { x in
+                        let base = x.baseAddress! + part.time * s.rows * s.inputStride
+                        packed.withUnsafeMutableBufferPointer { packed in
+                            for shard in 0..<part.node.count {
+                                path.table.pack_rows(
+                                    ls_rows(base: base, stride: s.inputStride), part.node, shard, s.columns,
+                                    packed.baseAddress! + shard * each)
+                            }
+                        }
+                    }
+                    g.withUnsafeBufferPointer { g in
+                        let base = g.baseAddress! + part.time * s.rows * s.gradientStride
+                        path.table.weight_gradient(
+                            ls_rows(base: base, stride: s.gradientStride), packed, part.node, rows.lowerBound,
+                            rows.upperBound, s.columns, out, s.columns, &block, &stack)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(
+        "A shard's sum is one chain over time and row, and shards meet in the tree",
+        arguments: KernelPath.each(shapes))
+    func products(path: KernelPath, s: Shape) {
+        var numbers = TestNumbers(seed: 5)
+        let g = numbers.floats(s.times * s.rows * s.gradientStride)
+        let x = numbers.floats(s.times * s.rows * s.inputStride)
+        var expected: [Float] = []
+        for n in 0..<s.n {
+            for k in 0..<s.columns {
+                expected.append(
+                    wanted(s) { $1.addProduct(g[$0 * s.gradientStride + n], x[$0 * s.inputStride + k]) })
+            }
+        }
+        let whole = compute(path, s, parts: [(s.node, 0)], blocks: [0..<s.n], g: g, x: x)
+        #expect(whole.bits == expected.bits)
+        let cut = (s.n + 1) / 2
+        let halves = compute(path, s, parts: [(s.node, 0)], blocks: [0..<cut, cut..<s.n], g: g, x: x)
+        #expect(halves.bits == expected.bits)
+        #expect(compute(path, s, parts: byShard(s), blocks: [0..<s.n], g: g, x: x).bits == expected.bits)
+        #expect(compute(path, s, parts: byTime(s), blocks: [0..<s.n], g: g, x: x).bits == expected.bits)
+    }
+
+    /// Groups of two shards.
+    private func byShard(_ s: Shape) -> [(node: ls_node, time: Int)] {
+        stride(from: 0, to: s.shards, by: 2).map { shard in
+            var node = s.node
+            node.first_row += shard * s.each
+            node.count = min(2, s.shards - shard)
+            node.done = shard
+            node.is_last = shard + node.count == s.shards ? 1 : 0
+            return (node, 0)
+        }
+    }
+
+    /// Runs of two time steps of each shard.
+    private func byTime(_ s: Shape) -> [(node: ls_node, time: Int)] {
+        (0..<s.shards).flatMap { shard in
+            stride(from: 0, to: s.times, by: 2).map { time in
+                var node = s.node
+                node.first_row += shard * s.each
+                node.count = 1
+                node.done = shard
+                node.time_steps = min(2, s.times - time)
+                node.continues = time > 0 ? 1 : 0
+                node.unfinished = time + node.time_steps < s.times ? 1 : 0
+                node.is_last = shard + 1 == s.shards && node.unfinished == 0 ? 1 : 0
+                return (node, time)
+            }
+        }
+    }
+
+    @Test("Biases are sums of columns, a one-hot input's weights sums by token", arguments: KernelPath.each(shapes))
+    func columns(path: KernelPath, s: Shape) {
+        let vocabulary = 3
+        var numbers = TestNumbers(seed: 6)
+        let g = numbers.floats(s.times * s.rows * s.gradientStride)
+        let tokens = (0..<s.times * s.rows).map { _ in UInt32(numbers.next() % UInt64(vocabulary)) }
+        var stack = [Float](repeating: .nan, count: ls_column_stack(s.shards, s.n, vocabulary))
+        var bias: [Float] = []
+        let weight = withMargins(s.n * vocabulary) { weight in
+            bias = withMargins(s.n) { bias in
+                g.withUnsafeBufferPointer {
+                    path.table.column_gradient(
+                        ls_rows(base: $0.baseAddress!, stride: s.gradientStride), tokens, vocabulary, s.node, 0, s.n,
+                        weight, bias, &stack)
+                }
+            }
+        }
+        for n in 0..<s.n {
+            #expect(bias[n] == wanted(s) { $1 += g[$0 * s.gradientStride + n] })
+            for token in 0..<vocabulary {
+                let sum = wanted(s) { if tokens[$0] == token { $1 += g[$0 * s.gradientStride + n] } }
+                #expect(weight[n * vocabulary + token] == sum)
+            }
+        }
+        let alone = withMargins(s.n) { bias in
+            g.withUnsafeBufferPointer {
+                path.table.column_gradient(
+                    ls_rows(base: $0.baseAddress!, stride: s.gradientStride), nil, 0, s.node, 0, s.n, nil, bias,
+                    &stack)
+            }
+        }
+        #expect(alone.bits == bias.bits)
+    }
+}
