@@ -29,13 +29,15 @@ package final class GradientEngine {
     private var activations: Activations?
     private var scratch: [FloatBuffer]
 
-    package init(geometry: EngineGeometry, threads: Int) {
+    /// - Parameter logitBudget: floats of logits that stand at a time; a larger product is worked off in parts, with the
+    ///   same bits.
+    package init(geometry: EngineGeometry, threads: Int, logitBudget: Int = 4 << 20) {
         precondition(geometry.batch % geometry.shards == 0)
         self.geometry = geometry
         pool = ComputePool(threads: threads)
         model = PackedModel(shape: geometry.shape, backward: true)
         layout = ParameterLayout(geometry.shape)
-        output = OutputPass(geometry: geometry, model: model, pool: pool)
+        output = OutputPass(geometry: geometry, model: model, pool: pool, budget: logitBudget)
         scratch = (0..<threads).map { _ in FloatBuffer(count: 0) }
     }
 

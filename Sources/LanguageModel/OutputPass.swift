@@ -2,12 +2,10 @@ import Kernels
 
 /// The output layer of a step: logits, loss, their gradients, and the gradient of what the layer reads.
 ///
-/// Works in waves of some shards, or some time steps of one, so that logits never take more than ``budget`` floats
+/// Works in waves of some shards, or some time steps of one, so that logits never take more than `budget` floats
 /// whatever the batch and the window are.
 final class OutputPass: @unchecked Sendable {
     // @unchecked: buffers grow between the pool's jobs only, and threads write disjoint tokens or rows of the result.
-    /// Floats of logits that stand at a time.
-    private static let budget = 4 << 20
     /// Tokens that a thread takes at a time: a multiple of every tile's height.
     private static let chunk = 96
 
@@ -16,6 +14,7 @@ final class OutputPass: @unchecked Sendable {
     private let pool: ComputePool
     private let dropout: DropoutMask
     private let scale: Float
+    private let budget: Int
     private var logits = FloatBuffer(count: 0)
     private var packed = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
@@ -24,7 +23,9 @@ final class OutputPass: @unchecked Sendable {
     /// For each thread, inputs and their gradients of a chunk, where they do not stand together.
     private let gathered: [FloatBuffer]
 
-    init(geometry: EngineGeometry, model: PackedModel, pool: ComputePool) {
+    /// - Parameter budget: floats of logits that stand at a time, at least those of one step of a shard.
+    init(geometry: EngineGeometry, model: PackedModel, pool: ComputePool, budget: Int) {
+        self.budget = budget
         self.geometry = geometry
         self.model = model
         self.pool = pool
@@ -41,7 +42,7 @@ final class OutputPass: @unchecked Sendable {
     }
 
     private func waves(of node: NodeRows) -> [Wave] {
-        let tokens = max(1, Self.budget / geometry.shape.vocabulary)
+        let tokens = max(1, budget / geometry.shape.vocabulary)
         let each = node.rowsPerShard
         if each * geometry.window <= tokens {
             let group = tokens / (each * geometry.window)
@@ -72,8 +73,8 @@ final class OutputPass: @unchecked Sendable {
     }
 
     /// - Parameters:
-    ///   - weight: where the gradients of `fc.weight` and `fc.bias` go.
-    ///   - phase: called when the losses of a wave stand, and again when its gradients do.
+    ///   - weight: where the gradient of `fc.weight` goes, and `bias` that of `fc.bias`.
+    ///   - forwardEnded: called when the losses of a wave stand; `gradientsEnded` when its sums do.
     func run(
         _ held: Activations, node: NodeRows, weight: UnsafeMutablePointer<Float>, bias: UnsafeMutablePointer<Float>,
         forwardEnded: () -> Void, gradientsEnded: () -> Void

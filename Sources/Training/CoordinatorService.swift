@@ -7,9 +7,6 @@ import ZeroMQ
 /// A coordinator from start to end: what `train` and `coordinator` have in common.
 package struct CoordinatorService {
     package struct Options: Sendable {
-        /// nil: a private socket within this machine.
-        package var listen: String?
-        package var endpointFile: String?
         package var minimumWorkers = 1
         package var workerTimeout = 3.0
         package var isQuiet = false
@@ -35,24 +32,13 @@ package struct CoordinatorService {
     /// Trains to the end, or to an interruption.
     ///
     /// - Parameter folderName: the run folder as the user would write it.
-    package func run(_ job: TrainingJob, folderName: String) throws -> CoordinatorLoop.Ending {
+    package func run(_ job: TrainingJob, listener: borrowing Listener, folderName: String) throws
+        -> CoordinatorLoop.Ending
+    {
         let printer = ProgressPrinter(isQuiet: options.isQuiet)
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
         let progress = ProgressReporter(job: job, printer: printer, log: log)
-        let bus = try options.listen == nil ? PrivateFolder() : nil
-        let context = try Context()
-        let socket = try Socket(.router, context: context)
-        try socket.prepare()
-        try socket.set(.routerMandatory(true))
-        try socket.bind(options.listen ?? "ipc://\(bus!.path)/bus")
-        let endpoint = try socket.lastEndpoint
-        if let file = options.endpointFile {
-            do {
-                try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
-            } catch {
-                throw ConfigurationError("--endpoint-file \(file) cannot be written")
-            }
-        }
+        let endpoint = listener.endpoint
         let configuration = job.configuration
         progress.event(
             "\(configuration.corpus.name): \(configuration.corpus.characters) characters, "
@@ -71,7 +57,8 @@ package struct CoordinatorService {
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
 
-        let result = Result { try loop.run(socket: socket) }
+        let result: Result<CoordinatorLoop.Ending, any Error>
+        do { result = .success(try loop.run(socket: listener.socket)) } catch { result = .failure(error) }
         var isHurried = true
         if case .success(.finished) = result { isHurried = false }
         recorder.finish(hurried: isHurried)

@@ -35,8 +35,12 @@ final class LocalWorkers: @unchecked Sendable {
         ]
         if !faults.isEmpty { arguments.append("--inject=\(faults)") }
         let child = try ChildProcess(arguments: arguments)
-        state.withLock { $0.children[number] = child }
+        let isTooLate = state.withLock { state in
+            state.children[number] = child
+            return state.isEnding
+        }
         child.waitOnThread { [self] status in ended(number, status) }
+        if isTooLate { child.terminate(grace: 1) }
     }
 
     private func ended(_ number: Int, _ status: ExitStatus) {
@@ -47,7 +51,10 @@ final class LocalWorkers: @unchecked Sendable {
         }
         guard !isEnding else { return }
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
-        if mayRestart {
+        if status.isSuccess {
+            // It was told to finish, or to leave: no death to make good.
+            if remaining == 0 { inbox.post(.failed("every worker process has left")) }
+        } else if mayRestart {
             // Without the faults that were asked for: they have struck.
             do { try start(number, faults: "") } catch { inbox.post(.failed("\(error)")) }
         } else if remaining == 0 {

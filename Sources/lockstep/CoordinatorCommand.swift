@@ -29,10 +29,8 @@ struct CoordinatorCommand: ParsableCommand {
     func run() throws {
         try CoordinatorRun.checkExposure(listen, insecure: insecure)
         var service = CoordinatorService.Options()
-        service.listen = listen
-        service.endpointFile = endpointFile
         service.minimumWorkers = minimumWorkers
         service.workerTimeout = workerTimeout
-        try CoordinatorRun.run(options, service)
+        try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)
     }
 }

@@ -7,7 +7,9 @@ import ZeroMQ
 
 /// What `train` and `coordinator` do alike, from the flags to the exit code.
 enum CoordinatorRun {
-    static func run(_ options: RunOptions, _ service: CoordinatorService.Options) throws {
+    static func run(
+        _ options: RunOptions, _ service: CoordinatorService.Options, listen: String?, endpointFile: String?
+    ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
         let interrupt = Mutex<(@Sendable (String) -> Void)?>(nil)
@@ -25,25 +27,31 @@ enum CoordinatorRun {
         let request = RunPreparation.Request(
             corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
             configurationFile: options.config, vocabularyFile: options.vocabulary, software: Version.text)
+        let listener = try Listener(address: listen, endpointFile: endpointFile)
         let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
         let coordinator = try CoordinatorService(service)
         interrupt.withLock { $0 = coordinator.interrupt }
         if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }
-        let ending = try coordinator.run(job, folderName: relative(job.folder.url.path))
+        let ending = try coordinator.run(job, listener: listener, folderName: relative(job.folder.url.path))
         withExtendedLifetime(lock) {}
         if case .interrupted = ending { throw ExitCode(2) }
     }
 
     /// - Throws: a refusal to listen beyond this machine without `--insecure`.
     static func checkExposure(_ listen: String, insecure: Bool) throws {
-        let endpoint = try Endpoint(listen)
-        guard !endpoint.isIPC && !endpoint.isLoopback else { return }
+        guard try isExposed(listen) else { return }
         guard insecure else {
             throw ConfigurationError(
                 "\(listen) is open to other machines, and workers are not authenticated: listen on 127.0.0.1, or give "
                     + "--insecure on a network that you trust")
         }
         warn("--insecure: anyone who reaches \(listen) can join the run and change its result")
+    }
+
+    /// Whether other machines reach the address.
+    static func isExposed(_ listen: String) throws -> Bool {
+        let endpoint = try Endpoint(listen)
+        return !endpoint.isIPC && !endpoint.isLoopback
     }
 
     static func warn(_ text: String) { FileHandle.standardError.write(Data("warning: \(text)\n".utf8)) }

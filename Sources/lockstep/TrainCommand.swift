@@ -28,12 +28,15 @@ struct TrainCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let listen, try CoordinatorRun.isExposed(listen) {
+            throw ConfigurationError(
+                "\(listen) is open to other machines: train stays on this one, so listen on 127.0.0.1, or use lockstep "
+                    + "coordinator")
+        }
         var service = CoordinatorService.Options()
-        service.listen = listen
-        service.endpointFile = endpointFile
         service.workerTimeout = workerTimeout
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
-        try CoordinatorRun.run(options, service)
+        try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)
     }
 }

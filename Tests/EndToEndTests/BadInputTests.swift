@@ -36,6 +36,8 @@ struct BadInputTests {
         Case("no hidden units", TinyRun.train("--hidden=0"), "--hidden"),
         Case("fault", TinyRun.train("--inject=nonsense"), "--inject", "nonsense"),
         Case("address", TinyRun.train("--listen=nonsense"), "nonsense"),
+        Case("address beyond this machine", TinyRun.train("--listen=tcp://0.0.0.0:0"), "tcp://0.0.0.0:0", "127.0.0.1"),
+        Case("endpoint file", TinyRun.train("--endpoint-file=nowhere/endpoint"), "nowhere/endpoint"),
         Case("sample of nothing", ["sample", "nowhere"], "nowhere"),
         Case("inspection of nothing", ["inspect", "nowhere"], "nowhere"),
         Case("inspection of a text", ["inspect", "text.txt"], "text.txt"),
