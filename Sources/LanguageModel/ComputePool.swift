@@ -2,33 +2,36 @@ import Foundation
 import Synchronization
 
 /// Threads that wait for work and do it together. The caller's thread is one of them.
+///
+/// Whoever waits looks on for some microseconds before it sleeps: the parts of a step follow each other closely.
 package final class ComputePool: @unchecked Sendable {
-    // @unchecked: `job`, `round` and `running` are guarded by `condition`.
+    // @unchecked: `job`, `isClosed` and `ended` are guarded by `condition`.
+    private static let looks = 10_000
+
     package let threads: Int
     private let condition = NSCondition()
     private var job: (@Sendable (Int) -> Void)?
-    private var round = 0
-    private var running = 0
     private var isClosed = false
+    private var ended = 0
+    /// Changed under the lock only, and looked at without.
+    private let round = Atomic<Int>(0)
+    private let running = Atomic<Int>(0)
 
     package init(threads: Int) {
         precondition(threads >= 1)
         self.threads = threads
-        for index in 1..<max(threads, 1) {
-            // The thread holds the pool's shared state only while it works, so that dropping the pool ends it.
-            let thread = Thread { [state = Unmanaged.passUnretained(self)] in
-                state._withUnsafeGuaranteedRef { $0.serve(index) }
+        for index in 1..<threads {
+            // Unretained, so that the owner's last reference counts: it ends the threads with `close`.
+            let thread = Thread { [pool = Unmanaged.passUnretained(self)] in
+                pool._withUnsafeGuaranteedRef { $0.serve(index) }
             }
             thread.name = "compute \(index)"
             thread.stackSize = 8 << 20
-            starting.append(thread)
+            thread.start()
         }
-        for thread in starting { thread.start() }
     }
 
-    private var starting: [Thread] = []
-
-    /// Ends the threads and waits for them.
+    /// Ends the threads and waits for them: to be called before the pool is let go.
     package func close() {
         condition.lock()
         isClosed = true
@@ -37,25 +40,33 @@ package final class ComputePool: @unchecked Sendable {
         condition.unlock()
     }
 
-    private var ended = 0
-
     private func serve(_ index: Int) {
         var seen = 0
-        condition.lock()
         while true {
-            while round == seen && !isClosed { condition.wait() }
-            if isClosed { break }
-            seen = round
-            let work = job!
-            condition.unlock()
-            work(index)
+            look { round.load(ordering: .relaxed) == seen }
             condition.lock()
-            running -= 1
-            if running == 0 { condition.broadcast() }
+            while round.load(ordering: .relaxed) == seen && !isClosed { condition.wait() }
+            if isClosed { break }
+            seen = round.load(ordering: .relaxed)
+            do {
+                // Let go of under the lock: `run` may not return while somebody holds its closure.
+                let work = job!
+                condition.unlock()
+                work(index)
+                condition.lock()
+            }
+            if running.subtract(1, ordering: .relaxed).newValue == 0 { condition.broadcast() }
+            condition.unlock()
         }
         ended += 1
         condition.broadcast()
         condition.unlock()
+    }
+
+    private func look(while isWaiting: () -> Bool) {
+        for _ in 0..<Self.looks {
+            guard isWaiting() else { return }
+        }
     }
 
     /// Runs `work` once on every thread, with the thread's index, and waits for all.
@@ -64,13 +75,14 @@ package final class ComputePool: @unchecked Sendable {
         withoutActuallyEscaping(work) { work in
             condition.lock()
             job = work
-            running = threads - 1
-            round += 1
+            running.store(threads - 1, ordering: .relaxed)
+            round.add(1, ordering: .relaxed)
             condition.broadcast()
             condition.unlock()
             work(0)
+            look { running.load(ordering: .relaxed) > 0 }
             condition.lock()
-            while running > 0 { condition.wait() }
+            while running.load(ordering: .relaxed) > 0 { condition.wait() }
             job = nil
             condition.unlock()
         }
