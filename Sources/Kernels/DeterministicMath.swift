@@ -43,6 +43,19 @@ package enum DeterministicMath {
         return sum * power2(Int(half)) * power2(Int(n - half))
     }
 
+    /// `base` to a whole power by repeated squaring: the platform's `pow` differs between machines in the last bit.
+    package static func power(_ base: Double, _ exponent: UInt64) -> Double {
+        var result = 1.0
+        var square = base
+        var rest = exponent
+        while rest > 0 {
+            if rest & 1 == 1 { result *= square }
+            square *= square
+            rest >>= 1
+        }
+        return result
+    }
+
     private static func power2(_ exponent: Int) -> Double {
         Double(sign: .plus, exponent: exponent, significand: 1)
     }

@@ -52,10 +52,10 @@ package struct LearningRateSchedule: Codable, Sendable, Equatable {
         case .constant:
             return base
         case .step(let size, let gamma):
-            return base * Self.power(gamma, clock / max(size, 1))
+            return base * DeterministicMath.power(gamma, clock / max(size, 1))
         case .exponential(let gamma, let after):
             let first = max(after, 1)
-            return base * Self.power(gamma, clock < first ? 0 : clock - first + 1)
+            return base * DeterministicMath.power(gamma, clock < first ? 0 : clock - first + 1)
         case .cosine(let period?, let minimum):
             let period = max(period, 1)
             return Self.cosine(base, minimum, Double(clock % (2 * period)) / Double(period))
@@ -91,19 +91,6 @@ package struct LearningRateSchedule: Codable, Sendable, Equatable {
 
     private static func cosine(_ base: Double, _ minimum: Double, _ half: Double) -> Double {
         minimum + (base - minimum) * ((1 + DeterministicMath.cosine(Double.pi * half)) / 2)
-    }
-
-    /// `base` to a whole power by repeated squaring: the platform's `pow` differs between machines in the last bit.
-    private static func power(_ base: Double, _ exponent: UInt64) -> Double {
-        var result = 1.0
-        var square = base
-        var rest = exponent
-        while rest > 0 {
-            if rest & 1 == 1 { result *= square }
-            square *= square
-            rest >>= 1
-        }
-        return result
     }
 }
 

@@ -63,21 +63,9 @@ package final class Optimizer {
     ) -> UpdateScalars {
         var scalars = UpdateScalars(update: update, learningRate: learningRate, clipCoefficient: clipCoefficient)
         if configuration.kind == .adam || configuration.kind == .adamw {
-            scalars.biasCorrection1 = 1 - power(configuration.beta1, update)
-            scalars.biasCorrection2 = 1 - power(configuration.beta2, update)
+            scalars.biasCorrection1 = 1 - DeterministicMath.power(configuration.beta1, update)
+            scalars.biasCorrection2 = 1 - DeterministicMath.power(configuration.beta2, update)
         }
         return scalars
-    }
-
-    private static func power(_ base: Double, _ exponent: UInt64) -> Double {
-        var result = 1.0
-        var square = base
-        var rest = exponent
-        while rest > 0 {
-            if rest & 1 == 1 { result *= square }
-            square *= square
-            rest >>= 1
-        }
-        return result
     }
 }

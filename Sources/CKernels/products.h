@@ -1,0 +1,207 @@
+// Part of template.h: products of matrices, and gradients of weights.
+
+// MARK: Products
+
+INLINE void tile_rows(const int m, long k, const float *a, long lda, const float *b, float *c, long ldc) {
+    f16 acc[TILE][LS_VECTORS];
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        acc[i][j] = load(c + i * ldc + j * WIDTH);
+    for (long x = 0; x < k; x++) {
+        f16 row[LS_VECTORS];
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
+        UNROLL for (int i = 0; i < m; i++) {
+            f16 s = splat(a[i * lda + x]);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        store(c + i * ldc + j * WIDTH, acc[i][j]);
+}
+
+static void tile(long m, long k, const float *a, long lda, const float *b, float *c, long ldc) {
+    switch (m) {
+    case 1: tile_rows(1, k, a, lda, b, c, ldc); break;
+    case 2: tile_rows(2, k, a, lda, b, c, ldc); break;
+    case 3: tile_rows(3, k, a, lda, b, c, ldc); break;
+    case 4: tile_rows(4, k, a, lda, b, c, ldc); break;
+#if LS_TILE_ROWS > 4
+    case 5: tile_rows(5, k, a, lda, b, c, ldc); break;
+    case 6: tile_rows(6, k, a, lda, b, c, ldc); break;
+#endif
+#if LS_TILE_ROWS > 6
+    case 7: tile_rows(7, k, a, lda, b, c, ldc); break;
+    case 8: tile_rows(8, k, a, lda, b, c, ldc); break;
+    case 9: tile_rows(9, k, a, lda, b, c, ldc); break;
+    case 10: tile_rows(10, k, a, lda, b, c, ldc); break;
+    case 11: tile_rows(11, k, a, lda, b, c, ldc); break;
+    case 12: tile_rows(12, k, a, lda, b, c, ldc); break;
+#endif
+    }
+}
+
+static void gemm(long m, long n, long k, const float *a, long lda, const float *packed, float *c, long ldc) {
+    // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
+    long tiles = (m + TILE - 1) / TILE;
+    for (long first = 0; first < n; first += PANEL, packed += k * PANEL) {
+        long width = n - first < PANEL ? n - first : PANEL;
+        for (long t = 0; t < tiles; t++) {
+            long r0 = m * t / tiles, r1 = m * (t + 1) / tiles;
+            float *target = c + r0 * ldc + first;
+            if (width == PANEL) {
+                tile(r1 - r0, k, a + r0 * lda, lda, packed, target, ldc);
+                continue;
+            }
+            float edge[TILE * PANEL];
+            memset(edge, 0, sizeof edge);
+            for (long i = 0; i < r1 - r0; i++) memcpy(edge + i * PANEL, target + i * ldc, (size_t)width * 4);
+            tile(r1 - r0, k, a + r0 * lda, lda, packed, edge, PANEL);
+            for (long i = 0; i < r1 - r0; i++) memcpy(target + i * ldc, edge + i * PANEL, (size_t)width * 4);
+        }
+    }
+}
+
+static void pack_transposed(long n, long k, const float *w, float *packed) {
+    for (long first = 0; first < n; first += PANEL)
+        for (long x = 0; x < k; x++)
+            for (long j = 0; j < PANEL; j++) *packed++ = first + j < n ? w[(first + j) * k + x] : 0;
+}
+
+static void pack(long n, long k, const float *w, float *packed) {
+    for (long first = 0; first < n; first += PANEL) {
+        long width = n - first < PANEL ? n - first : PANEL;
+        for (long x = 0; x < k; x++, packed += PANEL) {
+            memcpy(packed, w + x * n + first, (size_t)width * 4);
+            for (long j = width; j < PANEL; j++) packed[j] = 0;
+        }
+    }
+}
+
+// MARK: Weight gradients
+
+static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
+    long first_row = node.first_row + shard * node.rows_per_shard;
+    for (long first = 0; first < columns; first += PANEL) {
+        long width = columns - first < PANEL ? columns - first : PANEL;
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL) {
+                memcpy(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, (size_t)width * 4);
+                for (long j = width; j < PANEL; j++) packed[j] = 0;
+            }
+    }
+}
+
+// C[TILE][PANEL] += A^T B over `inner` rows; a is [inner][TILE], b is [inner][PANEL].
+INLINE void outer_products(long inner, const float *a, const float *b, float *c, long ldc) {
+    f16 acc[TILE][LS_VECTORS];
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        acc[i][j] = load(c + i * ldc + j * WIDTH);
+    for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
+        f16 row[LS_VECTORS];
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
+        UNROLL for (int i = 0; i < TILE; i++) {
+            f16 s = splat(a[i]);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        store(c + i * ldc + j * WIDTH, acc[i][j]);
+}
+
+static void add(long count, const float *left, const float *right, float *out) {
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) store(out + j, load(left + j) + load(right + j));
+    for (; j < count; j++) out[j] = left[j] + right[j];
+}
+
+// A stack of partial sums, each `size` floats: a binary counter of the shards that are complete.
+typedef struct {
+    float *base;
+    long size, depth;
+} stack;
+
+// Where the shard goes on or begins; a new one from zeros.
+INLINE float *stack_open(stack *s, long shard, ls_node node) {
+    long complete = node.done + shard;
+    s->depth = __builtin_popcountl((unsigned long)complete) + 1;
+    float *top = s->base + (s->depth - 1) * s->size;
+    if (shard > 0 || !node.continues) memset(top, 0, (size_t)s->size * sizeof(float));
+    return top;
+}
+
+INLINE void stack_join(stack *s) {
+    float *left = s->base + (s->depth - 2) * s->size;
+    add(s->size, left, left + s->size, left);
+    s->depth--;
+}
+
+// Complete subtrees meet as soon as they stand; the last shard of a node collapses what is left.
+INLINE void stack_close(stack *s, long shard, ls_node node) {
+    if (shard + 1 == node.count && node.unfinished) return;
+    for (long complete = node.done + shard + 1; !(complete & 1); complete >>= 1) stack_join(s);
+    if (shard + 1 == node.count && node.is_last)
+        while (s->depth > 1) stack_join(s);
+}
+
+// Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE].
+INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, float *a) {
+    long step = node.time_steps * node.rows_per_shard * TILE;
+    for (long t = 0; t < node.time_steps; t++)
+        for (long r = 0; r < node.rows_per_shard; r++, a += TILE) {
+            const float *from = g.base + (t * node.rows + first_row + r) * g.stride;
+            float *to = a;
+            long n = n0;
+            for (; n + TILE <= n1; n += TILE, to += step) memcpy(to, from + n, TILE * sizeof(float));
+            if (n == n1) continue;
+            memset(to, 0, TILE * sizeof(float));
+            memcpy(to, from + n, (size_t)(n1 - n) * sizeof(float));
+        }
+}
+
+// Rows of B that stay in L1 together with a panel of A.
+#define INNER 256
+
+static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
+                            long ld_out, float *block, float *base) {
+    long inner = node.time_steps * node.rows_per_shard;
+    long tiles = (n1 - n0 + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, width = panels * PANEL;
+    stack sums = {base, tiles * TILE * width, 0};
+    for (long shard = 0; shard < node.count; shard++) {
+        pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, block);
+        float *c = stack_open(&sums, shard, node);
+        const float *b = packed_x + shard * panels * inner * PANEL;
+        for (long p = 0; p < panels; p++, b += inner * PANEL)
+            for (long x = 0; x < inner; x += INNER) {
+                long length = inner - x < INNER ? inner - x : INNER;
+                for (long i = 0; i < tiles; i++)
+                    outer_products(length, block + (i * inner + x) * TILE, b + x * PANEL,
+                                   c + i * TILE * width + p * PANEL, width);
+            }
+        stack_close(&sums, shard, node);
+    }
+    if (!node.is_last) return;
+    for (long i = 0; i < n1 - n0; i++) memcpy(out + (n0 + i) * ld_out, base + i * width, (size_t)columns * sizeof(float));
+}
+
+static void column_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
+                            float *out_w, float *out_bias, float *base) {
+    long held = n1 - n0, width = (held + 15) / 16 * 16, lines = (out_w ? vocabulary : 0) + 1;
+    stack sums = {base, lines * width, 0};
+    for (long shard = 0; shard < node.count; shard++) {
+        float *c = stack_open(&sums, shard, node), *bias = c + (lines - 1) * width;
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++) {
+                long row = t * node.rows + node.first_row + shard * node.rows_per_shard + r;
+                const float *from = g.base + row * g.stride + n0;
+                add(held, bias, from, bias);
+                if (!out_w) continue;
+                float *line = c + (long)tokens[row] * width;
+                add(held, line, from, line);
+            }
+        stack_close(&sums, shard, node);
+    }
+    if (!node.is_last) return;
+    if (out_bias) memcpy(out_bias + n0, base + (lines - 1) * width, (size_t)held * sizeof(float));
+    if (!out_w) return;
+    for (long j = 0; j < held; j++)
+        for (long v = 0; v < vocabulary; v++) out_w[(n0 + j) * vocabulary + v] = base[v * width + j];
+}

@@ -1,0 +1,223 @@
+// Part of template.h: what is done row by row: gates, dropout, loss.
+
+// MARK: Gate math
+
+// e^x: Cephes' expf in fused multiply-adds. Saturates at the ends of the normal range; NaN stays NaN.
+INLINE f16 exp16(f16 x) {
+    x = x < splat(-87.3365f) ? splat(-87.3365f) : x;
+    x = x > splat(88.3762f) ? splat(88.3762f) : x;
+    f16 magic = splat(12582912.0f);
+    f16 t = fma16(x, splat(1.44269504088896341f), magic), n = t - magic;
+    f16 r = fma16(n, splat(-0.693359375f), x);
+    r = fma16(n, splat(2.12194440e-4f), r);
+    f16 p = splat(1.9875691500e-4f);
+    p = fma16(p, r, splat(1.3981999507e-3f));
+    p = fma16(p, r, splat(8.3334519073e-3f));
+    p = fma16(p, r, splat(4.1665795894e-2f));
+    p = fma16(p, r, splat(1.6666665459e-1f));
+    p = fma16(p, r, splat(5.0000001201e-1f));
+    p = fma16(p, r * r, r) + splat(1.0f);
+    u16 bits;
+    memcpy(&bits, &t, sizeof bits);
+    bits = (bits << 23) + (u16)(127u << 23);
+    f16 scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+INLINE f16 sigmoid16(f16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
+
+// tanh x: an odd polynomial (Cephes) below 0.625, where 1 - 2 / (e^2x + 1) would lose digits.
+INLINE f16 tanh16(f16 x) {
+    f16 size = __builtin_elementwise_abs(x), z = x * x;
+    f16 p = splat(-5.70498872745e-3f);
+    p = fma16(p, z, splat(2.06390887954e-2f));
+    p = fma16(p, z, splat(-5.37397155531e-2f));
+    p = fma16(p, z, splat(1.33314422036e-1f));
+    p = fma16(p, z, splat(-3.33332819422e-1f));
+    f16 small = fma16(p * z, x, x);
+    f16 large = splat(1.0f) - splat(2.0f) / (exp16(size + size) + splat(1.0f));
+    large = x < splat(0.0f) ? -large : large;
+    return size < splat(0.625f) ? small : large;
+}
+
+INLINE void cell_forward_some(long n, long hidden, float *g, const float *cp, float *c, float *h) {
+    f16 i = sigmoid16(load_some(g, n)), f = sigmoid16(load_some(g + hidden, n));
+    f16 u = tanh16(load_some(g + 2 * hidden, n)), o = sigmoid16(load_some(g + 3 * hidden, n));
+    f16 state = fma16(f, load_some(cp, n), i * u);
+    store_some(g, i, n);
+    store_some(g + hidden, f, n);
+    store_some(g + 2 * hidden, u, n);
+    store_some(g + 3 * hidden, o, n);
+    store_some(c, state, n);
+    store_some(h, o * tanh16(state), n);
+}
+
+static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH) cell_forward_some(WIDTH, hidden, gates + j, cp + j, c + j, h + j);
+    if (j < hidden) cell_forward_some(hidden - j, hidden, gates + j, cp + j, c + j, h + j);
+}
+
+INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, const float *c, const float *dh,
+                               float *dc) {
+    f16 one = splat(1.0f);
+    f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    f16 o = load_some(g + 3 * hidden, n), t = tanh16(load_some(c, n)), d = load_some(dh, n);
+    f16 state = fma16(d * o, one - t * t, load_some(dc, n));
+    store_some(g, state * u * i * (one - i), n);
+    store_some(g + hidden, state * load_some(cp, n) * f * (one - f), n);
+    store_some(g + 2 * hidden, state * i * (one - u * u), n);
+    store_some(g + 3 * hidden, d * t * o * (one - o), n);
+    store_some(dc, state * f, n);
+}
+
+static void cell_backward(long hidden, float *gates, const float *cp, const float *c, const float *dh, float *dc) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH) cell_backward_some(WIDTH, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
+    if (j < hidden) cell_backward_some(hidden - j, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
+}
+
+#define ELEMENTWISE(name, body)                                                                                        \
+    static void name(long count, const float *x, float *y) {                                                           \
+        for (long j = 0; j < count; j += WIDTH) {                                                                      \
+            long n = count - j < WIDTH ? count - j : WIDTH;                                                            \
+            store_some(y + j, body(load_some(x + j, n)), n);                                                           \
+        }                                                                                                              \
+    }
+ELEMENTWISE(exponential, exp16)
+ELEMENTWISE(hyperbolic_tangent, tanh16)
+ELEMENTWISE(sigmoid, sigmoid16)
+
+// MARK: Dropout
+
+// Philox4x32-10 (Salmon et al., 2011) on 16 counters at once, which differ in word 0 only.
+INLINE void philox16(u16 c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, u16 out[4]) {
+    u16 x0 = c0, x1 = (u16)(c1), x2 = (u16)(c2), x3 = (u16)(c3);
+    for (int round = 0; round < 10; round++) {
+        w16 p0 = __builtin_convertvector(x0, w16) * (w16)(0xD2511F53ull);
+        w16 p1 = __builtin_convertvector(x2, w16) * (w16)(0xCD9E8D57ull);
+        u16 high0 = __builtin_convertvector(p0 >> 32, u16), low0 = __builtin_convertvector(p0, u16);
+        u16 high1 = __builtin_convertvector(p1 >> 32, u16), low1 = __builtin_convertvector(p1, u16);
+        x0 = high1 ^ x1 ^ (u16)(k0);
+        x1 = low1;
+        x2 = high0 ^ x3 ^ (u16)(k1);
+        x3 = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = x0;
+    out[1] = x1;
+    out[2] = x2;
+    out[3] = x3;
+}
+
+static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
+    u16 words[4];
+    philox16((u16)(counter[0]), counter[1], counter[2], counter[3], key[0], key[1], words);
+    for (int i = 0; i < 4; i++) out[i] = words[i][0];
+}
+
+#define LANES ((u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+
+// Where a bit of two bytes of a mask is set: x * scale; else 0.
+INLINE f16 masked(uint32_t bits, f16 x, float scale) {
+    u16 kept = (u16)(bits) >> LANES & (u16)(1u);
+    return kept != (u16)(0u) ? x * splat(scale) : splat(0.0f);
+}
+
+INLINE void apply_mask(long hidden, float scale, const uint8_t *mask, const float *x, float *out) {
+    long j = 0;
+    for (; j + WIDTH <= hidden; j += WIDTH)
+        store(out + j, masked((uint32_t)mask[j / 8] | (uint32_t)mask[j / 8 + 1] << 8, load(x + j), scale));
+    if (j == hidden) return;
+    long n = hidden - j;
+    uint32_t bits = mask[j / 8];
+    if (n > 8) bits |= (uint32_t)mask[j / 8 + 1] << 8;
+    store_some(out + j, masked(bits, load_some(x + j, n), scale), n);
+}
+
+static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
+                            uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask) {
+    // 16 blocks of 8 units, two units a word.
+    for (long first = 0; first < hidden; first += 128) {
+        u16 block = (LANES + (u16)((uint32_t)(first / 8))) | (u16)(layer << 16), words[4];
+        philox16(block, time, row, step, (uint32_t)seed, (uint32_t)(seed >> 32), words);
+        u16 bits = (u16)(0u), limit = (u16)(threshold);
+        for (uint32_t j = 0; j < 4; j++) {
+            u16 low = words[j] & (u16)(0xFFFFu), high = words[j] >> 16;
+            bits |= low >= limit ? (u16)(1u << (2 * j)) : (u16)(0u);
+            bits |= high >= limit ? (u16)(2u << (2 * j)) : (u16)(0u);
+        }
+        b16 bytes = __builtin_convertvector(bits, b16);
+        long blocks = (hidden - first + 7) / 8;
+        memcpy(mask + first / 8, &bytes, blocks < 16 ? (size_t)blocks : 16);
+    }
+    apply_mask(hidden, scale, mask, h, out);
+}
+
+static void dropout_backward(long hidden, float scale, const uint8_t *mask, float *dx) {
+    apply_mask(hidden, scale, mask, dx, dx);
+}
+
+// MARK: Loss
+
+INLINE f16 larger(f16 a, f16 b) { return a > b ? a : b; }
+
+INLINE float largest(long count, const float *x) {
+    f16 m = splat(x[0]);
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) m = larger(load(x + j), m);
+    float lanes[WIDTH], all;
+    store(lanes, m);
+    for (; j < count; j++) lanes[0] = x[j] > lanes[0] ? x[j] : lanes[0];
+    all = lanes[0];
+    for (int i = 1; i < WIDTH; i++) all = lanes[i] > all ? lanes[i] : all;
+    return all;
+}
+
+// The sum of 16 lanes, in pairs.
+INLINE double sum_lanes(d16 v) {
+    double s[WIDTH];
+    memcpy(s, &v, sizeof s);
+    for (int width = 8; width >= 1; width /= 2)
+        for (int j = 0; j < width; j++) s[j] += s[j + width];
+    return s[0];
+}
+
+// e^(x - m) of n logits; behind the last of them zeros.
+INLINE f16 exponentials(const float *logits, float m, long n) {
+    f16 e = exp16(load_some(logits, n) - splat(m));
+    if (n >= WIDTH) return e;
+    float held[WIDTH];
+    store(held, e);
+    return load_some(held, n);
+}
+
+static double loss(long vocabulary, const float *logits, uint32_t target) {
+    float m = largest(vocabulary, logits);
+    f16 lanes = splat(0);
+    for (long j = 0; j < vocabulary; j += WIDTH)
+        lanes += exponentials(logits + j, m, vocabulary - j < WIDTH ? vocabulary - j : WIDTH);
+    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    return ls_log(sum) + ((double)m - (double)logits[target]);
+}
+
+static double softmax_loss(long vocabulary, float *logits, uint32_t target, float scale) {
+    float m = largest(vocabulary, logits), chosen = logits[target];
+    f16 lanes = splat(0);
+    for (long j = 0; j < vocabulary; j += WIDTH) {
+        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
+        f16 e = exponentials(logits + j, m, n);
+        store_some(logits + j, e, n);
+        lanes += e;
+    }
+    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    float factor = (float)((double)scale / sum);
+    for (long j = 0; j < vocabulary; j += WIDTH) {
+        long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
+        store_some(logits + j, load_some(logits + j, n) * splat(factor), n);
+    }
+    logits[target] -= scale;
+    return ls_log(sum) + ((double)m - (double)chosen);
+}
