@@ -19,6 +19,7 @@ let package = Package(
                 // multiply-add would change bits between instruction sets: every fused one is written out.
                 .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"])
             ]),
+        .target(name: "CProcesses"),
         .target(name: "Kernels", dependencies: ["CKernels"]),
         .target(name: "Corpus", dependencies: []),
         .target(name: "LanguageModel", dependencies: ["Kernels"]),
@@ -27,7 +28,7 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination",
+                "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination", "CProcesses",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .executableTarget(
@@ -52,7 +53,8 @@ let package = Package(
     cLanguageStandard: .gnu11
 )
 
-for target in package.targets where [.regular, .executable, .test].contains(target.type) && target.name != "CKernels" {
+for target in package.targets
+where [.regular, .executable, .test].contains(target.type) && !["CKernels", "CProcesses"].contains(target.name) {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("InternalImportsByDefault"),

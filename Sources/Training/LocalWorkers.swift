@@ -34,7 +34,8 @@ final class LocalWorkers: @unchecked Sendable {
             "--quiet",
         ]
         if !faults.isEmpty { arguments.append("--inject=\(faults)") }
-        let child = try ChildProcess(arguments: arguments)
+        let words = arguments
+        let child = try SpawnThread.shared.run { Result { try ChildProcess(arguments: words) } }.get()
         let isTooLate = state.withLock { state in
             state.children[number] = child
             return state.isEnding

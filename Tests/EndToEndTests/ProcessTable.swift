@@ -19,19 +19,11 @@ enum ProcessTable {
     /// False for a zombie also: nothing of it runs any more.
     static func isRunning(_ id: Int32) -> Bool { state(of: id).map { $0.letter != "Z" && $0.letter != "X" } ?? false }
 
-    /// True for a process that a signal has stopped, with all its threads: until the last one stands, the kernel does not
-    /// count the process among those that it wakes when their parent dies.
-    static func isStopped(_ id: Int32) -> Bool {
-        guard let threads = try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/task") else {
-            return false
-        }
-        return !threads.isEmpty && threads.allSatisfy { state(at: "/proc/\(id)/task/\($0)/stat")?.letter == "T" }
-    }
+    /// True for a process that a signal has stopped.
+    static func isStopped(_ id: Int32) -> Bool { state(of: id)?.letter == "T" }
 
-    private static func state(of id: Int32) -> (letter: Substring, parent: Int32)? { state(at: "/proc/\(id)/stat") }
-
-    private static func state(at path: String) -> (letter: Substring, parent: Int32)? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    private static func state(of id: Int32) -> (letter: Substring, parent: Int32)? {
+        guard let data = FileManager.default.contents(atPath: "/proc/\(id)/stat") else { return nil }
         // The name before the last parenthesis may hold anything.
         let text = String(decoding: data, as: UTF8.self)
         guard let end = text.lastIndex(of: ")") else { return nil }

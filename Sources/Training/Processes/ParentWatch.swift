@@ -1,9 +1,11 @@
+import CProcesses
 import Foundation
 import Glibc
 
 /// Ends a child when its parent has ended.
 ///
-/// `PR_SET_PDEATHSIG` would not do: it fires when the *thread* that started the child ends.
+/// Twice: the kernel kills the child, even a stopped one, when the *thread* that started it ends, which is why only
+/// ``SpawnThread`` starts any; and a pipe tells of a parent that ended before the child could ask for that.
 package enum ParentWatch {
     /// The environment variable with the number of the descriptor to read. Set by `ChildProcess`.
     static let variable = "LOCKSTEP_PARENT_FD"
@@ -14,6 +16,7 @@ package enum ParentWatch {
         guard let text = getenv(variable).map({ String(cString: $0) }), let descriptor = Int32(text) else { return }
         // What this process starts is not the parent's child.
         unsetenv(variable)
+        lockstep_die_with_parent_thread()
         watch(descriptor) { _exit(1) }
     }
 
