@@ -49,6 +49,18 @@ struct ByteReader {
         return value
     }
 
+    mutating func takeFlag(_ field: String) throws(WireError) -> Bool {
+        let value: UInt8 = try take()
+        guard value <= 1 else { throw .outOfBounds(field) }
+        return value == 1
+    }
+
+    mutating func takeCount(limit: Int, _ field: String) throws(WireError) -> Int {
+        let count: UInt32 = try take()
+        guard Int(count) <= limit else { throw .outOfBounds(field) }
+        return Int(count)
+    }
+
     mutating func takeText() throws(WireError) -> String {
         let count: UInt16 = try take()
         guard Int(count) <= Wire.maximumText else { throw .outOfBounds("text length") }

@@ -1,15 +1,17 @@
 /// What leaves the coordinator for one worker; the loop adds the bytes.
-package enum CoordinatorItem: Equatable, Sendable {
-    case welcome(step: UInt64)
+package enum CoordinatorItem: Hashable, Sendable {
+    case welcome(step: UInt64, snapshotParts: Int)
     case snapshot(SnapshotPart)
     case lease(Lease)
     case average(AveragePart)
     case commit(step: UInt64)
     case heartbeat
     case finish
+    case recall(Recall)
+    case restart(Restart)
 }
 
-package enum CoordinatorAction: Equatable, Sendable {
+package enum CoordinatorAction: Hashable, Sendable {
     case send(WorkerID, CoordinatorItem, sequence: UInt64, acknowledged: UInt64)
     /// Outside of any session, which ends with it.
     case refuse(WorkerID, Refusal)
@@ -21,9 +23,29 @@ package enum CoordinatorAction: Equatable, Sendable {
     case acceptShard(Int)
     /// All is there: compute the scalars of the step; apply the update once the sends that follow have left.
     case commit(step: UInt64)
+    /// Forget what was folded in the open step: somebody lied.
+    case abandonStep
+    /// Compute these shards here, at the replica as it is, and answer with ``CoordinatorMachine/settled``.
+    case settle(Dispute)
     case discard(WorkerID, reason: String)
     case joined(WorkerID)
     case evict(WorkerID, reason: String)
+    /// The worker is not let in again under its name and host.
+    case ban(WorkerID, name: String)
+    /// Worth a line in the log.
+    case note(String)
+    /// The message's payload belongs to the state that a restarted coordinator takes over.
+    case storeRecalledPart(Int)
+    case storeRecalledCarry(Int)
+    case storeHistory([HistoryRecord])
+    /// All parts are there: answer with ``CoordinatorMachine/recalled(digest:stateDigest:now:)``.
+    case verifyRecalled
+    /// The state that the workers kept is whole, after `step` steps: go on from it.
+    case recovered(step: UInt64)
+    /// Nothing newer than the checkpoint is whole: go on from that.
+    case keptCheckpoint
+    /// The run cannot go on; with `savesState` the last committed step is still to be trusted.
+    case fail(reason: String, savesState: Bool)
     /// All steps are done.
     case finished
 }
@@ -39,10 +61,15 @@ package enum CoordinatorAction: Equatable, Sendable {
 /// ```
 ///
 /// A step: leases go out; nodes are folded chunk by chunk; a complete chunk is pushed to every member at once; when
-/// all chunks are complete and all shards accepted, the step is committed and the next one opens.
-package struct CoordinatorMachine: Sendable {
-    package struct Configuration: Sendable {
+/// all chunks are complete, all shards accepted and no audit is open, the step is committed and the next one opens.
+///
+/// Started again, it first recovers: it looks at what the workers offer, and takes over the newest state that is whole
+/// (``Recovery``). Parts in files of their own: joining and leaving, the open step, audits, recovery, sending.
+package struct CoordinatorMachine: Hashable, Sendable {
+    package struct Configuration: Hashable, Sendable {
         package var run: UInt64
+        /// Which start of the run's coordinator this is; a later start has a higher one.
+        package var term: UInt64 = 1
         package var shards: Int
         package var chunks: Int
         package var snapshotParts: Int
@@ -53,10 +80,14 @@ package struct CoordinatorMachine: Sendable {
         package var minimumWorkers = 1
         package var maximumWorkers = 1024
         /// Nanoseconds without a word after which a worker is lost.
-        package var silenceLimit: UInt64 = 3_000_000_000
+        package var silenceLimit: UInt64 = 1_500_000_000
         package var heartbeatInterval: UInt64 = 250_000_000
         /// Credits: messages under way to or from one worker.
         package var window: UInt64 = 48
+        /// Of a million steps, how many have a shard computed twice.
+        package var auditsPerMillion: UInt64 = 0
+        /// A lease is late, and given to idle workers too, after one and a half times the time expected, and this.
+        package var speculationFloor: UInt64 = 100_000_000
 
         package init(
             run: UInt64, shards: Int, chunks: Int, snapshotParts: Int, totalSteps: UInt64, carryPeriod: UInt64
@@ -71,14 +102,17 @@ package struct CoordinatorMachine: Sendable {
     }
 
     /// Shards handed to a worker at one moment of the open step.
-    struct Grant: Sendable {
+    struct Grant: Hashable, Sendable {
         let generation: UInt32
         let shards: Set<Int>
+        let time: UInt64
     }
 
-    struct Member: Sendable {
+    struct Member: Hashable, Sendable {
         let hello: Hello
         var session: Session<CoordinatorItem>
+        /// Welcomed: it gets what happens in the run. Before, a restarted coordinator looks at its offer.
+        var isWelcome = false
         var isReady = false
         var lastHeard: UInt64
         var lastSent: UInt64
@@ -88,32 +122,63 @@ package struct CoordinatorMachine: Sendable {
         var carries: Set<Int> = []
         /// Shards of the open step that it has reported.
         var reported: Set<Int> = []
+        /// How far its gradients have come in the open step, in chunks.
+        var chunksSeen = 0
+        /// Nanoseconds for a shard, as measured; nil before the first measure.
+        var cost: UInt64?
+
+        var openShards: Set<Int> { Set(grants.flatMap(\.shards)).subtracting(reported) }
+    }
+
+    struct Identity: Hashable, Sendable {
+        let name: String
+        let host: String
+
+        init(_ hello: Hello) { (name, host) = (hello.name, hello.host) }
     }
 
     package let configuration: Configuration
     package let tree: ReductionTree
     /// The open step; how many are committed.
-    package private(set) var step: UInt64
-    /// Counts changes of the membership.
-    package private(set) var generation: UInt32 = 0
-    package private(set) var isFinished = false
+    package internal(set) var step: UInt64
+    /// Counts changes of the membership, and new beginnings of a step.
+    package internal(set) var generation: UInt32 = 0
+    package internal(set) var isFinished = false
 
-    private(set) var members: [WorkerID: Member] = [:]
-    /// In the order of joining, which is the order of leases.
-    private var order: [WorkerID] = []
+    var members: [WorkerID: Member] = [:]
+    /// In the order of joining.
+    var order: [WorkerID] = []
+    var banned: [Identity: String] = [:]
     /// Whether the minimum of workers has been there once.
-    package private(set) var hasStarted = false
-    private var folds: [ChunkFold]
-    private var completeChunks = 0
-    private var accepted: Set<Int> = []
+    package internal(set) var hasStarted = false
+    var folds: [ChunkFold]
+    var completeChunks = 0
+    var accepted: Set<Int> = []
     /// Shards of the open step that nobody holds.
-    private var unleased: Set<Int>
+    var unleased: Set<Int>
+    /// How the shards were shared at the last boundary.
+    var plan: [WorkerID: [Int]] = [:]
+    /// Leases of the open step from before this one are void.
+    var firstGeneration: UInt32 = 0
+    var stepOpened: UInt64 = 0
+    var audit: Audit?
+    var dispute: Dispute?
     /// Digests after recent steps, own ones, to hold the replicas against.
-    private var digests: [UInt64: UInt64] = [:]
+    var digests: [UInt64: UInt64] = [:]
+    /// Digests of replicas that were evicted for them, after recent steps.
+    var strangeDigests: [UInt64: Set<UInt64>] = [:]
+    var recovery: Recovery?
+    /// What was recovered, until the next commit: who offered the same needs no snapshot.
+    var recoveredState: OfferedState?
+    /// Workers whose replica was found good: the first step after a recovery waits for them.
+    var awaited: Set<WorkerID> = []
+    private var lastTick: UInt64?
 
-    package init(_ configuration: Configuration, step: UInt64 = 0) {
+    /// - Parameter recovery: what is known beside the checkpoint, where workers may hold something newer than it.
+    package init(_ configuration: Configuration, step: UInt64 = 0, recovery: Recovery? = nil) {
         self.configuration = configuration
         self.step = step
+        self.recovery = recovery
         tree = ReductionTree(leaves: configuration.shards)
         folds = Array(repeating: ChunkFold(tree: tree), count: configuration.chunks)
         unleased = Set(0..<configuration.shards)
@@ -122,8 +187,8 @@ package struct CoordinatorMachine: Sendable {
     // MARK: What others may ask
 
     package var readyWorkers: [WorkerID] { order.filter { members[$0]!.isReady } }
+    package var isRecovering: Bool { recovery != nil }
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }
-
     package func workers(named name: String) -> [WorkerID] { order.filter { members[$0]!.hello.name == name } }
 
     package func leasedShards(of worker: WorkerID) -> [Int] {
@@ -146,33 +211,50 @@ package struct CoordinatorMachine: Sendable {
     }
 
     /// What the open step waits for, in words; nil when all is done.
-    package func waitingReason() -> String? {
+    package func waitingReason(now: UInt64) -> String? {
         if isFinished { return nil }
-        if readyWorkers.isEmpty { return "step \(step) waits for workers: none is connected" }
+        if let recovery { return recovery.waitingReason }
+        if readyWorkers.isEmpty { return "step \(step + 1) waits for workers: none is connected" }
+        if !awaited.isEmpty { return "step \(step + 1) waits for \(awaited.count) workers that kept their replica" }
         if !hasStarted {
-            return "step \(step) waits for \(configuration.minimumWorkers - readyWorkers.count) more workers"
+            let missing = configuration.minimumWorkers - readyWorkers.count
+            return "step \(step + 1) waits for \(missing) more worker\(missing == 1 ? "" : "s")"
         }
-        let late = order.compactMap { worker -> String? in
+        var late = order.compactMap { worker -> String? in
             let member = members[worker]!
-            let open = Set(member.grants.flatMap(\.shards)).subtracting(member.reported).sorted()
+            let open = member.openShards.subtracting(accepted).sorted()
             guard let first = open.first, let last = open.last else { return nil }
-            return "\(member.hello.name) (shards \(first) to \(last))"
+            let shards = first == last ? "shard \(first)" : "shards \(first)-\(last)"
+            let phase = member.chunksSeen == 0 ? "forward" : member.chunksSeen < folds.count ? "backward" : "result"
+            return "worker \(member.hello.name), \(shards), phase \(phase)"
         }
-        return "step \(step) waits for " + late.joined(separator: ", ")
+        if late.isEmpty, let audit { late = ["the audit of shard \(audit.shard)"] }
+        let tenths = (now - min(now, stepOpened)) / 100_000_000
+        return "step \(step + 1) waits \(tenths / 10).\(tenths % 10) s for " + late.joined(separator: "; ")
+    }
+
+    /// Nanoseconds that the open step has taken; nil where it waits for workers or is done.
+    package func stepAge(now: UInt64) -> UInt64? {
+        hasStarted && !isFinished && !readyWorkers.isEmpty ? now - min(now, stepOpened) : nil
     }
 
     // MARK: Events
 
-    /// A message that was decoded and whose sender the transport vouches for.
+    /// A message that was decoded and whose sender the transport vouches for. Its payload has the size that its kind
+    /// asks for.
     ///
-    /// - Parameter payload: its size in bytes, already checked against the kind of message.
-    package mutating func received(_ message: Message, _ envelope: Envelope, now: UInt64) -> [CoordinatorAction] {
+    /// - Parameters:
+    ///   - digest: of the payload, where ``wantsDigest(of:)`` asked for it.
+    ///   - isFinite: false where the payload or the loss holds an infinity or a NaN.
+    package mutating func received(
+        _ message: Message, _ envelope: Envelope, digest: UInt64 = 0, isFinite: Bool = true, now: UInt64
+    ) -> [CoordinatorAction] {
         let worker = envelope.worker
         if case .hello(let hello) = message, members[worker] == nil {
-            return welcome(worker, hello, envelope, now: now)
+            return greeted(worker, hello, envelope, now: now)
         }
         guard members[worker] != nil else {
-            // A worker that was lost and does not know it.
+            // A worker that was lost, or whose coordinator was, and does not know it.
             return [.refuse(worker, Refusal(code: .sessionBroken, reason: "the session is over: join again"))]
         }
         guard envelope.run == configuration.run else {
@@ -188,40 +270,37 @@ package struct CoordinatorMachine: Sendable {
         members[worker]!.lastHeard = now
         var actions: [CoordinatorAction]
         switch message {
-        case .gradient(let part): actions = gradient(part, from: worker, now: now)
-        case .shardResult(let result): actions = shardResult(result, from: worker, now: now)
-        case .applied(let applied): actions = self.applied(applied, by: worker, now: now)
         case .goodbye: return lose(worker, "left", now: now)
         case .heartbeat: actions = []
-        default: return evict(worker, "sent what only a coordinator sends", .protocolViolation, now: now)
+        case .snapshot(let part): actions = recalled(part, from: worker, now: now)
+        case .carry(let part): actions = recalled(part, from: worker, now: now)
+        case .history(let records): actions = recalled(records, from: worker, now: now)
+        case .gradient where members[worker]!.isReady, .shardResult where members[worker]!.isReady,
+            .audited where members[worker]!.isReady, .applied where members[worker]!.isWelcome:
+            switch message {
+            case .gradient(let part):
+                actions = gradient(part, digest: digest, isFinite: isFinite, from: worker, now: now)
+            case .shardResult(let result):
+                actions = shardResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
+            case .audited(let report): actions = audited(report, by: worker, now: now)
+            case .applied(let applied): actions = self.applied(applied, by: worker, now: now)
+            default: preconditionFailure("the cases of the pattern above")
+            }
+        default: return evict(worker, "spoke out of turn", .protocolViolation, now: now)
         }
         actions += pump(now: now)
         return actions
     }
 
-    /// The process behind a worker ended, or the transport cannot reach it.
-    package mutating func lose(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
-        guard let member = members.removeValue(forKey: worker) else { return [] }
-        order.removeAll { $0 == worker }
-        generation += 1
-        for shard in member.grants.flatMap(\.shards) where !isDone(shard) && !isHeld(shard) {
-            unleased.insert(shard)
-        }
-        return [.evict(worker, reason: reason)] + leaseWhatIsFree() + pump(now: now)
-    }
-
-    /// Ends the session of a worker whose message made no sense; it is told why.
-    package mutating func violated(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
-        evict(worker, reason, .protocolViolation, now: now)
-    }
-
-    /// The coordinator's own replica holds `step` steps and has this digest.
-    package mutating func digested(step: UInt64, digest: UInt64) {
-        digests[step] = digest
-        digests = digests.filter { $0.key + 16 > step }
-    }
+    /// Messages that wait for one slow reader, before it is given up: four gradients' chunks, or 64 MiB of them.
+    private var outboxLimit: Int { max(4 * configuration.chunks, 256) + configuration.snapshotParts + 16 }
 
     package mutating func tick(now: UInt64) -> [CoordinatorAction] {
+        // A coordinator that was stopped, or starved of its processor, has heard nobody: that is nobody's fault.
+        if let lastTick, now > lastTick + configuration.silenceLimit / 2 {
+            for worker in order { members[worker]!.lastHeard += now - lastTick }
+        }
+        lastTick = now
         var actions: [CoordinatorAction] = []
         for worker in order {
             guard let member = members[worker] else { continue }
@@ -229,180 +308,13 @@ package struct CoordinatorMachine: Sendable {
             if silence > configuration.silenceLimit {
                 let text = "silent for \(silence / 100_000_000 * 100) ms"
                 actions += evict(worker, text, .sessionBroken, now: now)
-            } else if member.session.outbox.count > 4 * configuration.chunks + configuration.snapshotParts + 16 {
+            } else if member.session.outbox.count > outboxLimit {
                 actions += evict(worker, "reads too slowly to keep up", .sessionBroken, now: now)
             }
         }
         for worker in order where now - min(now, members[worker]!.lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(worker, .heartbeat, now: now))
         }
-        return actions + pump(now: now)
-    }
-
-    /// Tells every worker that the run is over.
-    package mutating func finish(now: UInt64) -> [CoordinatorAction] {
-        order.map { stamped($0, .finish, now: now) }
-    }
-
-    // MARK: Joining
-
-    private mutating func welcome(_ worker: WorkerID, _ hello: Hello, _ envelope: Envelope, now: UInt64)
-        -> [CoordinatorAction]
-    {
-        guard hello.run == 0 || hello.run == configuration.run else {
-            return [.refuse(worker, Refusal(code: .otherRun, reason: "this coordinator serves another run"))]
-        }
-        guard members.count < configuration.maximumWorkers else {
-            return [.refuse(worker, Refusal(code: .full, reason: "\(members.count) workers are connected already"))]
-        }
-        var session = Session<CoordinatorItem>(window: configuration.window)
-        guard worker != 0, session.receive(sequence: envelope.sequence, acknowledged: 0) == .inOrder else {
-            return [.refuse(worker, Refusal(code: .sessionBroken, reason: "the greeting came out of order"))]
-        }
-        session.enqueue(.welcome(step: step))
-        for part in 0..<configuration.snapshotParts {
-            session.enqueue(.snapshot(SnapshotPart(step: step, part: UInt32(part))))
-        }
-        for (chunk, fold) in folds.enumerated() where fold.isComplete {
-            session.enqueue(.average(AveragePart(step: step, chunk: UInt32(chunk))))
-        }
-        members[worker] = Member(hello: hello, session: session, lastHeard: now, lastSent: now)
-        order.append(worker)
-        return [.takeSnapshot(worker, step: step)] + pump(now: now)
-    }
-
-    private mutating func applied(_ applied: Applied, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
-        if let own = digests[applied.step], own != applied.digest {
-            return evict(
-                worker, "its replica differs after step \(applied.step): check its memory, processor and build",
-                .replicaDiffers, now: now)
-        }
-        guard !members[worker]!.isReady else { return [] }
-        members[worker]!.isReady = true
-        generation += 1
-        return [.joined(worker)] + leaseWhatIsFree()
-    }
-
-    // MARK: The open step
-
-    private func isDone(_ shard: Int) -> Bool { accepted.contains(shard) }
-
-    private func isHeld(_ shard: Int) -> Bool {
-        members.values.contains { $0.grants.contains { $0.shards.contains(shard) } && !$0.reported.contains(shard) }
-    }
-
-    /// Hands the shards that nobody holds to the ready members.
-    private mutating func leaseWhatIsFree() -> [CoordinatorAction] {
-        let ready = readyWorkers
-        guard !isFinished, !unleased.isEmpty, !ready.isEmpty else { return [] }
-        if !hasStarted {
-            guard ready.count >= configuration.minimumWorkers else { return [] }
-            hasStarted = true
-        }
-        let plan = LeasePlan.apportion(
-            unleased.sorted(), among: ready.map { ($0, Int(members[$0]!.hello.threads)) })
-        let resets = step % configuration.carryPeriod == 0
-        for (worker, shards) in plan {
-            let carried = resets ? [] : shards.filter { !members[worker]!.carries.contains($0) }
-            members[worker]!.grants.append(Grant(generation: generation, shards: Set(shards)))
-            members[worker]!.session.enqueue(
-                .lease(
-                    Lease(
-                        generation: generation, step: step, shards: shards.map(UInt32.init),
-                        carried: carried.map(UInt32.init), resetsCarry: resets)))
-        }
-        unleased = []
-        return []
-    }
-
-    private mutating func gradient(_ part: GradientPart, from worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
-        guard part.step == step else {
-            return [.discard(worker, reason: "a gradient for step \(part.step) came in step \(step)")]
-        }
-        let chunk = Int(part.chunk)
-        guard chunk < folds.count, let shards = tree.shards(part.node),
-            members[worker]!.grants.contains(where: {
-                $0.generation == part.generation && $0.shards.isSuperset(of: shards)
-            })
-        else { return evict(worker, "sent a gradient that it was not asked for", .protocolViolation, now: now) }
-        let changes = folds[chunk].insert(part.node)
-        if changes.isEmpty { return [.discard(worker, reason: "a gradient came twice")] }
-        if changes.last == .complete {
-            completeChunks += 1
-            for member in order {
-                members[member]!.session.enqueue(.average(AveragePart(step: step, chunk: part.chunk)))
-            }
-        }
-        return [.fold(chunk: chunk, changes: changes)]
-    }
-
-    private mutating func shardResult(_ result: ShardResult, from worker: WorkerID, now: UInt64)
-        -> [CoordinatorAction]
-    {
-        guard result.step == step else {
-            return [.discard(worker, reason: "a result for step \(result.step) came in step \(step)")]
-        }
-        let shard = Int(result.shard)
-        guard
-            members[worker]!.grants.contains(where: {
-                $0.generation == result.generation && $0.shards.contains(shard)
-            }), folds.allSatisfy({ $0.covers(shard) })
-        else { return evict(worker, "sent a result before its gradient", .protocolViolation, now: now) }
-        members[worker]!.reported.insert(shard)
-        guard accepted.insert(shard).inserted else { return [.discard(worker, reason: "a result came twice")] }
-        unleased.remove(shard)
-        return [.acceptShard(shard)] + commitIfComplete()
-    }
-
-    private mutating func commitIfComplete() -> [CoordinatorAction] {
-        guard completeChunks == folds.count, accepted.count == configuration.shards else { return [] }
-        let committed = step
-        for worker in order {
-            members[worker]!.session.enqueue(.commit(step: committed))
-            members[worker]!.carries = members[worker]!.reported
-            members[worker]!.reported = []
-            members[worker]!.grants = []
-        }
-        step += 1
-        folds = Array(repeating: ChunkFold(tree: tree), count: configuration.chunks)
-        completeChunks = 0
-        accepted = []
-        unleased = Set(0..<configuration.shards)
-        var actions: [CoordinatorAction] = [.commit(step: committed)]
-        if step >= configuration.totalSteps {
-            isFinished = true
-            actions.append(.finished)
-        } else {
-            actions += leaseWhatIsFree()
-        }
-        return actions
-    }
-
-    // MARK: Sending
-
-    private mutating func evict(_ worker: WorkerID, _ reason: String, _ code: Refusal.Code, now: UInt64)
-        -> [CoordinatorAction]
-    {
-        [.refuse(worker, Refusal(code: code, reason: reason))] + lose(worker, reason, now: now)
-    }
-
-    private mutating func stamped(_ worker: WorkerID, _ item: CoordinatorItem, now: UInt64) -> CoordinatorAction {
-        let stamp = members[worker]!.session.stamp()
-        members[worker]!.lastSent = now
-        return .send(worker, item, sequence: stamp.sequence, acknowledged: stamp.acknowledged)
-    }
-
-    /// Lets everything leave that has credits, and returns credits that are due.
-    private mutating func pump(now: UInt64) -> [CoordinatorAction] {
-        var actions: [CoordinatorAction] = []
-        for worker in order {
-            for item in members[worker]!.session.releasable() {
-                // A lease that waited for credits until its step was over is of no use to anyone.
-                if case .lease(let lease) = item, lease.step != step { continue }
-                actions.append(stamped(worker, item, now: now))
-            }
-            if members[worker]!.session.owesAcknowledgement { actions.append(stamped(worker, .heartbeat, now: now)) }
-        }
-        return actions
+        return actions + recover(now: now) + speculate(now: now) + pump(now: now)
     }
 }

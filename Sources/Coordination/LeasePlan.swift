@@ -1,24 +1,36 @@
-/// Which worker holds which shards: contiguous runs, in proportion to the workers' weights.
+/// Which worker holds which shards.
 package enum LeasePlan {
-    /// Shares `shards`, ascending, among workers in the order given.
+    /// A worker and how long it takes for a shard, in nanoseconds (or any unit that all share); at least 1.
+    package typealias Pace = (worker: WorkerID, cost: UInt64)
+
+    /// Shares `shards`, ascending, in runs, so that the last worker is done as early as can be.
     ///
-    /// Largest remainder: nobody is more than one shard from the exact share, and equal weights give equal runs. The
-    /// plan is a pure function of its arguments: unchanged members keep their shards, hence their carry.
-    package static func apportion(_ shards: [Int], among weights: [(worker: WorkerID, weight: Int)])
-        -> [(worker: WorkerID, shards: [Int])]
-    {
-        let total = weights.reduce(0) { $0 + max(1, $1.weight) }
-        guard total > 0, !shards.isEmpty else { return [] }
-        var counts = weights.map { shards.count * max(1, $0.weight) / total }
-        let remainders = weights.indices.map { shards.count * max(1, weights[$0].weight) % total }
-        let order = weights.indices.sorted { (remainders[$0], -$0) > (remainders[$1], -$1) }
-        for index in order.prefix(shards.count - counts.reduce(0, +)) { counts[index] += 1 }
-        var next = 0
+    /// Each shard in turn goes to the worker that would be done with it first. Larger runs come first: where the number
+    /// of shards is a power of two they then begin at multiples of their size, and few tree nodes cover them. A pure
+    /// function of its arguments. A worker that would only be in the way gets none.
+    package static func apportion(_ shards: [Int], among paces: [Pace]) -> [(worker: WorkerID, shards: [Int])] {
+        guard !paces.isEmpty, !shards.isEmpty else { return [] }
+        var counts = Array(repeating: 0, count: paces.count)
+        for _ in shards {
+            let next = counts.indices.min { done(counts[$0] + 1, paces[$0]) < done(counts[$1] + 1, paces[$1]) }!
+            counts[next] += 1
+        }
+        let order = counts.indices.sorted { (counts[$1], $0) < (counts[$0], $1) }
+        var first = 0
         var plan: [(worker: WorkerID, shards: [Int])] = []
-        for (index, count) in counts.enumerated() where count > 0 {
-            plan.append((weights[index].worker, Array(shards[next..<next + count])))
-            next += count
+        for index in order where counts[index] > 0 {
+            plan.append((paces[index].worker, Array(shards[first..<first + counts[index]])))
+            first += counts[index]
         }
         return plan
+    }
+
+    /// When the last worker would be done.
+    package static func duration(_ counts: [WorkerID: Int], _ paces: [Pace]) -> UInt64 {
+        paces.map { done(counts[$0.worker] ?? 0, $0) }.max() ?? 0
+    }
+
+    private static func done(_ shards: Int, _ pace: Pace) -> UInt64 {
+        UInt64(shards).multipliedReportingOverflow(by: max(1, min(pace.cost, 1 << 48))).partialValue
     }
 }

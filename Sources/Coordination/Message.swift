@@ -5,22 +5,26 @@ package typealias WorkerID = UInt64
 ///
 /// ```
 /// worker                              coordinator
-///   | -- hello ------------------------> |      version, run, name, threads
-///   | <------------------------ welcome -- |    run, configuration
-///   | <---------------- snapshot 0..n-1 -- |    parameters and optimizer state after step s-1
+///   | -- hello(offer) ------------------> |     name, threads, and the replica it still holds, if any
+///   | <------------------------- recall -- |    after a restart: hand over what was offered
+///   | -- snapshot, carry, history -------> |
+///   | <------------------------ welcome -- |    run, term, configuration
+///   | <---------------- snapshot 0..n-1 -- |    parameters and optimizer state; none where the offer stands
+///   | -- applied(s, digest) ------------> |     the replica stands
 ///   | <--------------- lease(s, shards) -- |    tokens, and carry where it is new to the worker
 ///   | -- gradient(s, node, chunk) -----> |      as layers finish
 ///   | <--------------- average(s, chunk) -- |   as chunks are complete, while others still compute
 ///   | -- shardResult(s, shard) --------> |      loss and carry
+///   | <---------------------- restart(s) -- |   somebody lied: what was sent for this step is void
 ///   | <----------- commit(s, scalars) --- |     every replica applies the update
-///   | -- applied(s, digest) -----------> |
+///   | -- applied(s + 1, digest) -------> |
 ///   | <--------------------- finish ----- |
 /// ```
-package enum Message: Equatable, Sendable {
+package enum Message: Hashable, Sendable {
     case hello(Hello)
     case welcome(Welcome)
     case refuse(Refusal)
-    /// Payload: the floats of this part.
+    /// Payload: the floats of this part. To a worker that joins, and from one whose replica is recalled.
     case snapshot(SnapshotPart)
     /// Payload: tokens, then carries; see ``Lease``.
     case lease(Lease)
@@ -35,9 +39,15 @@ package enum Message: Equatable, Sendable {
     case heartbeat
     case goodbye
     case finish
+    case recall(Recall)
+    /// Payload: the shard's carry into the step.
+    case carry(CarryPart)
+    case history([HistoryRecord])
+    case audited(AuditReport)
+    case restart(Restart)
 }
 
-package struct Hello: Equatable, Sendable {
+package struct Hello: Hashable, Sendable {
     /// The run that the worker last served; 0 for any.
     package var run: UInt64
     package var name: String
@@ -45,9 +55,17 @@ package struct Hello: Equatable, Sendable {
     package var process: UInt32
     package var threads: UInt32
     package var software: String
+    /// The newest term of a coordinator that this worker has served; 0 for none.
+    package var term: UInt64
+    package var offer: Offer?
 
-    package init(run: UInt64, name: String, host: String, process: UInt32, threads: UInt32, software: String) {
+    package init(
+        run: UInt64, name: String, host: String, process: UInt32, threads: UInt32, software: String, term: UInt64 = 0,
+        offer: Offer? = nil
+    ) {
         self.run = run
+        self.term = term
+        self.offer = offer
         self.name = name
         self.host = host
         self.process = process
@@ -56,23 +74,36 @@ package struct Hello: Equatable, Sendable {
     }
 }
 
-package struct Welcome: Equatable, Sendable {
+package struct Welcome: Hashable, Sendable {
     package var run: UInt64
+    /// Which start of the run's coordinator speaks: higher for a later one, so that an older one is known as such.
+    package var term: UInt64
     /// How many steps the snapshot holds, so the first step that the worker may be leased.
     package var step: UInt64
+    /// 0: the replica that the worker offered stands.
     package var snapshotParts: UInt32
+    /// How often either side says something, in nanoseconds.
+    package var heartbeatInterval: UInt64
+    /// Nanoseconds of silence after which the other side is held to be lost.
+    package var silenceLimit: UInt64
     /// The run's configuration, JSON.
     package var configuration: [UInt8]
 
-    package init(run: UInt64, step: UInt64, snapshotParts: UInt32, configuration: [UInt8]) {
+    package init(
+        run: UInt64, term: UInt64, step: UInt64, snapshotParts: UInt32, heartbeatInterval: UInt64,
+        silenceLimit: UInt64, configuration: [UInt8]
+    ) {
         self.run = run
+        self.term = term
         self.step = step
         self.snapshotParts = snapshotParts
+        self.heartbeatInterval = heartbeatInterval
+        self.silenceLimit = silenceLimit
         self.configuration = configuration
     }
 }
 
-package struct Refusal: Equatable, Sendable {
+package struct Refusal: Hashable, Sendable {
     package enum Code: UInt8, Sendable, CaseIterable {
         case version = 1
         case otherRun = 2
@@ -82,6 +113,8 @@ package struct Refusal: Equatable, Sendable {
         case replicaDiffers = 4
         case protocolViolation = 5
         case full = 6
+        /// Its replica or its gradients were wrong before: it is not let in again.
+        case banned = 7
     }
     package var code: Code
     package var reason: String
@@ -92,7 +125,7 @@ package struct Refusal: Equatable, Sendable {
     }
 }
 
-package struct SnapshotPart: Equatable, Sendable {
+package struct SnapshotPart: Hashable, Sendable {
     package var step: UInt64
     package var part: UInt32
 
@@ -104,7 +137,7 @@ package struct SnapshotPart: Equatable, Sendable {
 
 /// Work for one step. The payload holds, for each shard in order, rows x (window + 1) tokens as UInt32 (the targets are
 /// the inputs shifted by one), then for each shard of `carried` its carry as Float.
-package struct Lease: Equatable, Sendable {
+package struct Lease: Hashable, Sendable {
     package var generation: UInt32
     package var step: UInt64
     /// Ascending.
@@ -113,17 +146,26 @@ package struct Lease: Equatable, Sendable {
     package var carried: [UInt32]
     /// The carry is zero for all shards: the first window of an epoch, or a stateless run.
     package var resetsCarry: Bool
+    /// A shard whose gradient is sent by itself, not summed with its neighbours': it is compared with another's.
+    package var apart: UInt32?
+    /// The work is done a second time, for comparison: answer with an ``AuditReport`` alone.
+    package var isAudit: Bool
 
-    package init(generation: UInt32, step: UInt64, shards: [UInt32], carried: [UInt32], resetsCarry: Bool) {
+    package init(
+        generation: UInt32, step: UInt64, shards: [UInt32], carried: [UInt32], resetsCarry: Bool,
+        apart: UInt32? = nil, isAudit: Bool = false
+    ) {
         self.generation = generation
         self.step = step
         self.shards = shards
         self.carried = carried
         self.resetsCarry = resetsCarry
+        self.apart = apart
+        self.isAudit = isAudit
     }
 }
 
-package struct GradientPart: Equatable, Sendable {
+package struct GradientPart: Hashable, Sendable {
     package var generation: UInt32
     package var step: UInt64
     package var node: TreeNode
@@ -137,7 +179,7 @@ package struct GradientPart: Equatable, Sendable {
     }
 }
 
-package struct ShardResult: Equatable, Sendable {
+package struct ShardResult: Hashable, Sendable {
     package var generation: UInt32
     package var step: UInt64
     package var shard: UInt32
@@ -152,7 +194,7 @@ package struct ShardResult: Equatable, Sendable {
     }
 }
 
-package struct AveragePart: Equatable, Sendable {
+package struct AveragePart: Hashable, Sendable {
     package var step: UInt64
     package var chunk: UInt32
 
@@ -162,27 +204,45 @@ package struct AveragePart: Equatable, Sendable {
     }
 }
 
-/// The word that a step is complete, with the scalars of the update as bits of Doubles.
-package struct Commit: Equatable, Sendable {
+/// The word that a step is complete, with the scalars of the update as bits of Doubles, and what is on record of it.
+package struct Commit: Hashable, Sendable {
     package var step: UInt64
     package var learningRateBits: UInt64
     package var clipCoefficientBits: UInt64
     package var biasCorrection1Bits: UInt64
     package var biasCorrection2Bits: UInt64
+    package var record: StepFacts
 
     package init(
         step: UInt64, learningRateBits: UInt64, clipCoefficientBits: UInt64, biasCorrection1Bits: UInt64,
-        biasCorrection2Bits: UInt64
+        biasCorrection2Bits: UInt64, record: StepFacts
     ) {
         self.step = step
         self.learningRateBits = learningRateBits
         self.clipCoefficientBits = clipCoefficientBits
         self.biasCorrection1Bits = biasCorrection1Bits
         self.biasCorrection2Bits = biasCorrection2Bits
+        self.record = record
     }
 }
 
-package struct Applied: Equatable, Sendable {
+/// What the workers keep of a step, so that a coordinator that lost its last lines can write them again.
+package struct StepFacts: Hashable, Sendable {
+    /// Bits of Doubles: nats a character, and the norm before clipping.
+    package var lossBits: UInt64
+    package var gradientNormBits: UInt64
+    package var nanoseconds: UInt64
+    package var workers: UInt32
+
+    package init(lossBits: UInt64, gradientNormBits: UInt64, nanoseconds: UInt64, workers: UInt32) {
+        self.lossBits = lossBits
+        self.gradientNormBits = gradientNormBits
+        self.nanoseconds = nanoseconds
+        self.workers = workers
+    }
+}
+
+package struct Applied: Hashable, Sendable {
     /// How many steps the replica holds.
     package var step: UInt64
     /// Of the replica's parameters after those steps.
@@ -191,5 +251,119 @@ package struct Applied: Equatable, Sendable {
     package init(step: UInt64, digest: UInt64) {
         self.step = step
         self.digest = digest
+    }
+}
+
+/// A replica that a worker still holds from an earlier session, and what else it could hand over.
+package struct Offer: Hashable, Sendable {
+    package struct Carries: Hashable, Sendable {
+        /// The step that the carry leads into.
+        package var step: UInt64
+        /// Ascending.
+        package var shards: [UInt32]
+
+        package init(step: UInt64, shards: [UInt32]) {
+            self.step = step
+            self.shards = shards
+        }
+    }
+    /// How many steps the replica holds.
+    package var step: UInt64
+    /// Of the parameters, and of the optimizer's state.
+    package var digest: UInt64
+    package var stateDigest: UInt64
+    package var carries: [Carries]
+    /// The oldest step, counted from 1 as in ``Applied``, whose record it has; every one since is there.
+    package var historyFrom: UInt64
+
+    package init(step: UInt64, digest: UInt64, stateDigest: UInt64, carries: [Carries], historyFrom: UInt64) {
+        self.step = step
+        self.digest = digest
+        self.stateDigest = stateDigest
+        self.carries = carries
+        self.historyFrom = historyFrom
+    }
+}
+
+/// A coordinator that was started again asks for what a worker offered.
+package struct Recall: Hashable, Sendable {
+    package var step: UInt64
+    /// Send the whole replica, as the parts of a snapshot, and the history.
+    package var wantsReplica: Bool
+    /// Send these shards' carry into the step.
+    package var shards: [UInt32]
+    /// The first record that is missing.
+    package var historyFrom: UInt64
+
+    package init(step: UInt64, wantsReplica: Bool, shards: [UInt32], historyFrom: UInt64) {
+        self.step = step
+        self.wantsReplica = wantsReplica
+        self.shards = shards
+        self.historyFrom = historyFrom
+    }
+}
+
+package struct CarryPart: Hashable, Sendable {
+    package var step: UInt64
+    package var shard: UInt32
+
+    package init(step: UInt64, shard: UInt32) {
+        self.step = step
+        self.shard = shard
+    }
+}
+
+package struct HistoryRecord: Hashable, Sendable {
+    /// Steps that the replica held after it.
+    package var step: UInt64
+    package var learningRateBits: UInt64
+    package var digest: UInt64
+    package var facts: StepFacts
+
+    package init(step: UInt64, learningRateBits: UInt64, digest: UInt64, facts: StepFacts) {
+        self.step = step
+        self.learningRateBits = learningRateBits
+        self.digest = digest
+        self.facts = facts
+    }
+}
+
+/// One shard's work done by a second worker: digests to compare, in place of the values.
+package struct AuditReport: Hashable, Sendable {
+    package var generation: UInt32
+    package var step: UInt64
+    package var shard: UInt32
+    package var answer: ShardAnswer
+
+    package init(generation: UInt32, step: UInt64, shard: UInt32, answer: ShardAnswer) {
+        self.generation = generation
+        self.step = step
+        self.shard = shard
+        self.answer = answer
+    }
+}
+
+/// What a shard's computation comes to: equal for two workers exactly when, up to chance, all bits are.
+package struct ShardAnswer: Hashable, Sendable {
+    package var lossBits: UInt64
+    package var carryDigest: UInt64
+    /// Of the gradient's chunks, in order.
+    package var chunkDigests: [UInt64]
+
+    package init(lossBits: UInt64, carryDigest: UInt64, chunkDigests: [UInt64]) {
+        self.lossBits = lossBits
+        self.carryDigest = carryDigest
+        self.chunkDigests = chunkDigests
+    }
+}
+
+/// The open step begins again: averages of it are void, and so is all that was leased before this generation.
+package struct Restart: Hashable, Sendable {
+    package var generation: UInt32
+    package var step: UInt64
+
+    package init(generation: UInt32, step: UInt64) {
+        self.generation = generation
+        self.step = step
     }
 }

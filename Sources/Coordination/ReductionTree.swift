@@ -16,7 +16,7 @@ package struct TreeNode: Hashable, Sendable, CustomStringConvertible {
 ///
 /// Its shape depends on the number of leaves alone, so the rounding of every sum does too. A node whose right half has
 /// no leaves equals its left child: nothing is added.
-package struct ReductionTree: Sendable, Equatable {
+package struct ReductionTree: Sendable, Hashable {
     package let leaves: Int
     package let root: TreeNode
 
@@ -69,8 +69,13 @@ package struct ReductionTree: Sendable, Equatable {
 
     /// The fewest nodes that cover exactly the given shards, in ascending order.
     ///
-    /// - Parameter shards: ascending and distinct.
-    package func cover(_ shards: [Int]) -> [TreeNode] {
+    /// - Parameters:
+    ///   - shards: ascending and distinct.
+    ///   - apart: a shard that stands by itself.
+    package func cover(_ shards: [Int], apart: Int? = nil) -> [TreeNode] {
+        if let apart, shards.contains(apart) {
+            return cover(shards.filter { $0 < apart }) + cover([apart]) + cover(shards.filter { $0 > apart })
+        }
         let wanted = Set(shards)
         var result: [TreeNode] = []
         func descend(_ node: TreeNode) {
@@ -94,8 +99,8 @@ package struct ReductionTree: Sendable, Equatable {
 ///
 /// Nodes may come from several workers, cut differently, some of them twice. A node's bits are a pure function of the
 /// step, so a covered node is a duplicate and a covering one replaces what it covers.
-package struct ChunkFold: Sendable, Equatable {
-    package enum Change: Equatable, Sendable {
+package struct ChunkFold: Sendable, Hashable {
+    package enum Change: Hashable, Sendable {
         /// Keep the arrived values under this node.
         case store(TreeNode)
         /// The values under this node are no longer needed.

@@ -3,7 +3,7 @@
 ///
 /// The transport keeps order but may lose what was in flight when a connection breaks. A gap ends the session; the
 /// worker then joins anew. Nothing is ever sent twice.
-package struct Session<Item: Sendable>: Sendable {
+package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
     package enum Arrival: Equatable, Sendable { case inOrder, duplicate, gap }
 
     /// How many messages may be under way without an acknowledgement.
@@ -18,6 +18,9 @@ package struct Session<Item: Sendable>: Sendable {
     package init(window: UInt64) { self.window = window }
 
     package mutating func enqueue(_ item: Item) { outbox.append(item) }
+
+    /// Takes back what has not left yet.
+    package mutating func withdraw(where isVoid: (Item) -> Bool) { outbox.removeAll(where: isVoid) }
 
     /// The items that credits allow to leave now, in order. The caller stamps each with ``stamp()``.
     package mutating func releasable() -> [Item] {

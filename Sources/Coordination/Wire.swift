@@ -41,7 +41,7 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
 
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
-    package static let version: UInt8 = 1
+    package static let version: UInt8 = 2
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.
@@ -49,6 +49,11 @@ package enum Wire {
     package static let maximumText = 256
     package static let maximumConfiguration = 1 << 18
     package static let maximumShards = 4096
+    package static let maximumChunks = 1 << 16
+    /// Steps whose records a worker keeps.
+    package static let maximumHistory = 512
+    /// Steps whose carry a worker offers.
+    static let maximumCarrySteps = 4
 
     package static func encode(_ message: Message, _ envelope: Envelope) -> [UInt8] {
         var writer = ByteWriter()
@@ -65,10 +70,16 @@ package enum Wire {
             writer.put(text: hello.name)
             writer.put(text: hello.host)
             writer.put(text: hello.software)
+            writer.put(hello.term)
+            writer.put(UInt8(hello.offer == nil ? 0 : 1))
+            if let offer = hello.offer { encode(offer, &writer) }
         case .welcome(let welcome):
             writer.put(welcome.run)
+            writer.put(welcome.term)
             writer.put(welcome.step)
             writer.put(welcome.snapshotParts)
+            writer.put(welcome.heartbeatInterval)
+            writer.put(welcome.silenceLimit)
             writer.put(blob: welcome.configuration)
         case .refuse(let refusal):
             writer.put(refusal.code.rawValue)
@@ -79,7 +90,8 @@ package enum Wire {
         case .lease(let lease):
             writer.put(lease.generation)
             writer.put(lease.step)
-            writer.put(UInt8(lease.resetsCarry ? 1 : 0))
+            writer.put(UInt8((lease.resetsCarry ? 1 : 0) | (lease.isAudit ? 2 : 0)))
+            writer.put(lease.apart ?? UInt32.max)
             writer.put(list: lease.shards)
             writer.put(list: lease.carried)
         case .gradient(let part):
@@ -102,12 +114,59 @@ package enum Wire {
             writer.put(commit.clipCoefficientBits)
             writer.put(commit.biasCorrection1Bits)
             writer.put(commit.biasCorrection2Bits)
+            encode(commit.record, &writer)
         case .applied(let applied):
             writer.put(applied.step)
             writer.put(applied.digest)
         case .heartbeat, .goodbye, .finish: break
+        case .recall(let recall):
+            writer.put(recall.step)
+            writer.put(UInt8(recall.wantsReplica ? 1 : 0))
+            writer.put(list: recall.shards)
+            writer.put(recall.historyFrom)
+        case .carry(let part):
+            writer.put(part.step)
+            writer.put(part.shard)
+        case .history(let records):
+            writer.put(UInt32(records.count))
+            for record in records {
+                writer.put(record.step)
+                writer.put(record.learningRateBits)
+                writer.put(record.digest)
+                encode(record.facts, &writer)
+            }
+        case .audited(let report):
+            writer.put(report.generation)
+            writer.put(report.step)
+            writer.put(report.shard)
+            writer.put(report.answer.lossBits)
+            writer.put(report.answer.carryDigest)
+            writer.put(UInt32(report.answer.chunkDigests.count))
+            for digest in report.answer.chunkDigests { writer.put(digest) }
+        case .restart(let restart):
+            writer.put(restart.generation)
+            writer.put(restart.step)
         }
         return writer.bytes
+    }
+
+    private static func encode(_ offer: Offer, _ writer: inout ByteWriter) {
+        writer.put(offer.step)
+        writer.put(offer.digest)
+        writer.put(offer.stateDigest)
+        writer.put(offer.historyFrom)
+        writer.put(UInt8(offer.carries.count))
+        for carries in offer.carries {
+            writer.put(carries.step)
+            writer.put(list: carries.shards)
+        }
+    }
+
+    private static func encode(_ facts: StepFacts, _ writer: inout ByteWriter) {
+        writer.put(facts.lossBits)
+        writer.put(facts.gradientNormBits)
+        writer.put(facts.nanoseconds)
+        writer.put(facts.workers)
     }
 
     package static func decode(_ bytes: [UInt8]) throws(WireError) -> (Message, Envelope) {
@@ -130,15 +189,17 @@ package enum Wire {
             let process: UInt32 = try reader.take()
             let threads: UInt32 = try reader.take()
             guard threads >= 1, threads <= 4096 else { throw .outOfBounds("threads") }
-            return .hello(
-                Hello(
-                    run: run, name: try reader.takeText(), host: try reader.takeText(), process: process,
-                    threads: threads, software: try reader.takeText()))
+            var hello = Hello(
+                run: run, name: try reader.takeText(), host: try reader.takeText(), process: process,
+                threads: threads, software: try reader.takeText(), term: try reader.take())
+            if try reader.takeFlag("offer") { hello.offer = try takeOffer(&reader) }
+            return .hello(hello)
         case 2:
             return .welcome(
                 Welcome(
-                    run: try reader.take(), step: try reader.take(), snapshotParts: try reader.take(),
-                    configuration: try reader.takeBlob(limit: maximumConfiguration)))
+                    run: try reader.take(), term: try reader.take(), step: try reader.take(),
+                    snapshotParts: try reader.take(), heartbeatInterval: try reader.take(),
+                    silenceLimit: try reader.take(), configuration: try reader.takeBlob(limit: maximumConfiguration)))
         case 3:
             guard let code = Refusal.Code(rawValue: try reader.take()) else { throw .outOfBounds("refusal code") }
             return .refuse(Refusal(code: code, reason: try reader.takeText()))
@@ -146,13 +207,19 @@ package enum Wire {
         case 5:
             let generation: UInt32 = try reader.take()
             let step: UInt64 = try reader.take()
-            let flag: UInt8 = try reader.take()
-            guard flag <= 1 else { throw .outOfBounds("reset flag") }
+            let flags: UInt8 = try reader.take()
+            guard flags <= 3 else { throw .outOfBounds("lease flags") }
+            let apart: UInt32 = try reader.take()
             let shards = try reader.takeList()
             let carried = try reader.takeList()
             guard Set(carried).isSubset(of: shards), !shards.isEmpty else { throw .outOfBounds("carried shards") }
+            guard apart == .max || shards.contains(apart) else { throw .outOfBounds("shard apart") }
+            let isAudit = flags & 2 != 0
+            guard !isAudit || shards.count == 1 else { throw .outOfBounds("audited shards") }
             return .lease(
-                Lease(generation: generation, step: step, shards: shards, carried: carried, resetsCarry: flag == 1))
+                Lease(
+                    generation: generation, step: step, shards: shards, carried: carried, resetsCarry: flags & 1 != 0,
+                    apart: apart == .max ? nil : apart, isAudit: isAudit))
         case 6:
             let generation: UInt32 = try reader.take()
             let step: UInt64 = try reader.take()
@@ -174,13 +241,56 @@ package enum Wire {
                 Commit(
                     step: try reader.take(), learningRateBits: try reader.take(),
                     clipCoefficientBits: try reader.take(), biasCorrection1Bits: try reader.take(),
-                    biasCorrection2Bits: try reader.take()))
+                    biasCorrection2Bits: try reader.take(), record: try takeFacts(&reader)))
         case 10: return .applied(Applied(step: try reader.take(), digest: try reader.take()))
         case 11: return .heartbeat
         case 12: return .goodbye
         case 13: return .finish
+        case 14:
+            return .recall(
+                Recall(
+                    step: try reader.take(), wantsReplica: try reader.takeFlag("recall flag"),
+                    shards: try reader.takeList(), historyFrom: try reader.take()))
+        case 15: return .carry(CarryPart(step: try reader.take(), shard: try reader.take()))
+        case 16:
+            let count = try reader.takeCount(limit: maximumHistory, "history")
+            var records: [HistoryRecord] = []
+            for _ in 0..<count {
+                records.append(
+                    HistoryRecord(
+                        step: try reader.take(), learningRateBits: try reader.take(), digest: try reader.take(),
+                        facts: try takeFacts(&reader)))
+            }
+            return .history(records)
+        case 17:
+            var report = AuditReport(
+                generation: try reader.take(), step: try reader.take(), shard: try reader.take(),
+                answer: ShardAnswer(
+                    lossBits: try reader.take(), carryDigest: try reader.take(), chunkDigests: []))
+            let count = try reader.takeCount(limit: maximumChunks, "chunk digests")
+            for _ in 0..<count { report.answer.chunkDigests.append(try reader.take()) }
+            return .audited(report)
+        case 18: return .restart(Restart(generation: try reader.take(), step: try reader.take()))
         default: throw .unknownKind(kind)
         }
+    }
+
+    private static func takeOffer(_ reader: inout ByteReader) throws(WireError) -> Offer {
+        var offer = Offer(
+            step: try reader.take(), digest: try reader.take(), stateDigest: try reader.take(), carries: [],
+            historyFrom: try reader.take())
+        let count: UInt8 = try reader.take()
+        guard count <= maximumCarrySteps else { throw .outOfBounds("offered carries") }
+        for _ in 0..<count {
+            offer.carries.append(Offer.Carries(step: try reader.take(), shards: try reader.takeList()))
+        }
+        return offer
+    }
+
+    private static func takeFacts(_ reader: inout ByteReader) throws(WireError) -> StepFacts {
+        StepFacts(
+            lossBits: try reader.take(), gradientNormBits: try reader.take(), nanoseconds: try reader.take(),
+            workers: try reader.take())
     }
 
     private static func kind(_ message: Message) -> UInt8 {
@@ -198,6 +308,11 @@ package enum Wire {
         case .heartbeat: 11
         case .goodbye: 12
         case .finish: 13
+        case .recall: 14
+        case .carry: 15
+        case .history: 16
+        case .audited: 17
+        case .restart: 18
         }
     }
 }

@@ -1,17 +1,25 @@
 /// What leaves a worker; the loop adds the bytes.
-package enum WorkerItem: Equatable, Sendable {
+package enum WorkerItem: Hashable, Sendable {
     case hello
     case gradient(GradientPart)
     case shardResult(ShardResult)
     case applied(Applied)
     case heartbeat
     case goodbye
+    case snapshot(SnapshotPart)
+    case carry(CarryPart)
+    case history([HistoryRecord])
+    case audited(AuditReport)
 }
 
-package enum WorkerAction: Equatable, Sendable {
+package enum WorkerAction: Hashable, Sendable {
     case send(WorkerItem, sequence: UInt64, acknowledged: UInt64)
     /// Build the model from the configuration.
     case adopt(Welcome)
+    /// The replica that was offered stands: answer with its digest.
+    case keepReplica(Welcome)
+    /// Hand over what was offered; see ``WorkerMachine/handOver(_:now:)``.
+    case handOver(Recall)
     /// The payload is this part of the snapshot.
     case storeSnapshot(part: Int)
     /// All parts are there: the replica holds `step` steps; answer with its digest.
@@ -20,8 +28,10 @@ package enum WorkerAction: Equatable, Sendable {
     case storeAverage(step: UInt64, chunk: Int)
     /// Update the replica; answer with its digest.
     case apply(Commit)
-    /// Compute; answer with gradients, then results.
+    /// Compute; answer with gradients, then results; or, for an audit, with the report.
     case compute(Lease)
+    /// The averages of the open step and the leases before this generation are void.
+    case restartStep(generation: UInt32)
     case discard(reason: String)
     /// The session is over: connect afresh, as a new incarnation.
     case rejoin(reason: String)
@@ -34,25 +44,33 @@ package enum WorkerAction: Equatable, Sendable {
 ///
 /// ```
 /// greeting --welcome--> joining --last snapshot part--> serving --finish--> ended
+///    |  \________ welcome without a snapshot ______________^                   ^
+///    |   (recall: hand over what was offered)                                  |
 ///     \________________________ silence, gap, refusal ________________________/
 /// ```
-package struct WorkerMachine: Sendable {
-    package struct Configuration: Sendable {
-        package var silenceLimit: UInt64 = 10_000_000_000
+package struct WorkerMachine: Hashable, Sendable {
+    package struct Configuration: Hashable, Sendable {
+        /// Of the greeting; afterwards twice the coordinator's own.
+        package var silenceLimit: UInt64 = 3_000_000_000
         package var heartbeatInterval: UInt64 = 250_000_000
         package var window: UInt64 = 48
         package init() {}
     }
 
-    private enum Phase: Equatable { case greeting, joining, serving, ended }
+    private enum Phase: Hashable { case greeting, joining, serving, ended }
 
     package let worker: WorkerID
-    private let configuration: Configuration
+    private var configuration: Configuration
     private var phase = Phase.greeting
-    private var run: UInt64 = 0
+    private var hasHeard = false
+    private var run: UInt64
+    /// The newest term heard of.
+    package private(set) var term: UInt64
+    package let offer: Offer?
     private var session: Session<WorkerItem>
     private var lastHeard: UInt64
     private var lastSent: UInt64
+    private var lastTick: UInt64?
     private var snapshotParts = 0
     private var snapshotReceived = 0
     /// Steps committed, as this worker has heard.
@@ -60,10 +78,20 @@ package struct WorkerMachine: Sendable {
     /// Of a gradient; known once the welcome is adopted.
     private var chunks = 0
     private var averages: Set<Int> = []
+    private var firstGeneration: UInt32 = 0
 
-    package init(worker: WorkerID, configuration: Configuration, now: UInt64) {
+    /// - Parameters:
+    ///   - run: that of the replica which is offered; 0 for none.
+    ///   - term: of the last coordinator served.
+    package init(
+        worker: WorkerID, configuration: Configuration, now: UInt64, run: UInt64 = 0, term: UInt64 = 0,
+        offer: Offer? = nil
+    ) {
         self.worker = worker
         self.configuration = configuration
+        self.run = run
+        self.term = term
+        self.offer = offer
         session = Session(window: configuration.window)
         lastHeard = now
         lastSent = now
@@ -72,7 +100,7 @@ package struct WorkerMachine: Sendable {
     package var isServing: Bool { phase == .serving }
     package var hasJoined: Bool { phase == .joining || phase == .serving }
 
-    /// The run that envelopes name: 0 until the welcome.
+    /// The run that envelopes name: 0 until it is known.
     package var runInEnvelopes: UInt64 { run }
 
     package mutating func start(now: UInt64) -> [WorkerAction] { [stamped(.hello, now: now)] }
@@ -94,16 +122,42 @@ package struct WorkerMachine: Sendable {
         case .inOrder: break
         }
         lastHeard = now
-        guard phase == .greeting || envelope.run == run else { return broken("the coordinator serves another run") }
+        hasHeard = true
+        if run == 0 { run = envelope.run }
+        guard envelope.run == run else { return broken("the coordinator serves another run") }
         var actions: [WorkerAction]
         switch (message, phase) {
         case (.welcome(let welcome), .greeting):
-            guard welcome.run != 0, welcome.snapshotParts > 0 else { return broken("the welcome makes no sense") }
-            run = welcome.run
+            guard welcome.run == run, run != 0 else { return broken("the welcome makes no sense") }
+            guard welcome.term >= term else {
+                phase = .ended
+                return [
+                    .refused(
+                        Refusal(
+                            code: .otherRun,
+                            reason: "it has been replaced by a newer coordinator of this run: stop the older one"))
+                ]
+            }
+            term = welcome.term
             step = welcome.step
             snapshotParts = Int(welcome.snapshotParts)
-            phase = .joining
-            actions = [.adopt(welcome)]
+            configuration.heartbeatInterval = max(1_000_000, welcome.heartbeatInterval)
+            // A coordinator may stand still for a while, settling a dispute: twice its own patience.
+            configuration.silenceLimit = max(1_000_000_000, min(welcome.silenceLimit, 1 << 40) * 2)
+            if snapshotParts == 0 {
+                guard offer?.step == step else { return broken("the welcome makes no sense") }
+                phase = .serving
+                actions = [.keepReplica(welcome)]
+            } else {
+                phase = .joining
+                actions = [.adopt(welcome)]
+            }
+        case (.recall(let recall), .greeting):
+            guard let offer, recall.wantsReplica ? recall.step == offer.step : true,
+                offer.carries.first(where: { $0.step == recall.step }).map({ Set($0.shards) })?
+                    .isSuperset(of: recall.shards) ?? recall.shards.isEmpty
+            else { return broken("the coordinator asked for what was not offered") }
+            actions = [.handOver(recall)]
         case (.snapshot(let part), .joining):
             guard part.step == step, Int(part.part) == snapshotReceived else { return broken("a snapshot has a hole") }
             snapshotReceived += 1
@@ -123,8 +177,17 @@ package struct WorkerMachine: Sendable {
             step += 1
             actions = [.apply(commit)]
         case (.lease(let lease), .serving):
-            guard lease.step == step else { return broken("a lease came out of order") }
+            guard lease.step == step, lease.generation >= firstGeneration else {
+                return broken("a lease came out of order")
+            }
             actions = [.compute(lease)]
+        case (.restart(let restart), .serving):
+            guard restart.step == step, restart.generation > firstGeneration else {
+                return broken("a restart came out of order")
+            }
+            firstGeneration = restart.generation
+            averages = []
+            actions = [.restartStep(generation: restart.generation)]
         case (.heartbeat, _): actions = []
         case (.finish, _):
             phase = .ended
@@ -132,6 +195,13 @@ package struct WorkerMachine: Sendable {
         default: return broken("the coordinator spoke out of turn")
         }
         return actions + pump(now: now)
+    }
+
+    /// What a ``WorkerAction/handOver(_:)`` asked for, in order.
+    package mutating func handOver(_ items: [WorkerItem], now: UInt64) -> [WorkerAction] {
+        guard phase == .greeting else { return [] }
+        for item in items { session.enqueue(item) }
+        return pump(now: now)
     }
 
     /// A chunk of a node's gradient is final, or a shard's result is: in the order of computation.
@@ -143,13 +213,16 @@ package struct WorkerMachine: Sendable {
 
     package mutating func tick(now: UInt64) -> [WorkerAction] {
         guard phase != .ended else { return [] }
+        // A worker that was stopped itself does not know whether the coordinator spoke meanwhile.
+        if let lastTick, now > lastTick + configuration.silenceLimit / 2 { lastHeard += now - lastTick }
+        lastTick = now
         let silence = now - min(now, lastHeard)
         if silence > configuration.silenceLimit {
             return broken("the coordinator has been silent for \(silence / 1_000_000) ms")
         }
         var actions = pump(now: now)
-        // Before the welcome the only thing to say has been said.
-        if phase != .greeting, now - min(now, lastSent) >= configuration.heartbeatInterval {
+        // Before an answer the only thing to say has been said.
+        if hasHeard, now - min(now, lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(.heartbeat, now: now))
         }
         return actions
@@ -178,8 +251,9 @@ package struct WorkerMachine: Sendable {
         for item in session.releasable() {
             // What is late for its step would be discarded: spare the wire.
             switch item {
-            case .gradient(let part) where part.step != step: continue
-            case .shardResult(let result) where result.step != step: continue
+            case .gradient(let part) where part.step != step || part.generation < firstGeneration: continue
+            case .shardResult(let result) where result.step != step || result.generation < firstGeneration: continue
+            case .audited(let report) where report.step != step || report.generation < firstGeneration: continue
             default: actions.append(stamped(item, now: now))
             }
         }

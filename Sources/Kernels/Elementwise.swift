@@ -18,6 +18,20 @@ package func isFinite(_ buffer: FloatBuffer, range: Range<Int>) -> Bool {
     return InstructionSet.table.pointee.is_finite(range.count, buffer.base + range.lowerBound) != 0
 }
 
+/// The same of floats as they came over a wire, at any alignment.
+///
+/// - Parameter bytes: a multiple of 4 of them.
+package func isFinite(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    precondition(bytes.count % 4 == 0)
+    guard let base = bytes.baseAddress else { return true }
+    guard Int(bitPattern: base) % 4 != 0 else {
+        return InstructionSet.table.pointee.is_finite(bytes.count / 4, base.assumingMemoryBound(to: Float.self)) != 0
+    }
+    let aligned = FloatBuffer(count: bytes.count / 4)
+    UnsafeMutableRawPointer(aligned.base).copyMemory(from: base, byteCount: bytes.count)
+    return isFinite(aligned, range: 0..<aligned.count)
+}
+
 /// 64 bits that differ, but for one chance in 2^64, whenever a bit of the buffer or its length differs; a single
 /// changed float always shows.
 package func digest(_ buffer: FloatBuffer) -> UInt64 { digest(buffer.bytes) }

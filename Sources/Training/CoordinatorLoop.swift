@@ -29,11 +29,13 @@ package final class CoordinatorLoop {
         package let description: String
     }
 
-    private let job: TrainingJob
+    private var job: TrainingJob
     private let configuration: RunConfiguration
     private let chunks: ChunkLayout
     private let inbox: Inbox<CoordinatorEvent>
-    private let recorder: Recorder
+    private let startRecorder: (TrainingJob, [StepRecord]) throws -> Recorder
+    private var recorder: Recorder?
+    private let onBan: (String) -> Void
     private let progress: ProgressReporter
     private var machine: CoordinatorMachine
     private var fold: GradientFold
@@ -49,17 +51,25 @@ package final class CoordinatorLoop {
     private var ending: Ending?
     private var stepStarted = ContinuousClock.now
     private let started = ContinuousClock.now
-    private var saidWaiting = false
+    private var saidWaiting: (step: UInt64, time: ContinuousClock.Instant)?
     private var upkeep: UpkeepClock
+    private var recalled: RecalledState?
+    private lazy var judge = ShardJudge(configuration: configuration, chunks: chunks)
 
+    /// - Parameters:
+    ///   - startRecorder: called once it is known from which step the run goes on, with the records that the workers
+    ///     kept of steps whose lines are missing.
+    ///   - onBan: told the name of a worker that is not let in again.
     package init(
-        job: TrainingJob, minimumWorkers: Int, workerTimeout: Double, inbox: Inbox<CoordinatorEvent>,
-        recorder: Recorder, progress: ProgressReporter
+        job: TrainingJob, settings options: CoordinatorSettings, inbox: Inbox<CoordinatorEvent>,
+        progress: ProgressReporter, onBan: @escaping (String) -> Void,
+        startRecorder: @escaping (TrainingJob, [StepRecord]) throws -> Recorder
     ) throws {
         self.job = job
         self.inbox = inbox
-        self.recorder = recorder
+        self.startRecorder = startRecorder
         self.progress = progress
+        self.onBan = onBan
         configuration = job.configuration
         chunks = job.replica.chunks
         encodedConfiguration = Array(try JSONEncoder().encode(job.configuration))
@@ -67,21 +77,33 @@ package final class CoordinatorLoop {
             run: configuration.runNumber, shards: configuration.shards, chunks: chunks.count,
             snapshotParts: job.replica.partCount, totalSteps: configuration.totalSteps,
             carryPeriod: configuration.stateless ? 1 : configuration.stepsPerEpoch)
-        settings.minimumWorkers = minimumWorkers
-        settings.silenceLimit = UInt64(workerTimeout * 1e9)
-        machine = CoordinatorMachine(settings, step: job.step)
+        settings.minimumWorkers = options.minimumWorkers
+        settings.silenceLimit = UInt64(options.workerTimeout * 1e9)
+        settings.heartbeatInterval = UInt64(options.heartbeat * 1e9)
+        settings.auditsPerMillion = UInt64(options.audit * 1e6)
+        settings.term = job.term
+        // What a worker kept can be newer than the checkpoint only if the run went on after it.
+        let recovery =
+            options.seeksWorkers && !job.digestsBeyond.isEmpty
+            ? Recovery(knownDigests: job.digestsBeyond, checkpoint: job.step) : nil
+        machine = CoordinatorMachine(settings, step: job.step, recovery: recovery)
         fold = GradientFold(tree: machine.tree, chunks: chunks)
         carries = job.carries
         losses = Array(repeating: 0, count: configuration.shards)
         averagePool = BufferPool(count: chunks.floats)
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
+        committedStep = job.step
     }
 
     /// Serves until all steps are done or someone interrupts; then a checkpoint of the last committed step stands.
     ///
     /// - Parameter socket: a bound router, created on this thread.
     package func run(socket: borrowing Socket) throws -> Ending {
-        machine.digested(step: machine.step, digest: job.replica.digest)
+        if machine.isRecovering {
+            progress.event(machine.waitingReason(now: clock)!)
+        } else {
+            try begin()
+        }
         var lastTick = ContinuousClock.now
         while ending == nil && failure == nil && !machine.isFinished {
             _ = try Poller.wait(socket: socket, waker: inbox.waker, milliseconds: 50)
@@ -99,20 +121,38 @@ package final class CoordinatorLoop {
                 sayWhatIsAwaited()
             }
         }
+        // The checkpoint of the end, of the interruption, or of the last good step.
+        if savesState { checkpoint() }
         if let failure {
-            checkpoint()
-            _ = machine.finish(now: clock).map { perform([$0], socket) }
+            // Workers of a coordinator that fails are told, unless they have a newer one.
+            let farewell = machine.finish(now: clock)
+            self.failure = nil
+            if savesState { perform(farewell, socket) }
             throw failure
         }
-        // The checkpoint of the end, or of the interruption.
-        checkpoint()
         perform(machine.finish(now: clock), socket)
         return ending ?? .finished
     }
 
+    /// Waits for all that was to be written. In a hurry, evaluations and samples are left out.
+    package func finishRecording(hurried: Bool) { recorder?.finish(hurried: hurried) }
+
+    /// The run goes on from the job's state: the files follow.
+    private func begin() throws {
+        let records = recalled?.history.map { $0.record(configuration) } ?? []
+        recorder = try startRecorder(job, records)
+        machine.digested(step: job.step, digest: job.replica.digest)
+        committedStep = job.step
+        upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
+        recalled = nil
+        stepStarted = .now
+    }
+
     /// Steps committed.
     package var step: UInt64 { committedStep }
-    private var committedStep: UInt64 { failure == nil ? machine.step : machine.step - 1 }
+    private var committedStep: UInt64 = 0
+    /// Whether the state is to be trusted at the end, and there is one.
+    private var savesState = true
 
     private var clock: UInt64 {
         let elapsed = (ContinuousClock.now - started).components
@@ -156,7 +196,14 @@ package final class CoordinatorLoop {
         }
         if payload > 0 {
             received.withBytes(1) { bytes in
-                perform(machine.received(message, envelope, now: clock), socket, message: message, payload: bytes)
+                let digest = machine.wantsDigest(of: message, from: sender) ? Kernels.digest(bytes) : 0
+                var isFinite = Kernels.isFinite(bytes)
+                if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite {
+                    isFinite = false
+                }
+                perform(
+                    machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock), socket,
+                    message: message, payload: bytes)
             }
         } else {
             perform(machine.received(message, envelope, now: clock), socket, message: message)
@@ -166,7 +213,9 @@ package final class CoordinatorLoop {
     private func expectedPayload(_ message: Message) -> Int {
         switch message {
         case .gradient(let part): Int(part.chunk) < chunks.count ? chunks.range(Int(part.chunk)).count * 4 : -1
-        case .shardResult: configuration.rowsPerShard * configuration.model.carryCount * 4
+        case .shardResult, .carry: configuration.rowsPerShard * configuration.model.carryCount * 4
+        case .snapshot(let part):
+            Int(part.part) < job.replica.partCount ? job.replica.part(Int(part.part)).range.count * 4 : -1
         default: 0
         }
     }
@@ -186,6 +235,8 @@ package final class CoordinatorLoop {
         payload: UnsafeRawBufferPointer? = nil
     ) {
         var committed: UInt64?
+        // What the machine is told meanwhile makes new messages, which must not leave before those decided already.
+        var afterwards: [CoordinatorAction] = []
         for action in actions {
             if failure != nil { return }
             switch action {
@@ -212,11 +263,105 @@ package final class CoordinatorLoop {
             case .joined(let worker): announce(worker)
             case .evict(let worker, let reason):
                 snapshots[worker] = nil
-                progress.event("lost \(names[worker] ?? "a worker") (\(reason)); \(machine.readyWorkers.count) left")
+                guard let name = names.removeValue(forKey: worker) else { break }
+                progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left")
+            case .abandonStep: abandonStep()
+            case .settle, .verifyRecalled: afterwards.append(action)
+            case .ban(_, let name): onBan(name)
+            case .note(let text): progress.event(text)
+            case .storeRecalledPart(let part): recall().store(part: part, payload!)
+            case .storeRecalledCarry(let shard): recall().store(carry: shard, payload!)
+            case .storeHistory(let records): recall().history = records
+            case .recovered(let step): goOn(from: step)
+            case .keptCheckpoint:
+                recalled = nil
+                progress.event("no worker holds a whole state newer than the checkpoint of step \(job.step)")
+                attempt { try begin() }
+            case .fail(let reason, let savesState):
+                self.savesState = savesState
+                failure = Failure(description: reason)
             case .finished: break
             }
         }
         if let committed, failure == nil { update(committed) }
+        let lost = unreachable
+        unreachable = []
+        for worker in lost where failure == nil {
+            perform(machine.lose(worker, "cannot be reached", now: clock), socket)
+        }
+        for action in afterwards where failure == nil {
+            switch action {
+            case .settle(let dispute): settle(dispute, socket)
+            case .verifyRecalled: verifyRecalled(socket)
+            default: preconditionFailure("no other action is put off")
+            }
+        }
+    }
+
+    /// Workers to whom nothing could be sent just now.
+    private var unreachable: [WorkerID] = []
+
+    private func attempt(_ body: () throws -> Void) {
+        do { try body() } catch { failure = failure ?? Failure(description: "\(error)") }
+    }
+
+    // MARK: Recovery
+
+    private func recall() -> RecalledState {
+        let state = recalled ?? RecalledState(configuration: configuration)
+        recalled = state
+        return state
+    }
+
+    private func verifyRecalled(_ socket: borrowing Socket) {
+        let state = recall()
+        guard state.history.allSatisfy(\.isSound) else {
+            failure = Failure(description: "a worker handed over a history that makes no sense: stop the workers")
+            return
+        }
+        state.completeCarries()
+        perform(
+            machine.recalled(digest: state.replica.digest, stateDigest: state.replica.stateDigest, now: clock), socket)
+        // Where it was refused, the next attempt starts from nothing.
+        if machine.isRecovering { recalled = nil }
+    }
+
+    private func goOn(from step: UInt64) {
+        let state = recall()
+        job.replica = state.replica
+        job.step = step
+        carries = state.carries
+        progress.recovered(step: step)
+        attempt { try begin() }
+    }
+
+    // MARK: Doubt
+
+    /// What was folded and pushed of the open step is void. What is still on its way keeps its own buffer.
+    private func abandonStep() {
+        fold.clear()
+        averages[machine.step] = nil
+    }
+
+    private func settle(_ dispute: Dispute, _ socket: borrowing Socket) {
+        progress.event(
+            "step \(dispute.step + 1): computing shard\(dispute.shards.count == 1 ? "" : "s") "
+                + dispute.shards.map(String.init).joined(separator: ", ") + " here, since "
+                + (dispute.kind == .notFinite ? "a worker sent what is not finite" : "two workers differ"))
+        let rows = configuration.rowsPerShard
+        let resets = configuration.stateless || dispute.step % configuration.stepsPerEpoch == 0
+        var verdict: ShardJudge.Verdict?
+        var isFinite = true
+        for shard in dispute.shards where isFinite {
+            let tokens = job.batches.tokens(
+                rows: shard * rows..<(shard + 1) * rows, window: configuration.window(step: dispute.step))
+            let carry = carries.shard(shard)
+            verdict = judge.judge(
+                shard: shard, step: dispute.step, parameters: job.replica.parameters, tokens: tokens,
+                carry: resets ? Array(repeating: 0, count: carry.count) : Array(carry))
+            isFinite = verdict!.isFinite
+        }
+        perform(machine.settled(dispute, answer: verdict?.answer, isFinite: isFinite, now: clock), socket)
     }
 
     private var names: [WorkerID: String] = [:]
@@ -225,7 +370,7 @@ package final class CoordinatorLoop {
         guard let hello = machine.hello(of: worker) else { return }
         names[worker] = hello.name
         snapshots[worker] = nil
-        saidWaiting = false
+        saidWaiting = nil
         if stepIsFresh { stepStarted = .now }
         let count = machine.readyWorkers.count
         progress.event(
@@ -253,10 +398,11 @@ package final class CoordinatorLoop {
         do {
             let outcome: SendOutcome
             switch item {
-            case .welcome(let step):
+            case .welcome(let step, let snapshotParts):
                 let welcome = Welcome(
-                    run: configuration.runNumber, step: step, snapshotParts: UInt32(job.replica.partCount),
-                    configuration: encodedConfiguration)
+                    run: configuration.runNumber, term: machine.configuration.term, step: step,
+                    snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
+                    silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration)
                 outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
             case .snapshot(let part):
                 let (buffer, range) = job.replica.part(Int(part.part))
@@ -272,13 +418,16 @@ package final class CoordinatorLoop {
                     range: chunks.range(Int(part.chunk)))
             case .commit(let step):
                 outcome = try socket.send(
-                    to: route, control: Wire.encode(.commit(scalars[step]!.commit(step: step)), envelope))
+                    to: route,
+                    control: Wire.encode(.commit(scalars[step]!.commit(step: step, record: facts[step]!)), envelope))
             case .heartbeat: outcome = try socket.send(to: route, control: Wire.encode(.heartbeat, envelope))
             case .finish: outcome = try socket.send(to: route, control: Wire.encode(.finish, envelope))
+            case .recall(let recall):
+                outcome = try socket.send(to: route, control: Wire.encode(.recall(recall), envelope))
+            case .restart(let restart):
+                outcome = try socket.send(to: route, control: Wire.encode(.restart(restart), envelope))
             }
-            if outcome != .sent {
-                perform(machine.lose(worker, "cannot be reached", now: clock), socket)
-            }
+            if outcome != .sent { unreachable.append(worker) }
         } catch {
             failure = failure ?? Failure(description: "\(error)")
         }
@@ -317,15 +466,21 @@ package final class CoordinatorLoop {
         scalars[step] = Optimizer.scalars(
             configuration: configuration.optimizer, update: step + 1, learningRate: rate, clipCoefficient: coefficient)
         latest = (loss, norm, rate)
+        let elapsed = (ContinuousClock.now - stepStarted) / .nanoseconds(1)
+        facts[step] = StepFacts(
+            lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: UInt64(max(1, elapsed)),
+            workers: UInt32(machine.readyWorkers.count))
         carries.commit()
     }
 
     private var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
+    private var facts: [UInt64: StepFacts] = [:]
 
     /// The coordinator's own copy follows while the workers are at the next step.
     private func update(_ step: UInt64) {
         let replica = job.replica
         replica.apply(scalars[step]!, average: averages[step]!)
+        committedStep = step + 1
         let digest = replica.digest
         machine.digested(step: step + 1, digest: digest)
         fold.clear()
@@ -333,6 +488,7 @@ package final class CoordinatorLoop {
         let oldest = machine.oldestNeededStep
         averages = averages.filter { $0.key >= oldest }
         scalars = scalars.filter { $0.key >= oldest }
+        facts = facts.filter { $0.key >= oldest }
         let now = ContinuousClock.now
         let seconds = (now - stepStarted) / .seconds(1)
         stepStarted = now
@@ -344,10 +500,10 @@ package final class CoordinatorLoop {
         let due = upkeep.committed(step: step + 1, isLast: machine.isFinished)
         let evaluates = due.evaluate && job.validation != nil
         let state = evaluates || due.checkpoint ? checkpointState() : nil
-        recorder.post(.step(record, evaluate: evaluates ? state : nil))
-        if due.checkpoint, let state { recorder.post(.checkpoint(state)) }
+        recorder?.post(.step(record, evaluate: evaluates ? state : nil))
+        if due.checkpoint, let state { recorder?.post(.checkpoint(state)) }
         if due.sample {
-            recorder.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
+            recorder?.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
         }
         progress.committed(record)
     }
@@ -359,13 +515,20 @@ package final class CoordinatorLoop {
             slots: job.replica.optimizer.slots.map { $0.copy() }, carry: carries.committed)
     }
 
-    private func checkpoint() { recorder.post(.checkpoint(checkpointState())) }
+    private func checkpoint() { recorder?.post(.checkpoint(checkpointState())) }
 
+    /// Says why nothing happens: at once where no step can begin, after two seconds where one stands still.
     private func sayWhatIsAwaited() {
-        guard !saidWaiting, machine.readyWorkers.isEmpty || !machine.hasStarted,
-            let reason = machine.waitingReason()
+        let now = clock
+        let isIdle = machine.readyWorkers.isEmpty || !machine.hasStarted
+        guard isIdle || machine.stepAge(now: now) ?? 0 > 2_000_000_000, !machine.isRecovering,
+            let reason = machine.waitingReason(now: now)
         else { return }
-        saidWaiting = true
+        if let said = saidWaiting, said.step == machine.step {
+            // One line a step, and one every half minute of a long wait.
+            guard !isIdle, ContinuousClock.now - said.time > .seconds(30) else { return }
+        }
+        saidWaiting = (machine.step, .now)
         progress.event(reason)
     }
 }

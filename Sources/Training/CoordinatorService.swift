@@ -7,8 +7,7 @@ import ZeroMQ
 /// A coordinator from start to end: what `train` and `coordinator` have in common.
 package struct CoordinatorService {
     package struct Options: Sendable {
-        package var minimumWorkers = 1
-        package var workerTimeout = 3.0
+        package var settings = CoordinatorSettings()
         package var isQuiet = false
         /// Worker processes to start on this machine.
         package var localWorkers = 0
@@ -48,12 +47,17 @@ package struct CoordinatorService {
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
 
         let store = CheckpointStore(folder: job.folder.checkpoints)
-        let metrics = try MetricsWriter(url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
-        let recorder = Recorder(job: job, store: store, metrics: metrics) { [inbox] in inbox.post(.recorded($0)) }
-        let loop = try CoordinatorLoop(
-            job: job, minimumWorkers: options.localWorkers > 0 ? options.localWorkers : options.minimumWorkers,
-            workerTimeout: options.workerTimeout, inbox: inbox, recorder: recorder, progress: progress)
         let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
+        var settings = options.settings
+        if options.localWorkers > 0 { settings.minimumWorkers = options.localWorkers }
+        let loop = try CoordinatorLoop(
+            job: job, settings: settings, inbox: inbox, progress: progress, onBan: { workers.abandon(name: $0) },
+            startRecorder: { [inbox] job, records in
+                let metrics = try MetricsWriter(
+                    url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
+                for record in records { try metrics.append(record) }
+                return Recorder(job: job, store: store, metrics: metrics) { inbox.post(.recorded($0)) }
+            })
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
 
@@ -61,14 +65,16 @@ package struct CoordinatorService {
         do { result = .success(try loop.run(socket: listener.socket)) } catch { result = .failure(error) }
         var isHurried = true
         if case .success(.finished) = result { isHurried = false }
-        recorder.finish(hurried: isHurried)
+        loop.finishRecording(hurried: isHurried)
         for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
         switch result {
         case .success(.finished): progress.summary(folder: folderName)
         case .success(.interrupted(let signal)):
             progress.finish()
             progress.event("stopped by \(signal) after step \(loop.step)")
-            progress.event("resume with: lockstep train --run \(folderName) --resume")
+            progress.event(
+                "resume with: lockstep \(options.localWorkers > 0 ? "train" : "coordinator") --run \(folderName) --resume"
+            )
         case .failure: progress.finish()
         }
         return try result.get()

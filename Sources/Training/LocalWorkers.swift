@@ -9,6 +9,8 @@ final class LocalWorkers: @unchecked Sendable {
         var children: [Int: ChildProcess] = [:]
         var restarts: [Int: Int] = [:]
         var isEnding = false
+        /// Not to be started again: their bits were wrong.
+        var abandoned: Set<Int> = []
     }
 
     private static let restartLimit = 3
@@ -48,7 +50,8 @@ final class LocalWorkers: @unchecked Sendable {
         let (isEnding, mayRestart, remaining) = state.withLock { state in
             state.children[number] = nil
             state.restarts[number, default: 0] += 1
-            return (state.isEnding, state.restarts[number]! <= Self.restartLimit, state.children.count)
+            let mayRestart = state.restarts[number]! <= Self.restartLimit && !state.abandoned.contains(number)
+            return (state.isEnding, mayRestart, state.children.count)
         }
         guard !isEnding else { return }
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
@@ -59,8 +62,14 @@ final class LocalWorkers: @unchecked Sendable {
             // Without the faults that were asked for: they have struck.
             do { try start(number, faults: "") } catch { inbox.post(.failed("\(error)")) }
         } else if remaining == 0 {
-            inbox.post(.failed("every worker process has ended \(Self.restartLimit + 1) times: see the lines above"))
+            inbox.post(.failed("no worker process is left to go on with: see the lines above"))
         }
+    }
+
+    /// Starts the worker of this name no more.
+    func abandon(name: String) {
+        guard let number = Int(name.dropFirst()) else { return }
+        state.withLock { _ = $0.abandoned.insert(number) }
     }
 
     /// Waits for the processes, which have been told to finish; ends those that do not.

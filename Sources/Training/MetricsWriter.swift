@@ -64,6 +64,24 @@ package struct MetricsWriter: ~Copyable {
         }
     }
 
+    /// The newest digests on record of steps after `step`, at most 1,024; none where the file cannot be read.
+    package static func digests(in url: URL, after step: UInt64) -> [UInt64: UInt64] {
+        guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return [:] }
+        var found: [UInt64: UInt64] = [:]
+        var end = bytes.endIndex
+        while found.count < 1024, end > bytes.startIndex {
+            let start = bytes[..<(end - 1)].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? bytes.startIndex
+            let line = bytes[start..<end]
+            end = start
+            guard line.last == UInt8(ascii: "\n"), let number = self.step(ofLine: line.dropLast()) else { continue }
+            guard number > step else { break }
+            let text = String(decoding: line, as: UTF8.self)
+            guard let field = text.range(of: "\"digest\":\"") else { continue }
+            if let digest = UInt64(text[field.upperBound...].prefix(16), radix: 16) { found[number] = digest }
+        }
+        return found
+    }
+
     private static func text(_ value: Double) -> String {
         precondition(value.isFinite, "a metric is not finite")
         return "\(value)"

@@ -10,7 +10,7 @@ package final class ProgressReporter {
     private var validation: Double?
     private var secondsPerStep: Double?
     private let started = ContinuousClock.now
-    private let firstStep: UInt64
+    private var firstStep: UInt64
     private var last: StepRecord?
 
     package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog) {
@@ -30,6 +30,11 @@ package final class ProgressReporter {
     package func warning(_ text: String) {
         printer.event("warning: \(text)", isWarning: true)
         log.write("warning: \(text)")
+    }
+
+    func recovered(step: UInt64) {
+        firstStep = step
+        event("the workers kept the state after step \(step): going on from there")
     }
 
     func committed(_ record: StepRecord) {

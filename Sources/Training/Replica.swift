@@ -27,12 +27,26 @@ package final class Replica: @unchecked Sendable {
         (part / chunks.count, chunks.range(part % chunks.count))
     }
 
+    /// Takes a part of a snapshot in; its size is already checked.
+    package func fill(part: Int, from bytes: UnsafeRawBufferPointer) {
+        let (buffer, range) = self.part(part)
+        precondition(bytes.count == range.count * 4)
+        UnsafeMutableRawPointer(buffers[buffer].base + range.lowerBound)
+            .copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+    }
+
     package func apply(_ scalars: UpdateScalars, average: FloatBuffer) {
         optimizer.apply(gradient: average, to: parameters, scalars: scalars)
     }
 
     /// Of the parameters: 64 bits.
     package var digest: UInt64 { Kernels.digest(parameters) }
+
+    /// Of the optimizer's state: 64 bits.
+    package var stateDigest: UInt64 {
+        let digests = optimizer.slots.map { Kernels.digest($0) }
+        return digests.withUnsafeBytes { Kernels.digest($0) }
+    }
 }
 
 extension UpdateScalars {
@@ -44,9 +58,10 @@ extension UpdateScalars {
             biasCorrection2: Double(bitPattern: commit.biasCorrection2Bits))
     }
 
-    package func commit(step: UInt64) -> Commit {
+    package func commit(step: UInt64, record: StepFacts) -> Commit {
         Commit(
             step: step, learningRateBits: learningRate.bitPattern, clipCoefficientBits: clipCoefficient.bitPattern,
-            biasCorrection1Bits: biasCorrection1.bitPattern, biasCorrection2Bits: biasCorrection2.bitPattern)
+            biasCorrection1Bits: biasCorrection1.bitPattern, biasCorrection2Bits: biasCorrection2.bitPattern,
+            record: record)
     }
 }

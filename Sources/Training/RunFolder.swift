@@ -129,6 +129,9 @@ package struct RunFolder: Sendable, Equatable {
 /// The right to train in a folder. The kernel gives it back when the process ends, however it ends.
 package final class RunLock: Sendable {
     private let descriptor: Int32
+    /// Which start of the run holds the lock: the file counts them, in the upper half; the lower half is random, for
+    /// folders that were copied.
+    package let term: UInt64
 
     fileprivate init(folder: URL) throws(RunFolderError) {
         let file = folder.appendingPathComponent(".lock").path
@@ -142,7 +145,17 @@ package final class RunLock: Sendable {
             if code == EWOULDBLOCK { throw .locked(path: folder.path) }
             throw .notWritable(path: folder.path, reason: "it cannot be locked: \(String(cString: strerror(code)))")
         }
+        var text = [UInt8](repeating: 0, count: 16)
+        let count = max(0, pread(descriptor, &text, text.count, 0))
+        let starts = (UInt32(String(decoding: text[..<count], as: UTF8.self)) ?? 0) &+ 1
+        let bytes = Array("\(starts)".utf8)
+        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else {
+            let code = errno
+            close(descriptor)
+            throw .notWritable(path: folder.path, reason: String(cString: strerror(code)))
+        }
         self.descriptor = descriptor
+        term = UInt64(starts) << 32 | UInt64(UInt32.random(in: 0...UInt32.max))
     }
 
     deinit {

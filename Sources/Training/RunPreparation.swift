@@ -70,10 +70,11 @@ package enum RunPreparation {
         let parameters = configuration.initializer.initialise(
             layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
             forgetBias: configuration.forgetBias)
-        let job = TrainingJob(
+        var job = TrainingJob(
             configuration: configuration, vocabulary: corpus.vocabulary, batches: batches, validation: validation,
             folder: folder, replica: Replica(configuration: configuration, parameters: parameters),
             carries: emptyCarries(configuration), step: 0, entropyBound: entropyBound(configuration))
+        job.term = lock.term
         return (job, lock)
     }
 
@@ -126,13 +127,17 @@ package enum RunPreparation {
             job.step = checkpoint.step
             job.bestValidation = checkpoint.bestValidationLoss
         } else {
-            warn("\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning")
+            warn(
+                "\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning, unless "
+                    + "workers kept something newer")
             job.replica = Replica(
                 configuration: configuration,
                 parameters: configuration.initializer.initialise(
                     layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
                     forgetBias: configuration.forgetBias))
         }
+        job.term = lock.term
+        job.digestsBeyond = MetricsWriter.digests(in: folder.metrics, after: job.step)
         guard job.step < configuration.totalSteps else {
             throw ConfigurationError(
                 "the run in \(folder.url.path) is complete at step \(job.step): give more --steps or --epochs")

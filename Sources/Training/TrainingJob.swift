@@ -17,4 +17,8 @@ package struct TrainingJob {
     package var bestValidation: Double?
     /// Entropy of the demo corpus in nats a character: no model can do better.
     package var entropyBound: Double?
+    /// Which start of the run this is; higher than that of any earlier one.
+    package var term: UInt64 = 1
+    /// Of a resume: digests of the parameters after the steps that are in `metrics.jsonl` and not in the checkpoint.
+    package var digestsBeyond: [UInt64: UInt64] = [:]
 }

@@ -5,14 +5,18 @@ import LanguageModel
 
 /// The thread of a worker that does the arithmetic: updates and gradients, in the order in which they were asked for.
 ///
-/// The socket's thread posts jobs and hears of results through its inbox, so that it always drains.
+/// The socket's thread posts jobs and hears of results through its inbox, so that it always drains. Outlives a session:
+/// the replica and what belongs to it can be offered to the next coordinator.
 final class WorkerCompute: @unchecked Sendable {
-    // @unchecked: `jobs` is guarded by `condition`; all else belongs to the compute thread.
+    // @unchecked: `jobs` is guarded by `condition`; all else belongs to the compute thread, or to whoever got an offer,
+    // until the next job is posted.
     enum Job {
         /// The replica's buffers are filled; they hold `step` steps.
         case install(step: UInt64)
         case apply(Commit, average: FloatBuffer)
         case compute(Lease, LeasePayload.Contents)
+        /// Tell what could be offered. Whatever is posted before it is done first, computations excepted.
+        case offer
         case stop
     }
 
@@ -22,6 +26,9 @@ final class WorkerCompute: @unchecked Sendable {
         case gradients(
             generation: UInt32, step: UInt64, nodes: [(node: TreeNode, gradient: FloatBuffer)], chunks: [Int])
         case result(ShardResult, carry: [Float])
+        case audited(AuditReport)
+        /// nil where the replica is not whole.
+        case offered(Offer?)
     }
 
     private let configuration: RunConfiguration
@@ -35,8 +42,10 @@ final class WorkerCompute: @unchecked Sendable {
 
     // Of the compute thread.
     private var gradients: BufferPool
-    /// The carry after `step` steps, by shard.
-    private var carries: [Int: (step: UInt64, values: [Float])] = [:]
+    private var shelf = CarryShelf()
+    /// Steps that the replica holds; nil before it is installed.
+    private var step: UInt64?
+    private(set) var history: [HistoryRecord] = []
 
     init(
         configuration: RunConfiguration, replica: Replica, threads: Int, inbox: Inbox<Event>, faults: FaultPlan
@@ -56,10 +65,29 @@ final class WorkerCompute: @unchecked Sendable {
 
     func post(_ job: Job) {
         condition.lock()
+        switch job {
+        // A lease whose step is over, or whose session is, is computed for nobody.
+        case .apply, .offer, .stop: dropComputations { _ in true }
+        default: break
+        }
         jobs.append(job)
         condition.signal()
         condition.unlock()
     }
+
+    /// Takes back leases that have not begun.
+    func cancel(before generation: UInt32) {
+        condition.lock()
+        dropComputations { $0.generation < generation }
+        condition.unlock()
+    }
+
+    private func dropComputations(where isVoid: (Lease) -> Bool) {
+        jobs.removeAll { if case .compute(let lease, _) = $0 { isVoid(lease) } else { false } }
+    }
+
+    /// A carry that was offered. Only between an offer and the next job.
+    func carry(shard: Int, step: UInt64) -> [Float]? { shelf.values(shard: shard, step: step) }
 
     private func work() {
         while true {
@@ -68,15 +96,34 @@ final class WorkerCompute: @unchecked Sendable {
             let job = jobs.removeFirst()
             condition.unlock()
             switch job {
-            case .install(let step): inbox.post(.applied(Applied(step: step, digest: replica.digest)))
-            case .apply(let commit, let average):
-                replica.apply(UpdateScalars(commit), average: average)
-                faults.corruptParameters(replica.parameters, step: commit.step)
-                inbox.post(.applied(Applied(step: commit.step + 1, digest: replica.digest)))
+            case .install(let step):
+                self.step = step
+                inbox.post(.applied(Applied(step: step, digest: replica.digest)))
+            case .apply(let commit, let average): apply(commit, average)
             case .compute(let lease, let contents): compute(lease, contents)
+            case .offer:
+                inbox.post(
+                    .offered(
+                        step.map { step in
+                            Offer(
+                                step: step, digest: replica.digest, stateDigest: replica.stateDigest,
+                                carries: shelf.offer(around: step), historyFrom: history.first?.step ?? step + 1)
+                        }))
             case .stop: return
             }
         }
+    }
+
+    private func apply(_ commit: Commit, _ average: FloatBuffer) {
+        replica.apply(UpdateScalars(commit), average: average)
+        faults.corruptParameters(replica.parameters, step: commit.step)
+        step = commit.step + 1
+        let digest = replica.digest
+        if history.count == Wire.maximumHistory { history.removeFirst() }
+        history.append(
+            HistoryRecord(
+                step: commit.step + 1, learningRateBits: commit.learningRateBits, digest: digest, facts: commit.record))
+        inbox.post(.applied(Applied(step: commit.step + 1, digest: digest)))
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
@@ -84,15 +131,16 @@ final class WorkerCompute: @unchecked Sendable {
         let started = ContinuousClock.now
         let shards = lease.shards.map(Int.init)
         let zero = Array(repeating: Float(0), count: configuration.rowsPerShard * configuration.model.carryCount)
-        for (shard, values) in zip(lease.carried, contents.carries) { carries[Int(shard)] = (lease.step, values) }
+        for (shard, values) in zip(lease.carried, contents.carries) {
+            shelf.keep(values, shard: Int(shard), step: lease.step)
+        }
         let work = shards.enumerated().map { index, shard -> ShardWork in
-            let held = carries[shard]
-            let carry = lease.resetsCarry ? zero : held?.step == lease.step ? held!.values : zero
+            let carry = lease.resetsCarry ? zero : shelf.values(shard: shard, step: lease.step) ?? zero
             return ShardWork(
                 shard: shard, inputs: contents.inputs[index], targets: contents.targets[index], carry: carry)
         }
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
-        for node in tree.cover(shards) { nodes.append((node, gradients.take())) }
+        for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
         let layout = replica.chunks
         var lower = layout.floats
         let outcomes = engine.run(
@@ -103,13 +151,21 @@ final class WorkerCompute: @unchecked Sendable {
             faults.corruptGradient(nodes[0].gradient, range: range, step: lease.step)
             let chunks = layout.completed(from: lower, downTo: range.lowerBound)
             lower = range.lowerBound
-            guard !chunks.isEmpty else { return }
+            guard !chunks.isEmpty, !lease.isAudit else { return }
             inbox.post(.gradients(generation: lease.generation, step: lease.step, nodes: nodes, chunks: chunks))
         }
         faults.slow(step: lease.step, since: started)
         faults.strike(step: lease.step, phase: .result)
+        if lease.isAudit {
+            let answer = ShardAnswer(outcomes[0], gradient: nodes[0].gradient, chunks: layout)
+            inbox.post(
+                .audited(
+                    AuditReport(
+                        generation: lease.generation, step: lease.step, shard: lease.shards[0], answer: answer)))
+            return
+        }
         for outcome in outcomes {
-            carries[outcome.shard] = (lease.step + 1, outcome.carry)
+            shelf.keep(outcome.carry, shard: outcome.shard, step: lease.step + 1)
             let result = ShardResult(
                 generation: lease.generation, step: lease.step, shard: UInt32(outcome.shard),
                 lossBits: outcome.loss.bitPattern)

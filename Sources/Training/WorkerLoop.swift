@@ -47,13 +47,21 @@ package final class WorkerLoop {
     private let say: (String) -> Void
     private let isInterrupted: () -> Bool
 
+    /// A run's model on this worker. It outlives a session, to be offered in the next one.
+    private struct Model {
+        let configuration: RunConfiguration
+        let replica: Replica
+        let compute: WorkerCompute
+        var averages: BufferPool
+    }
+
+    private let inbox: Inbox<WorkerCompute.Event>
+    private var model: Model?
+    /// Of the last coordinator that served this worker.
+    private var term: UInt64 = 0
+
     // Of the present incarnation.
     private var machine: WorkerMachine
-    private var inbox: Inbox<WorkerCompute.Event>
-    private var configuration: RunConfiguration?
-    private var replica: Replica?
-    private var compute: WorkerCompute?
-    private var averages = BufferPool(count: 0)
     private var average: FloatBuffer?
     private var gradients: [GradientKey: FloatBuffer] = [:]
     private var results: [UInt32: [Float]] = [:]
@@ -90,6 +98,7 @@ package final class WorkerLoop {
         while true {
             let hadJoined = try serve()
             if hadJoined { lastContact = .now }
+            if case .rejoin = verdict! {} else { model?.compute.post(.stop) }
             switch verdict! {
             case .ended(let ending): return ending
             case .failed(let failure): throw failure
@@ -110,20 +119,22 @@ package final class WorkerLoop {
     private func serve() throws -> Bool {
         verdict = nil
         hadWelcome = false
+        let offer = try takeOffer()
         let identity = UInt64.random(in: 1...UInt64.max)
         var settings = WorkerMachine.Configuration()
         // The first answer of a coordinator that is not there yet never comes: greet again soon.
-        settings.silenceLimit = UInt64(min(10, max(1, options.retryFor)) * 1e9)
-        machine = WorkerMachine(worker: identity, configuration: settings, now: clock)
-        inbox = try Inbox()
+        settings.silenceLimit = UInt64(min(3, max(1, options.retryFor)) * 1e9)
+        machine = WorkerMachine(
+            worker: identity, configuration: settings, now: clock,
+            run: offer == nil ? 0 : model!.configuration.runNumber, term: term, offer: offer)
         let socket = try Socket(.dealer, context: context)
         try socket.prepare()
         try socket.set(.routingID(RoutingIdentity.bytes(identity)))
         try socket.set(.immediate(true))
         try socket.set(.reconnectInterval(milliseconds: 100))
-        try socket.set(.reconnectIntervalMaximum(milliseconds: 5000))
+        try socket.set(.reconnectIntervalMaximum(milliseconds: 1000))
         try socket.connect(options.endpoint)
-        defer { leaveCompute() }
+        defer { leaveSession() }
         guard try awaitPeer(socket) else { return false }
         perform(machine.start(now: clock), socket)
         var lastTick = ContinuousClock.now
@@ -160,11 +171,30 @@ package final class WorkerLoop {
         return false
     }
 
-    private func leaveCompute() {
-        compute?.post(.stop)
-        compute = nil
-        replica = nil
-        configuration = nil
+    /// What this worker still holds, once its compute thread is done with the last session.
+    private func takeOffer() throws -> Offer? {
+        guard let model else { return nil }
+        model.compute.post(.offer)
+        // A computation that has begun is finished first; nobody waits for it longer than for a lost coordinator.
+        let deadline = ContinuousClock.now + .seconds(max(10, options.retryFor))
+        while ContinuousClock.now < deadline, !isInterrupted() {
+            // Events of the last session come before the answer, and concern nobody any more.
+            for case .offered(let offer) in inbox.drain() {
+                if offer == nil { dropModel() }
+                return offer
+            }
+            Thread.sleep(forTimeInterval: 0.01)
+        }
+        dropModel()
+        return nil
+    }
+
+    private func dropModel() {
+        model?.compute.post(.stop)
+        model = nil
+    }
+
+    private func leaveSession() {
         average = nil
         gradients = [:]
         results = [:]
@@ -197,13 +227,19 @@ package final class WorkerLoop {
         let expected: Int
         switch message {
         case .snapshot(let part):
-            guard let replica, Int(part.part) < replica.partCount else { throw WireError.outOfBounds("part") }
+            guard let replica = model?.replica, Int(part.part) < replica.partCount else {
+                throw WireError.outOfBounds("part")
+            }
             expected = replica.part(Int(part.part)).range.count * 4
         case .average(let part):
-            guard let replica, Int(part.chunk) < replica.chunks.count else { throw WireError.outOfBounds("chunk") }
+            guard let replica = model?.replica, Int(part.chunk) < replica.chunks.count else {
+                throw WireError.outOfBounds("chunk")
+            }
             expected = replica.chunks.range(Int(part.chunk)).count * 4
         case .lease(let lease):
-            guard let configuration, lease.shards.allSatisfy({ $0 < UInt32(configuration.shards) }) else {
+            guard let configuration = model?.configuration,
+                lease.shards.allSatisfy({ $0 < UInt32(configuration.shards) })
+            else {
                 throw WireError.outOfBounds("shard")
             }
             return
@@ -213,7 +249,7 @@ package final class WorkerLoop {
     }
 
     private func leaseContents(_ message: Message, _ bytes: UnsafeRawBufferPointer) throws -> LeasePayload.Contents? {
-        guard case .lease(let lease) = message, let configuration else { return nil }
+        guard case .lease(let lease) = message, let configuration = model?.configuration else { return nil }
         return try LeasePayload.decode(
             bytes, shards: lease.shards.count, carried: lease.carried.count, configuration: configuration)
     }
@@ -237,6 +273,9 @@ package final class WorkerLoop {
             guard result.step == machine.step else { return }
             results[result.shard] = carry
             perform(machine.computed([.shardResult(result)], now: clock), socket)
+        case .audited(let report): perform(machine.computed([.audited(report)], now: clock), socket)
+        // The answer to a question of an earlier session.
+        case .offered: break
         }
     }
 
@@ -251,22 +290,31 @@ package final class WorkerLoop {
             case .send(let item, let sequence, let acknowledged):
                 send(item, sequence: sequence, acknowledged: acknowledged, socket)
             case .adopt(let welcome): adopt(welcome)
-            case .storeSnapshot(let part):
-                let (buffer, range) = replica!.part(part)
-                UnsafeMutableRawPointer(replica!.buffers[buffer].base + range.lowerBound)
-                    .copyMemory(from: payload!.baseAddress!, byteCount: payload!.count)
-            case .installSnapshot(let step): compute!.post(.install(step: step))
+            case .keepReplica(let welcome):
+                hadWelcome = true
+                term = machine.term
+                machine.adopted(chunks: model!.replica.chunks.count)
+                model!.compute.post(.install(step: welcome.step))
+                say("goes on with its own replica at step \(welcome.step)")
+            case .handOver(let recall): handOver(recall, socket)
+            case .storeSnapshot(let part): model!.replica.fill(part: part, from: payload!)
+            case .installSnapshot(let step): model!.compute.post(.install(step: step))
             case .storeAverage(_, let chunk):
-                let target = average ?? averages.take()
+                let target = average ?? model!.averages.take()
                 average = target
-                UnsafeMutableRawPointer(target.base + replica!.chunks.range(chunk).lowerBound)
+                UnsafeMutableRawPointer(target.base + model!.replica.chunks.range(chunk).lowerBound)
                     .copyMemory(from: payload!.baseAddress!, byteCount: payload!.count)
             case .apply(let commit):
-                compute!.post(.apply(commit, average: average!))
+                model!.compute.post(.apply(commit, average: average!))
                 average = nil
                 gradients = [:]
                 results = [:]
-            case .compute(let lease): compute!.post(.compute(lease, contents!))
+            case .compute(let lease): model!.compute.post(.compute(lease, contents!))
+            case .restartStep(let generation):
+                model!.compute.cancel(before: generation)
+                average = nil
+                gradients = gradients.filter { $0.key.generation >= generation }
+                results = [:]
             case .discard: break
             case .rejoin(let reason): verdict = .rejoin(reason)
             case .refused(let refusal):
@@ -285,17 +333,37 @@ package final class WorkerLoop {
                 throw ConfigurationError("the snapshot's size does not fit the model")
             }
             hadWelcome = true
-            self.configuration = configuration
-            self.replica = replica
-            averages = BufferPool(count: replica.chunks.floats)
-            compute = WorkerCompute(
+            term = machine.term
+            dropModel()
+            let compute = WorkerCompute(
                 configuration: configuration, replica: replica, threads: options.threads, inbox: inbox,
                 faults: options.faults)
+            model = Model(
+                configuration: configuration, replica: replica, compute: compute,
+                averages: BufferPool(count: replica.chunks.floats))
             machine.adopted(chunks: replica.chunks.count)
             say("joined the run of \(configuration.corpus.name) at step \(welcome.step)")
         } catch {
             verdict = .failed(Failure(description: "the coordinator's configuration cannot be used: \(error)"))
         }
+    }
+
+    /// Sends what a coordinator that was started again asks for; the compute thread rests meanwhile.
+    private func handOver(_ recall: Recall, _ socket: borrowing Socket) {
+        guard let model else { return }
+        var items: [WorkerItem] = []
+        for shard in recall.shards {
+            guard let carry = model.compute.carry(shard: Int(shard), step: recall.step) else { continue }
+            results[shard] = carry
+            items.append(.carry(CarryPart(step: recall.step, shard: shard)))
+        }
+        if recall.wantsReplica {
+            items += (0..<model.replica.partCount).map { .snapshot(SnapshotPart(step: recall.step, part: UInt32($0))) }
+            items.append(
+                .history(model.compute.history.filter { $0.step >= recall.historyFrom && $0.step <= recall.step }))
+        }
+        say("hands over what it holds of step \(recall.step)")
+        perform(machine.handOver(items, now: clock), socket)
     }
 
     private func send(_ item: WorkerItem, sequence: UInt64, acknowledged: UInt64, _ socket: borrowing Socket) {
@@ -306,21 +374,32 @@ package final class WorkerLoop {
             switch item {
             case .hello:
                 let hello = Hello(
-                    run: 0, name: options.name, host: ProcessInfo.processInfo.hostName,
+                    run: machine.runInEnvelopes, name: options.name, host: ProcessInfo.processInfo.hostName,
                     process: UInt32(ProcessInfo.processInfo.processIdentifier), threads: UInt32(options.threads),
-                    software: options.software)
+                    software: options.software, term: machine.term, offer: machine.offer)
                 outcome = try socket.send(control: Wire.encode(.hello(hello), envelope))
             case .gradient(let part):
                 let key = GradientKey(generation: part.generation, node: part.node)
                 outcome = try socket.send(
                     control: Wire.encode(.gradient(part), envelope), payload: gradients[key]!,
-                    range: replica!.chunks.range(Int(part.chunk)))
+                    range: model!.replica.chunks.range(Int(part.chunk)))
             case .shardResult(let result):
                 let carry = results[result.shard]!.withUnsafeBytes { Array($0) }
                 outcome = try socket.send(control: Wire.encode(.shardResult(result), envelope), bytes: carry)
             case .applied(let applied): outcome = try socket.send(control: Wire.encode(.applied(applied), envelope))
             case .heartbeat: outcome = try socket.send(control: Wire.encode(.heartbeat, envelope))
             case .goodbye: outcome = try socket.send(control: Wire.encode(.goodbye, envelope))
+            case .snapshot(let part):
+                let (buffer, range) = model!.replica.part(Int(part.part))
+                outcome = try socket.send(
+                    control: Wire.encode(.snapshot(part), envelope), payload: model!.replica.buffers[buffer],
+                    range: range)
+            case .carry(let part):
+                let carry = results[part.shard]!.withUnsafeBytes { Array($0) }
+                outcome = try socket.send(control: Wire.encode(.carry(part), envelope), bytes: carry)
+            case .history(let records):
+                outcome = try socket.send(control: Wire.encode(.history(records), envelope))
+            case .audited(let report): outcome = try socket.send(control: Wire.encode(.audited(report), envelope))
             }
             if outcome != .sent { verdict = .rejoin("the coordinator cannot be reached") }
         } catch {

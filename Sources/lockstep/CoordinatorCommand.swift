@@ -14,23 +14,18 @@ struct CoordinatorCommand: ParsableCommand {
     @Option(help: "Where to listen: tcp://HOST:PORT (port 0 picks one) or ipc://PATH.")
     var listen = "tcp://127.0.0.1:5757"
     @Option(help: "Workers that the first step waits for.") var minimumWorkers = 1
+    @OptionGroup var watch: WatchOptions
     @Option(help: "Write the address to this file.") var endpointFile: String?
-    @Option(help: "Seconds of silence after which a worker is lost. (default: 3)") var workerTimeout = 3.0
     @Flag(help: "Listen beyond this machine without authentication. Only on a network that you trust.")
     var insecure = false
-
-    func validate() throws {
-        guard (1...1024).contains(minimumWorkers) else {
-            throw ValidationError("--minimum-workers must be from 1 to 1024")
-        }
-        guard workerTimeout >= 0.5 else { throw ValidationError("--worker-timeout must be 0.5 or more") }
-    }
 
     func run() throws {
         try CoordinatorRun.checkExposure(listen, insecure: insecure)
         var service = CoordinatorService.Options()
-        service.minimumWorkers = minimumWorkers
-        service.workerTimeout = workerTimeout
+        service.settings = watch.settings
+        service.settings.minimumWorkers = minimumWorkers
+        service.settings.seeksWorkers = options.resume
+        try service.settings.validate()
         try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)
     }
 }

@@ -17,14 +17,13 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
-    @Option(help: "Seconds of silence after which a worker is lost. (default: 3)") var workerTimeout = 3.0
+    @OptionGroup var watch: WatchOptions
 
     func validate() throws {
         guard (1...256).contains(workers) else { throw ValidationError("--workers must be from 1 to 256") }
         guard threads.map({ (1...1024).contains($0) }) ?? true else {
             throw ValidationError("--threads must be from 1 to 1024")
         }
-        guard workerTimeout >= 0.5 else { throw ValidationError("--worker-timeout must be 0.5 or more") }
     }
 
     func run() throws {
@@ -34,7 +33,8 @@ struct TrainCommand: ParsableCommand {
                     + "coordinator")
         }
         var service = CoordinatorService.Options()
-        service.workerTimeout = workerTimeout
+        service.settings = watch.settings
+        try service.settings.validate()
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)

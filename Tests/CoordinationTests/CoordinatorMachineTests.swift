@@ -7,11 +7,12 @@ private struct Bench {
     var sequence: [WorkerID: UInt64] = [:]
     var now: UInt64 = 0
 
-    init(shards: Int = 2, minimum: Int = 1, chunks: Int = 1) {
+    init(shards: Int = 2, minimum: Int = 1, chunks: Int = 1, audits: UInt64 = 0, recovery: Recovery? = nil) {
         var configuration = CoordinatorMachine.Configuration(
             run: 5, shards: shards, chunks: chunks, snapshotParts: 1, totalSteps: 3, carryPeriod: 3)
         configuration.minimumWorkers = minimum
-        machine = CoordinatorMachine(configuration)
+        configuration.auditsPerMillion = audits
+        machine = CoordinatorMachine(configuration, recovery: recovery)
         machine.digested(step: 0, digest: 1)
     }
 
@@ -22,7 +23,9 @@ private struct Bench {
     }
 
     mutating func join(_ worker: WorkerID, digest: UInt64 = 1) -> [CoordinatorAction] {
-        say(worker, .hello(Hello(run: 0, name: "w\(worker)", host: "h", process: 1, threads: 1, software: "t")))
+        say(
+            worker,
+            .hello(Hello(run: 0, name: "w\(worker)", host: "h", process: UInt32(worker), threads: 1, software: "t")))
             + say(worker, .applied(Applied(step: machine.step, digest: digest)))
     }
 
@@ -56,7 +59,7 @@ struct CoordinatorMachineTests {
     func minimum() {
         var bench = Bench(minimum: 2)
         #expect(bench.join(1).leases.isEmpty)
-        #expect(bench.machine.waitingReason() == "step 0 waits for 1 more workers")
+        #expect(bench.machine.waitingReason(now: 0) == "step 1 waits for 1 more worker")
         #expect(bench.join(2).leases.flatMap(\.shards) == [0, 1])
     }
 
@@ -128,10 +131,13 @@ struct CoordinatorMachineTests {
         var bench = Bench()
         _ = bench.join(1)
         _ = bench.join(2)
-        bench.now = 2_000_000_000
-        _ = bench.say(2, .heartbeat)
-        let actions = bench.machine.tick(now: 3_500_000_000)
-        #expect(actions.evictions == ["silent for 3500 ms"])
+        for moment: UInt64 in 1...15 {
+            _ = bench.machine.tick(now: moment * 100_000_000)
+            bench.now = moment * 100_000_000
+            if moment == 10 { _ = bench.say(2, .heartbeat) }
+        }
+        let actions = bench.machine.tick(now: 1_600_000_000)
+        #expect(actions.evictions == ["silent for 1600 ms"])
         #expect(bench.machine.readyWorkers == [2])
     }
 
@@ -161,7 +167,13 @@ struct CoordinatorMachineTests {
         let hello = Hello(run: 6, name: "w", host: "h", process: 1, threads: 1, software: "t")
         let actions = bench.say(1, .hello(hello))
         #expect(
-            actions == [.refuse(1, Refusal(code: .otherRun, reason: "this coordinator serves another run"))])
+            actions == [
+                .refuse(
+                    1,
+                    Refusal(
+                        code: .otherRun,
+                        reason: "this coordinator serves another run: start the worker anew to serve this one"))
+            ])
     }
 
     @Test("A worker that never acknowledges gets no more than its credits")
@@ -178,5 +190,157 @@ struct CoordinatorMachineTests {
         }
         #expect(sends.count + more <= Int(bench.machine.configuration.window))
         #expect(bench.machine.oldestNeededStep == 0)
+    }
+
+    @Test("A coordinator that stood still itself blames nobody for the silence")
+    func ownSleep() {
+        var bench = Bench()
+        _ = bench.join(1)
+        _ = bench.machine.tick(now: 100_000_000)
+        #expect(bench.machine.tick(now: 60_000_000_000).evictions.isEmpty)
+        #expect(bench.machine.readyWorkers == [1])
+    }
+
+    @Test("A replica that differed is not let in again under its name")
+    func banned() {
+        var bench = Bench()
+        _ = bench.join(1, digest: 2)
+        let hello = Hello(run: 0, name: "w1", host: "h", process: 9, threads: 1, software: "t")
+        let refusals = bench.say(7, .hello(hello)).compactMap {
+            if case .refuse(7, let refusal) = $0 { refusal.code } else { nil }
+        }
+        #expect(refusals == [.banned])
+    }
+
+    @Test("Two replicas that agree with each other and not with the coordinator stop the run")
+    func coordinatorDiffers() {
+        var bench = Bench()
+        _ = bench.join(1, digest: 2)
+        let failed = bench.join(2, digest: 2).contains {
+            if case .fail(_, savesState: false) = $0 { true } else { false }
+        }
+        #expect(failed)
+    }
+
+    @Test("A newer coordinator of the run is known by the worker that served it")
+    func superseded() {
+        var bench = Bench()
+        let hello = Hello(run: 5, name: "w", host: "h", process: 1, threads: 1, software: "t", term: 2)
+        let failed = bench.say(1, .hello(hello)).contains {
+            if case .fail(_, savesState: false) = $0 { true } else { false }
+        }
+        #expect(failed)
+    }
+
+    @Test("A late lease is given to an idle worker too, with its carry; the first result wins")
+    func speculation() {
+        var bench = Bench(minimum: 2)
+        _ = bench.join(1)
+        let generation = bench.join(2).leases[0].generation
+        bench.now = 10_000_000
+        // Worker 1 is done with its shard in 10 ms; worker 2 keeps silent about its own.
+        _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
+        _ = bench.result(1, step: 0, shard: 0, generation: generation)
+        #expect(bench.machine.tick(now: 50_000_000).leases.isEmpty)
+        let again = bench.machine.tick(now: 200_000_000).leases
+        #expect(again.map(\.shards) == [[1]])
+        _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 1), generation: again[0].generation)
+        #expect(bench.result(1, step: 0, shard: 1, generation: again[0].generation).commits == [0])
+        let late = bench.gradient(2, step: 0, node: TreeNode(level: 0, index: 1), generation: generation)
+        #expect(late.discards.count == 1)
+    }
+
+    @Test("An audit that differs is settled by the coordinator; the liar goes, and the step begins again")
+    func audit() throws {
+        var bench = Bench(minimum: 2, audits: 1_000_000)
+        _ = bench.join(1)
+        let leases = bench.join(2).leases
+        let audit = try #require(leases.first { $0.isAudit })
+        let shard = audit.shards[0]
+        // Workers hold a shard each; who holds the audited one is the original.
+        let original = try #require([1, 2].first { bench.machine.leasedShards(of: $0) == [Int(shard)] })
+        let other: WorkerID = 3 - original
+        for worker in [original, other] {
+            let own = UInt32(bench.machine.leasedShards(of: worker)[0])
+            _ = bench.gradient(
+                worker, step: 0, node: TreeNode(level: 0, index: Int(own)), generation: audit.generation)
+            #expect(bench.result(worker, step: 0, shard: own, generation: audit.generation).commits.isEmpty)
+        }
+        let truth = ShardAnswer(lossBits: 9, carryDigest: 9, chunkDigests: [9])
+        let report = AuditReport(generation: audit.generation, step: 0, shard: shard, answer: truth)
+        let disputes = bench.say(other, .audited(report)).compactMap {
+            if case .settle(let dispute) = $0 { dispute } else { nil }
+        }
+        let settled = bench.machine.settled(try #require(disputes.first), answer: truth, isFinite: true, now: 0)
+        #expect(settled.contains(.abandonStep))
+        #expect(settled.evictions.count == 1)
+        #expect(bench.machine.readyWorkers == [other])
+        #expect(settled.leases.map(\.shards) == [[0, 1]])
+        // What was sent before the new beginning is void, and nobody's fault.
+        let stale = bench.gradient(
+            other, step: 0, node: TreeNode(level: 0, index: 0), generation: audit.generation)
+        #expect(stale.discards.count == 1)
+    }
+
+    @Test("A NaN that the coordinator does not find itself is the worker's lie; one that it finds stops the run")
+    func notFinite() throws {
+        for isFinite in [true, false] {
+            var bench = Bench()
+            let lease = bench.join(1).leases[0]
+            bench.sequence[1]! += 1
+            let part = GradientPart(generation: lease.generation, step: 0, node: root, chunk: 0)
+            let actions = bench.machine.received(
+                .gradient(part), Envelope(run: 5, worker: 1, sequence: bench.sequence[1]!, acknowledged: 0),
+                isFinite: false, now: 0)
+            let dispute = try #require(
+                actions.compactMap { if case .settle(let dispute) = $0 { dispute } else { nil } }.first)
+            let settled = bench.machine.settled(dispute, answer: nil, isFinite: isFinite, now: 0)
+            let failed = settled.contains { if case .fail(_, savesState: true) = $0 { true } else { false } }
+            #expect(failed == !isFinite)
+            #expect(settled.evictions.isEmpty == !isFinite)
+        }
+    }
+
+    private func offering(_ step: UInt64, shards: [UInt32], process: UInt32, digest: UInt64 = 8) -> Hello {
+        Hello(
+            run: 5, name: "w\(process)", host: "h", process: process, threads: 1, software: "t", term: 1,
+            offer: Offer(
+                step: step, digest: digest, stateDigest: 6, carries: [.init(step: step, shards: shards)],
+                historyFrom: 1))
+    }
+
+    @Test("A restarted coordinator takes the newest whole state from the workers, and welcomes them as they are")
+    func recovery() {
+        var bench = Bench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        // One shard's carry is missing: not whole yet.
+        let first = bench.say(1, .hello(offering(1, shards: [0], process: 1)))
+        #expect(!first.contains { if case .send(_, .recall, _, _) = $0 { true } else { false } })
+        let second = bench.say(2, .hello(offering(1, shards: [1], process: 2)))
+        let recalls = second.compactMap { if case .send(_, .recall(let recall), _, _) = $0 { recall } else { nil } }
+        #expect(recalls.map(\.shards) == [[0], [1]])
+        #expect(recalls.map(\.wantsReplica) == [true, false])
+        _ = bench.say(1, .carry(CarryPart(step: 1, shard: 0)))
+        _ = bench.say(1, .snapshot(SnapshotPart(step: 1, part: 0)))
+        _ = bench.say(1, .history([]))
+        #expect(bench.say(2, .carry(CarryPart(step: 1, shard: 1))).contains(.verifyRecalled))
+        let welcomes = bench.machine.recalled(digest: 8, stateDigest: 6, now: 0).filter {
+            if case .send(_, .welcome(1, snapshotParts: 0), _, _) = $0 { true } else { false }
+        }
+        #expect(welcomes.count == 2)
+        #expect(bench.machine.step == 1)
+    }
+
+    @Test("A replica that is not the one on record is not taken over: the checkpoint is kept when the wait is over")
+    func recoveryOfAnother() {
+        var bench = Bench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        _ = bench.machine.tick(now: 0)
+        _ = bench.say(1, .hello(offering(1, shards: [0, 1], process: 1, digest: 7)))
+        for moment: UInt64 in 1...29 {
+            #expect(!bench.machine.tick(now: moment * 100_000_000).contains(.keptCheckpoint))
+            bench.now = moment * 100_000_000
+            _ = bench.say(1, .heartbeat)
+        }
+        #expect(bench.machine.tick(now: 3_000_000_000).contains(.keptCheckpoint))
+        #expect(bench.machine.step == 0)
     }
 }

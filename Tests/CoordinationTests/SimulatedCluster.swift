@@ -144,7 +144,7 @@ struct SimulatedCluster {
             let next = queue.remove(at: index)
             now = max(now, next.at)
             if now > faults.until + 120_000_000_000 {
-                throw Stuck(description: machine.waitingReason() ?? "finished but not ended")
+                throw Stuck(description: machine.waitingReason(now: now) ?? "finished but not ended")
             }
             happen(next.what)
         }
@@ -268,7 +268,10 @@ struct SimulatedCluster {
                 losses = [:]
                 folds = [:]
                 committed = step
-            case .discard, .joined, .evict, .finished: break
+            case .abandonStep, .settle, .storeRecalledPart, .storeRecalledCarry, .storeHistory, .verifyRecalled,
+                .recovered, .keptCheckpoint, .fail:
+                preconditionFailure("no worker of this cluster lies, and its coordinator lives")
+            case .discard, .joined, .evict, .ban, .note, .finished: break
             }
         }
         if let step = committed {
@@ -299,10 +302,14 @@ struct SimulatedCluster {
 
     private func materialise(_ item: CoordinatorItem, for worker: WorkerID) -> (Message, [UInt64]) {
         switch item {
-        case .welcome(let step):
+        case .welcome(let step, let snapshotParts):
             return (
-                .welcome(Welcome(run: Self.run, step: step, snapshotParts: 3, configuration: [])), []
+                .welcome(
+                    Welcome(
+                        run: Self.run, term: 1, step: step, snapshotParts: UInt32(snapshotParts),
+                        heartbeatInterval: 250_000_000, silenceLimit: 1_000_000_000, configuration: [])), []
             )
+        case .recall, .restart: preconditionFailure("no worker of this cluster lies, and its coordinator lives")
         case .snapshot(let part): return (.snapshot(part), [snapshots[worker]! &+ UInt64(part.part)])
         case .lease(let lease):
             // The carry is that before the open step; a lease of an earlier step would have been dropped.
@@ -313,7 +320,8 @@ struct SimulatedCluster {
                 .commit(
                     Commit(
                         step: step, learningRateBits: scalars[step]!, clipCoefficientBits: 0,
-                        biasCorrection1Bits: 0, biasCorrection2Bits: 0)), []
+                        biasCorrection1Bits: 0, biasCorrection2Bits: 0,
+                        record: StepFacts(lossBits: 0, gradientNormBits: 0, nanoseconds: 1, workers: 1))), []
             )
         case .heartbeat: return (.heartbeat, [])
         case .finish: return (.finish, [])
@@ -347,6 +355,8 @@ struct SimulatedCluster {
                 workers[id]!.nextCarries = [:]
                 answerApplied(id, step: commit.step + 1)
             case .compute(let lease): compute(lease, on: id, carried: payload)
+            case .keepReplica, .handOver, .restartStep:
+                preconditionFailure("no worker of this cluster offers a replica, and none lies")
             case .discard: break
             case .rejoin, .refused:
                 let slot = workers.removeValue(forKey: id)!.slot
@@ -367,6 +377,7 @@ struct SimulatedCluster {
     private mutating func compute(_ lease: Lease, on id: WorkerID, carried: [UInt64]) {
         let worker = workers[id]!
         var carry: [Int: UInt64] = [:]
+        precondition(!lease.isAudit, "this cluster is not audited")
         for shard in lease.shards.map(Int.init) {
             // A worker that was promised to hold a carry and does not shows up as a wrong digest.
             carry[shard] = lease.resetsCarry ? 0 : worker.carries[shard] ?? 0
@@ -421,7 +432,10 @@ struct SimulatedCluster {
         switch item {
         case .hello:
             return (
-                .hello(Hello(run: 0, name: "w", host: "h", process: 1, threads: 1, software: "test")), []
+                .hello(
+                    Hello(
+                        run: 0, name: "w", host: "h", process: UInt32(truncatingIfNeeded: id), threads: 1,
+                        software: "test")), []
             )
         case .gradient(let part):
             return (
@@ -434,6 +448,8 @@ struct SimulatedCluster {
         case .applied(let applied): return (.applied(applied), [])
         case .heartbeat: return (.heartbeat, [])
         case .goodbye: return (.goodbye, [])
+        case .audited(let report): return (.audited(report), [])
+        case .snapshot, .carry, .history: preconditionFailure("no worker of this cluster offers a replica")
         }
     }
 }

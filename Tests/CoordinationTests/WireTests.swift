@@ -3,9 +3,30 @@ import Testing
 
 @Suite("Wire messages")
 struct WireTests {
+    static let facts = StepFacts(lossBits: 1, gradientNormBits: 2, nanoseconds: 3, workers: 4)
+    static let record = HistoryRecord(step: 5, learningRateBits: 6, digest: 7, facts: facts)
     static let examples: [Message] = [
         .hello(Hello(run: 9, name: "w1", host: "häst", process: 7, threads: 2, software: "1.0")),
-        .welcome(Welcome(run: 9, step: 3, snapshotParts: 6, configuration: [1, 2, 3])),
+        .hello(
+            Hello(
+                run: 9, name: "w1", host: "h", process: 7, threads: 2, software: "1.0", term: 5,
+                offer: Offer(
+                    step: 4, digest: 1, stateDigest: 2,
+                    carries: [.init(step: 3, shards: [0, 2]), .init(step: 4, shards: [1])], historyFrom: 2))),
+        .welcome(
+            Welcome(
+                run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
+                configuration: [1, 2, 3])),
+        .recall(Recall(step: 4, wantsReplica: true, shards: [0, 3], historyFrom: 2)),
+        .carry(CarryPart(step: 4, shard: 3)), .history([record, record]),
+        .audited(
+            AuditReport(
+                generation: 1, step: 2, shard: 3,
+                answer: ShardAnswer(lossBits: 4, carryDigest: 5, chunkDigests: [6, 7]))),
+        .restart(Restart(generation: 2, step: 3)),
+        .lease(
+            Lease(generation: 2, step: 3, shards: [0, 1], carried: [], resetsCarry: true, apart: 1)),
+        .lease(Lease(generation: 2, step: 3, shards: [1], carried: [1], resetsCarry: false, isAudit: true)),
         .refuse(Refusal(code: .replicaDiffers, reason: "differs")),
         .snapshot(SnapshotPart(step: 3, part: 5)),
         .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
@@ -14,7 +35,8 @@ struct WireTests {
         .average(AveragePart(step: 3, chunk: 4)),
         .commit(
             Commit(
-                step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3, biasCorrection2Bits: 4)),
+                step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3, biasCorrection2Bits: 4,
+                record: facts)),
         .applied(Applied(step: 3, digest: .max)), .heartbeat, .goodbye, .finish,
     ]
     static let envelope = Envelope(run: 1, worker: 2, sequence: 3, acknowledged: 4)

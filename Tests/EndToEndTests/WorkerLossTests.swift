@@ -17,10 +17,10 @@ struct WorkerLossTests {
     @Test("A worker that is killed from outside changes no bit", arguments: [1, 3])
     func killed(workers: Int) async throws {
         let folder = try TinyRun.folder()
-        // A stopped worker holds its step open until it is killed, however fast the machine is.
+        // Stopped workers hold their step open until one is killed, and started again, however fast the machine is.
         let training = try Execution(
             TinyRun.train(
-                "--workers=\(workers)", "--threads=1", "--worker-timeout=60", "--inject=stop@step=9,worker=1"),
+                "--workers=\(workers)", "--threads=1", "--worker-timeout=60", "--inject=stop@step=9"),
             in: folder)
         var worker: Int32?
         try await Deadline.wait(for: "the worker to stop") {
@@ -39,6 +39,48 @@ struct WorkerLossTests {
         let trace = try await TinyRun.trace(
             "--workers=2", "--threads=1", "--worker-timeout=1", "--inject=stop@step=9,worker=1")
         #expect(try await trace == TinyRun.reference)
+    }
+
+    @Test("A worker that computes wrong gradients is found by an audit and refused, and changes no bit")
+    func audited() async throws {
+        // One shard: whichever of the two workers holds it, the other audits it in each step.
+        let expected = try await TinyRun.trace("--workers=1", "--shards=1")
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(
+            TinyRun.train(
+                "--workers=2", "--threads=1", "--shards=1", "--audit=1", "--inject=corrupt-gradient@step=9,worker=2"),
+            in: folder)
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == expected)
+        #expect(try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8).contains("its gradient of step"))
+    }
+
+    @Test("A killed coordinator takes over what its workers kept: no step is lost, and no bit changes")
+    func coordinatorKilled() async throws {
+        let folder = try TinyRun.folder()
+        let address = "--listen=ipc://\(folder.file("bus").path)"
+        let slow = "--inject=slow:20"
+        let run = ["text.txt", "--run=run"] + TinyRun.flags + ["--checkpoint-every=0", address]
+        let first = try Execution(["coordinator"] + run + ["--minimum-workers=2"], in: folder)
+        let workers = try (1...2).map { number in
+            try Execution(
+                [
+                    "worker", "--connect=ipc://\(folder.file("bus").path)", "--threads=1", "--name=w\(number)", slow,
+                ], in: folder)
+        }
+        try await Deadline.wait(for: "some steps") { try Trace.steps(run: "run", in: folder).count > 10 }
+        first.send(SIGKILL)
+        _ = try await first.result()
+        let lines = try Trace.steps(run: "run", in: folder).count
+        let second = try await Execution.run(
+            ["coordinator", "--run=run", "--resume", "--quiet", address], in: folder)
+        #expect(second.code == 0, "\(second.errors)")
+        for worker in workers { _ = try await worker.result() }
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        let kept = log.firstRange(of: "the workers kept the state after step ").map { log[$0.upperBound...] }
+        let step = Int((kept ?? "").prefix { $0.isNumber }) ?? 0
+        #expect(step >= lines, "\(log)")
     }
 
     @Test("Killing the trainer leaves no worker behind", arguments: ["", "--inject=stop@step=9,worker=1"])

@@ -1,0 +1,125 @@
+// Joining, leaving, and replicas that differ.
+extension CoordinatorMachine {
+    /// The process behind a worker ended, or the transport cannot reach it.
+    package mutating func lose(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
+        guard let member = members.removeValue(forKey: worker) else { return [] }
+        order.removeAll { $0 == worker }
+        generation += 1
+        plan[worker] = nil
+        awaited.remove(worker)
+        if let audit, audit.original == worker || audit.auditor == worker { self.audit = nil }
+        if dispute?.concerns(worker) == true { dispute = nil }
+        for shard in member.grants.flatMap(\.shards) where !accepted.contains(shard) && !isHeld(shard) {
+            unleased.insert(shard)
+        }
+        return [.evict(worker, reason: reason)] + recallLost(worker, now: now) + leaseWhatIsFree(now: now)
+            + commitIfComplete(now: now) + pump(now: now)
+    }
+
+    /// Ends the session of a worker whose message made no sense; it is told why.
+    package mutating func violated(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
+        evict(worker, reason, .protocolViolation, now: now)
+    }
+
+    /// The coordinator's own replica holds `step` steps and has this digest.
+    package mutating func digested(step: UInt64, digest: UInt64) {
+        digests[step] = digest
+        digests = digests.filter { $0.key + 16 > step }
+        strangeDigests = strangeDigests.filter { $0.key + 16 > step }
+    }
+
+    /// Ends a worker's session for wrong bits, and lets it in no more.
+    mutating func ban(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
+        guard let hello = members[worker]?.hello else { return [] }
+        banned[Identity(hello)] = reason
+        return [.ban(worker, name: hello.name)] + evict(worker, reason, .replicaDiffers, now: now)
+    }
+
+    mutating func greeted(_ worker: WorkerID, _ hello: Hello, _ envelope: Envelope, now: UInt64)
+        -> [CoordinatorAction]
+    {
+        func refuse(_ code: Refusal.Code, _ reason: String) -> [CoordinatorAction] {
+            [.refuse(worker, Refusal(code: code, reason: reason))]
+        }
+        guard hello.run == 0 || hello.run == configuration.run else {
+            return refuse(.otherRun, "this coordinator serves another run: start the worker anew to serve this one")
+        }
+        guard hello.term <= configuration.term else {
+            return refuse(.otherRun, "this coordinator has been replaced by a newer one of the same run")
+                + [
+                    .fail(
+                        reason: "worker \(hello.name) has already served a newer coordinator of this run: this one "
+                            + "stops, so that one run has one coordinator", savesState: false)
+                ]
+        }
+        if let reason = banned[Identity(hello)] {
+            return refuse(.banned, "\(hello.name) on \(hello.host) was refused before: \(reason)")
+        }
+        guard members.count < configuration.maximumWorkers else {
+            return refuse(.full, "\(members.count) workers are connected already")
+        }
+        var session = Session<CoordinatorItem>(window: configuration.window)
+        guard worker != 0, session.receive(sequence: envelope.sequence, acknowledged: 0) == .inOrder else {
+            return refuse(.sessionBroken, "the greeting came out of order")
+        }
+        // A process has one session: a new greeting ends the one before.
+        let earlier = order.filter {
+            let known = members[$0]!.hello
+            return Identity(known) == Identity(hello) && known.process == hello.process
+        }
+        let ended = earlier.flatMap { lose($0, "joined anew", now: now) }
+        members[worker] = Member(hello: hello, session: session, lastHeard: now, lastSent: now)
+        order.append(worker)
+        return ended + admit(worker, now: now)
+    }
+
+    private mutating func admit(_ worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
+        if isRecovering { return [stamped(worker, .heartbeat, now: now)] + recover(now: now) + pump(now: now) }
+        return welcome(worker) + pump(now: now)
+    }
+
+    /// Lets a worker in: with a snapshot, or on the replica that it offered, where that is the present one.
+    mutating func welcome(_ worker: WorkerID) -> [CoordinatorAction] {
+        members[worker]!.isWelcome = true
+        var holdsReplica = false
+        if let offer = members[worker]!.hello.offer, members[worker]!.hello.run == configuration.run {
+            // What workers offered was compared in a recovery; afterwards a snapshot alone brings the optimizer's state.
+            holdsReplica = offer.step == step && recoveredState == OfferedState(offer)
+        }
+        let parts = holdsReplica ? 0 : configuration.snapshotParts
+        members[worker]!.session.enqueue(.welcome(step: step, snapshotParts: parts))
+        for part in 0..<parts {
+            members[worker]!.session.enqueue(.snapshot(SnapshotPart(step: step, part: UInt32(part))))
+        }
+        for (chunk, fold) in folds.enumerated() where fold.isComplete {
+            members[worker]!.session.enqueue(.average(AveragePart(step: step, chunk: UInt32(chunk))))
+        }
+        return holdsReplica ? [] : [.takeSnapshot(worker, step: step)]
+    }
+
+    mutating func applied(_ applied: Applied, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
+        guard applied.step <= step else { return evict(worker, "is ahead of the run", .protocolViolation, now: now) }
+        if let own = digests[applied.step], own != applied.digest {
+            let isAgreed = strangeDigests[applied.step]?.contains(applied.digest) == true
+            strangeDigests[applied.step, default: []].insert(applied.digest)
+            var actions = ban(
+                worker, "its replica differs after step \(applied.step): check its memory, processor and build",
+                now: now)
+            if isAgreed {
+                actions.append(
+                    .fail(
+                        reason: "two replicas agree with each other after step \(applied.step), and not with this "
+                            + "coordinator: check its memory, processor and build; the checkpoints so far stand",
+                        savesState: false))
+            }
+            return actions
+        }
+        guard !members[worker]!.isReady else { return [] }
+        // A replica that lags behind is ready when it has caught up.
+        guard applied.step == step else { return [] }
+        members[worker]!.isReady = true
+        awaited.remove(worker)
+        generation += 1
+        return [.joined(worker)] + leaseWhatIsFree(now: now)
+    }
+}

@@ -1,0 +1,232 @@
+// The open step: leases, the reduction, stragglers, the commit.
+extension CoordinatorMachine {
+    private func isHeld(_ shard: Int, except worker: WorkerID? = nil) -> Bool {
+        members.contains { $0.key != worker && $0.value.openShards.contains(shard) }
+    }
+
+    func isHeld(_ shard: Int) -> Bool { isHeld(shard, except: nil) }
+
+    /// How fast the ready workers are. Of one that has not been measured yet, what its threads promise.
+    var paces: [LeasePlan.Pace] {
+        let ready = readyWorkers.map { members[$0]! }
+        let known = ready.compactMap { member in member.cost.map { $0 * UInt64(member.hello.threads) } }
+        let thread = known.isEmpty ? 1_000_000 : known.reduce(0, +) / UInt64(known.count)
+        return readyWorkers.map { worker in
+            let member = members[worker]!
+            return (worker, member.cost ?? max(1, thread / UInt64(member.hello.threads)))
+        }
+    }
+
+    /// Hands the shards that nobody holds to the ready members.
+    mutating func leaseWhatIsFree(now: UInt64) -> [CoordinatorAction] {
+        guard !isRecovering, !isFinished, dispute == nil, awaited.isEmpty, !unleased.isEmpty, !readyWorkers.isEmpty
+        else { return [] }
+        if !hasStarted {
+            guard readyWorkers.count >= configuration.minimumWorkers else { return [] }
+            hasStarted = true
+        }
+        if unleased.count == configuration.shards {
+            stepOpened = now
+            replan()
+            openAudit()
+            for worker in order {
+                if let shards = plan[worker], !shards.isEmpty { grant(shards, to: worker, now: now) }
+            }
+            leaseAudit()
+        } else {
+            for (worker, shards) in LeasePlan.apportion(unleased.sorted(), among: paces) {
+                grant(shards, to: worker, now: now)
+            }
+        }
+        unleased = []
+        return []
+    }
+
+    /// Shares all shards anew where the members changed, or where that shortens the step by an eighth and more: each
+    /// change costs the carries that move.
+    private mutating func replan() {
+        let paces = self.paces
+        let fresh = LeasePlan.apportion(Array(0..<configuration.shards), among: paces)
+        let ready = Set(paces.map(\.worker))
+        let isComplete =
+            plan.values.reduce(0) { $0 + $1.count } == configuration.shards && ready.isSubset(of: plan.keys)
+        if isComplete {
+            let now = LeasePlan.duration(plan.mapValues(\.count), paces)
+            let then = LeasePlan.duration(
+                Dictionary(uniqueKeysWithValues: fresh.map { ($0.worker, $0.shards.count) }), paces)
+            if then >= now - now / 8 { return }
+        }
+        plan = Dictionary(uniqueKeysWithValues: ready.map { ($0, []) })
+        for (worker, shards) in fresh { plan[worker] = shards }
+    }
+
+    private mutating func grant(_ shards: [Int], to worker: WorkerID, now: UInt64) {
+        let resets = step % configuration.carryPeriod == 0
+        let carried = resets ? [] : shards.filter { !members[worker]!.carries.contains($0) }
+        members[worker]!.grants.append(Grant(generation: generation, shards: Set(shards), time: now))
+        // Granted again, a shard is open again.
+        members[worker]!.reported.subtract(shards)
+        let apart = audit.flatMap { audit in shards.contains(audit.shard) ? UInt32(audit.shard) : nil }
+        members[worker]!.session.enqueue(
+            .lease(
+                Lease(
+                    generation: generation, step: step, shards: shards.map(UInt32.init),
+                    carried: carried.map(UInt32.init), resetsCarry: resets, apart: apart)))
+    }
+
+    /// Gives late leases to workers that have nothing to do. The first result wins; all would have the same bits.
+    mutating func speculate(now: UInt64) -> [CoordinatorAction] {
+        guard hasStarted, !isFinished, dispute == nil, !isRecovering else { return [] }
+        let idle = paces.filter { members[$0.worker]!.openShards.subtracting(accepted).isEmpty }
+        guard !idle.isEmpty, idle.count < readyWorkers.count else { return [] }
+        // What an idle worker took in this step bounds what is to be expected of one that was never measured.
+        let slowest = idle.compactMap { members[$0.worker]!.cost }.max()
+        var late: [Int] = []
+        for worker in order {
+            let member = members[worker]!
+            guard let grant = member.grants.last, let cost = member.cost ?? slowest else { continue }
+            let expected = cost.multipliedReportingOverflow(by: UInt64(grant.shards.count)).partialValue
+            guard now > grant.time + expected + expected / 2 + configuration.speculationFloor else { continue }
+            late += member.openShards.subtracting(accepted).filter { !isHeld($0, except: worker) }
+        }
+        guard !late.isEmpty else { return [] }
+        if let audit, late.contains(audit.shard) { self.audit = nil }
+        var names: [String] = []
+        for (worker, shards) in LeasePlan.apportion(late.sorted(), among: idle) {
+            grant(shards, to: worker, now: now)
+            names.append(members[worker]!.hello.name)
+        }
+        return [.note("\(waitingReason(now: now) ?? "a lease is late"): given to \(names.joined(separator: ", ")) too")]
+            + commitIfComplete(now: now)
+    }
+
+    mutating func gradient(
+        _ part: GradientPart, digest: UInt64, isFinite: Bool, from worker: WorkerID, now: UInt64
+    ) -> [CoordinatorAction] {
+        guard part.step == step, part.generation >= firstGeneration else {
+            return [.discard(worker, reason: "a gradient for step \(part.step) came in step \(step)")]
+        }
+        let chunk = Int(part.chunk)
+        guard chunk < folds.count, let shards = tree.shards(part.node),
+            members[worker]!.grants.contains(where: {
+                $0.generation == part.generation && $0.shards.isSuperset(of: shards)
+            })
+        else { return evict(worker, "sent a gradient that it was not asked for", .protocolViolation, now: now) }
+        guard isFinite else {
+            return dispute(Dispute(step: step, shards: Array(shards), accused: worker, kind: .notFinite))
+        }
+        members[worker]!.chunksSeen = max(members[worker]!.chunksSeen, folds.count - chunk)
+        if audit?.original == worker, audit?.shard == shards.lowerBound, shards.count == 1 {
+            audit!.chunkDigests[chunk] = digest
+        }
+        let changes = folds[chunk].insert(part.node)
+        if changes.isEmpty { return [.discard(worker, reason: "a gradient came twice")] }
+        if changes.last == .complete {
+            completeChunks += 1
+            for member in order where members[member]!.isWelcome {
+                members[member]!.session.enqueue(.average(AveragePart(step: step, chunk: part.chunk)))
+            }
+        }
+        return [.fold(chunk: chunk, changes: changes)]
+    }
+
+    mutating func shardResult(
+        _ result: ShardResult, digest: UInt64, isFinite: Bool, from worker: WorkerID, now: UInt64
+    ) -> [CoordinatorAction] {
+        guard result.step == step, result.generation >= firstGeneration else {
+            return [.discard(worker, reason: "a result for step \(result.step) came in step \(step)")]
+        }
+        let shard = Int(result.shard)
+        guard
+            let grant = members[worker]!.grants.first(where: {
+                $0.generation == result.generation && $0.shards.contains(shard)
+            }), folds.allSatisfy({ $0.covers(shard) })
+        else { return evict(worker, "sent a result before its gradient", .protocolViolation, now: now) }
+        guard isFinite else {
+            return dispute(Dispute(step: step, shards: [shard], accused: worker, kind: .notFinite))
+        }
+        members[worker]!.reported.insert(shard)
+        if grant == members[worker]!.grants.first, members[worker]!.reported.isSuperset(of: grant.shards) {
+            measure(worker, max(1, (now - min(now, grant.time)) / UInt64(grant.shards.count)))
+        }
+        guard accepted.insert(shard).inserted else { return [.discard(worker, reason: "a result came twice")] }
+        unleased.remove(shard)
+        var actions: [CoordinatorAction] = [.acceptShard(shard)]
+        if audit?.original == worker, audit?.shard == shard {
+            audit!.lossBits = result.lossBits
+            audit!.carryDigest = digest
+            actions += compareAudit()
+        }
+        return actions + commitIfComplete(now: now)
+    }
+
+    /// Half of what was known, half of what is new: quick to follow, and one hiccup moves no shards.
+    private mutating func measure(_ worker: WorkerID, _ cost: UInt64) {
+        members[worker]!.cost = members[worker]!.cost.map { ($0 + cost) / 2 } ?? cost
+    }
+
+    mutating func commitIfComplete(now: UInt64) -> [CoordinatorAction] {
+        guard !isFinished, completeChunks == folds.count, accepted.count == configuration.shards, audit == nil,
+            dispute == nil
+        else { return [] }
+        let committed = step
+        for worker in order where members[worker]!.isWelcome {
+            let member = members[worker]!
+            if let grant = member.grants.first, !member.reported.isSuperset(of: grant.shards) {
+                // Not done: it takes at least as long as it has taken so far.
+                let soFar = (now - min(now, grant.time)) / UInt64(grant.shards.count)
+                if soFar > member.cost ?? 0 { members[worker]!.cost = max(1, soFar) }
+            } else if member.grants.isEmpty, let cost = member.cost {
+                // One that gets nothing is held to be a little better each step, so that it is tried again.
+                members[worker]!.cost = max(1, cost - cost / 32)
+            }
+            members[worker]!.session.enqueue(.commit(step: committed))
+            members[worker]!.carries = member.reported
+            members[worker]!.reported = []
+            members[worker]!.grants = []
+            members[worker]!.chunksSeen = 0
+        }
+        step += 1
+        stepOpened = now
+        clearStep()
+        var actions: [CoordinatorAction] = [.commit(step: committed)]
+        if step >= configuration.totalSteps {
+            isFinished = true
+            actions.append(.finished)
+        } else {
+            actions += leaseWhatIsFree(now: now)
+        }
+        return actions
+    }
+
+    mutating func clearStep() {
+        folds = Array(repeating: ChunkFold(tree: tree), count: configuration.chunks)
+        completeChunks = 0
+        accepted = []
+        unleased = Set(0..<configuration.shards)
+        recoveredState = nil
+    }
+
+    /// What was sent for the open step cannot be trusted: all of it is computed again, to the bits that it should have
+    /// had.
+    mutating func restartStep() -> [CoordinatorAction] {
+        generation += 1
+        firstGeneration = generation
+        clearStep()
+        audit = nil
+        for worker in order where members[worker]!.isWelcome {
+            members[worker]!.grants = []
+            members[worker]!.reported = []
+            members[worker]!.chunksSeen = 0
+            members[worker]!.session.withdraw { [step] item in
+                switch item {
+                case .average(let part): part.step == step
+                case .lease: true
+                default: false
+                }
+            }
+            members[worker]!.session.enqueue(.restart(Restart(generation: generation, step: step)))
+        }
+        return [.abandonStep]
+    }
+}
