@@ -14,8 +14,10 @@ ARGS ?= --workers 2 --threads 1 --hidden 128 --layers 1 --dropout 0 --batch 64 -
 	--learning-rate 0.004 --steps 1500 --evaluate-every 500
 # More for `swift test`, such as TESTFLAGS="--filter Corpus".
 TESTFLAGS ?=
+# Of `make simulate`.
+SEEDS ?= 100000
 
-.PHONY: help setup build train test lint format bench clean
+.PHONY: help setup build train test simulate lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +50,10 @@ train: build ## Train on the built-in text with two workers (ARGS="..." for othe
 
 test: setup ## Run all tests (TESTFLAGS="--filter NAME" for some)
 	swift test --disable-xctest $(LAYERS) $(TESTFLAGS)
+
+simulate: setup ## Run the protocol on SEEDS=100000 simulated networks, and all interleavings of a small world
+	LOCKSTEP_SIMULATION_SEEDS=$(SEEDS) swift test -c release --scratch-path .build-simulation --disable-xctest $(LAYERS) \
+		--filter 'CoordinationTests\.(SimulationTests|SmallWorldTests)'
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift

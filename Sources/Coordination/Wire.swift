@@ -1,5 +1,5 @@
 /// The envelope of every message: who speaks, for which run, and where in the session's order.
-package struct Envelope: Equatable, Sendable {
+package struct Envelope: Hashable, Sendable {
     package var run: UInt64
     package var worker: WorkerID
     /// 1 for the first message of a session in this direction, then one more each.

@@ -235,6 +235,7 @@ package final class CoordinatorLoop {
         payload: UnsafeRawBufferPointer? = nil
     ) {
         var committed: UInt64?
+        var hasCommitted = false
         // What the machine is told meanwhile makes new messages, which must not leave before those decided already.
         var afterwards: [CoordinatorAction] = []
         for action in actions {
@@ -247,7 +248,13 @@ package final class CoordinatorLoop {
                     run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
                 _ = try? socket.send(
                     to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
-            case .takeSnapshot(let worker, let step): snapshots[worker] = snapshot(step: step)
+            case .takeSnapshot(let worker, let step):
+                // A worker that greets again ends its earlier session, which may complete the step: the update first.
+                if let done = committed {
+                    update(done)
+                    committed = nil
+                }
+                snapshots[worker] = snapshot(step: step)
             case .fold(let chunk, let changes):
                 let average = averages[machine.step] ?? averagePool.take()
                 averages[machine.step] = average
@@ -259,6 +266,7 @@ package final class CoordinatorLoop {
             case .commit(let step):
                 decide(step)
                 committed = step
+                hasCommitted = true
             case .discard: break
             case .joined(let worker): announce(worker)
             case .evict(let worker, let reason):
@@ -284,6 +292,7 @@ package final class CoordinatorLoop {
             }
         }
         if let committed, failure == nil { update(committed) }
+        if hasCommitted { forgetOldSteps() }
         let lost = unreachable
         unreachable = []
         for worker in lost where failure == nil {
@@ -485,10 +494,6 @@ package final class CoordinatorLoop {
         machine.digested(step: step + 1, digest: digest)
         fold.clear()
         newestSnapshot = nil
-        let oldest = machine.oldestNeededStep
-        averages = averages.filter { $0.key >= oldest }
-        scalars = scalars.filter { $0.key >= oldest }
-        facts = facts.filter { $0.key >= oldest }
         let now = ContinuousClock.now
         let seconds = (now - stepStarted) / .seconds(1)
         stepStarted = now
@@ -506,6 +511,13 @@ package final class CoordinatorLoop {
             recorder?.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
         }
         progress.committed(record)
+    }
+
+    private func forgetOldSteps() {
+        let oldest = machine.oldestNeededStep
+        averages = averages.filter { $0.key >= oldest }
+        scalars = scalars.filter { $0.key >= oldest }
+        facts = facts.filter { $0.key >= oldest }
     }
 
     /// An immutable copy of the state after the last committed step.

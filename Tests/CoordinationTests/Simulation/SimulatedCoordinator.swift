@@ -1,0 +1,271 @@
+import Coordination
+
+/// A message on its way; the payload stands for its floats.
+struct SimulatedMessage: Hashable {
+    var message: Message
+    var envelope: Envelope
+    var payload: [UInt64]
+}
+
+/// A coordinator's process: the machine, and the data that ``Training/CoordinatorLoop`` keeps beside it.
+struct SimulatedCoordinator: Hashable {
+    /// What happened that no correct coordinator does.
+    struct Violation: Error, CustomStringConvertible { let description: String }
+
+    private(set) var machine: CoordinatorMachine
+    private(set) var run: SimulatedRun
+    private(set) var failure: String?
+    /// Names of workers that are not let in again.
+    private(set) var banned: Set<String> = []
+    /// The step from which a restarted coordinator went on.
+    private(set) var recoveredAt: UInt64?
+
+    private var replica: FakeReplica
+    private var carries: [UInt64]
+    private var folds: [Int: [TreeNode: UInt64]] = [:]
+    private var averages: [UInt64: [Int: UInt64]] = [:]
+    private var scalars: [UInt64: UInt64] = [:]
+    private var nextCarries: [Int: UInt64] = [:]
+    private var losses: [Int: UInt64] = [:]
+    private var snapshots: [WorkerID: FakeReplica] = [:]
+    private var recalledParts: [Int: [UInt64]] = [:]
+    private var recalledCarries: [Int: UInt64] = [:]
+    private var history: [HistoryRecord] = []
+    /// To be sent, in order.
+    private var outgoing: [SimulatedMessage] = []
+
+    /// Starts the run's next coordinator from what is on disk.
+    init(run disk: SimulatedRun) {
+        run = disk
+        run.term += 1
+        let checkpoint = run.checkpoint
+        replica = checkpoint.replica
+        carries = checkpoint.carries
+        let beyond = run.lines.enumerated().dropFirst(Int(checkpoint.step))
+        let known = Dictionary(uniqueKeysWithValues: beyond.map { (UInt64($0.offset + 1), $0.element.digest) })
+        machine = CoordinatorMachine(
+            run.configuration, step: checkpoint.step,
+            recovery: known.isEmpty ? nil : Recovery(knownDigests: known, checkpoint: checkpoint.step))
+        if !machine.isRecovering { begin() }
+    }
+
+    private mutating func begin() {
+        run.lines.removeLast(run.lines.count - min(run.lines.count, Int(machine.step)))
+        for record in history where record.step == UInt64(run.lines.count) + 1 {
+            run.lines.append(SimulatedRun.Line(digest: record.digest, loss: record.facts.lossBits))
+        }
+        history = []
+        recoveredAt = machine.step
+        machine.digested(step: machine.step, digest: replica.parameters)
+    }
+
+    // MARK: Events
+
+    mutating func received(_ arrived: SimulatedMessage, now: UInt64) throws(Violation) -> [SimulatedMessage] {
+        let digest =
+            machine.wantsDigest(of: arrived.message, from: arrived.envelope.worker) ? arrived.payload.first ?? 0 : 0
+        let actions = machine.received(
+            arrived.message, arrived.envelope, digest: digest,
+            isFinite: !arrived.payload.contains(FakeArithmetic.notFinite), now: now)
+        try perform(actions, arrived, now: now)
+        return takeOutgoing()
+    }
+
+    mutating func tick(now: UInt64) throws(Violation) -> [SimulatedMessage] {
+        try perform(machine.tick(now: now), nil, now: now)
+        return takeOutgoing()
+    }
+
+    mutating func lost(_ worker: WorkerID, _ reason: String, now: UInt64) throws(Violation)
+        -> [SimulatedMessage]
+    {
+        try perform(machine.lose(worker, reason, now: now), nil, now: now)
+        return takeOutgoing()
+    }
+
+    mutating func processEnded(name: String, now: UInt64) throws(Violation) -> [SimulatedMessage] {
+        for worker in machine.workers(named: name) {
+            try perform(machine.lose(worker, "crashed", now: now), nil, now: now)
+        }
+        return takeOutgoing()
+    }
+
+    private mutating func takeOutgoing() -> [SimulatedMessage] {
+        defer { outgoing = [] }
+        return outgoing
+    }
+
+    // MARK: Actions
+
+    private mutating func perform(_ actions: [CoordinatorAction], _ arrived: SimulatedMessage?, now: UInt64)
+        throws(Violation)
+    {
+        var committed: UInt64?
+        var afterwards: [CoordinatorAction] = []
+        for action in actions where failure == nil {
+            switch action {
+            case .send(let worker, let item, let sequence, let acknowledged):
+                let (message, payload) = materialise(item, for: worker)
+                let envelope = Envelope(
+                    run: run.number, worker: worker, sequence: sequence, acknowledged: acknowledged)
+                outgoing.append(SimulatedMessage(message: message, envelope: envelope, payload: payload))
+            case .refuse(let worker, let refusal):
+                let envelope = Envelope(run: run.number, worker: worker, sequence: 0, acknowledged: 0)
+                outgoing.append(SimulatedMessage(message: .refuse(refusal), envelope: envelope, payload: []))
+            case .takeSnapshot(let worker, _):
+                if let done = committed {
+                    update(done)
+                    committed = nil
+                }
+                snapshots[worker] = replica
+            case .fold(let chunk, let changes): fold(chunk, changes, arrived!.payload[0])
+            case .acceptShard(let shard):
+                guard case .shardResult(let result) = arrived?.message else {
+                    throw Violation(description: "a shard was accepted without its result")
+                }
+                guard losses[shard] == nil else {
+                    throw Violation(description: "shard \(shard) was accepted twice in step \(machine.step)")
+                }
+                losses[shard] = result.lossBits
+                nextCarries[shard] = arrived!.payload[0]
+            case .commit(let step):
+                try decide(step)
+                committed = step
+            case .abandonStep:
+                folds = [:]
+                averages[machine.step] = nil
+                losses = [:]
+                nextCarries = [:]
+            case .settle, .verifyRecalled: afterwards.append(action)
+            case .ban(_, let name): banned.insert(name)
+            case .storeRecalledPart(let part): recalledParts[part] = arrived!.payload
+            case .storeRecalledCarry(let shard): recalledCarries[shard] = arrived!.payload[0]
+            case .storeHistory(let records): history = records
+            case .recovered: begin()
+            case .keptCheckpoint:
+                forgetRecalled()
+                begin()
+            case .fail(let reason, _): failure = reason
+            case .evict(let worker, _): snapshots[worker] = nil
+            case .joined, .discard, .note, .finished: break
+            }
+        }
+        if let committed, failure == nil { update(committed) }
+        let oldest = machine.oldestNeededStep
+        averages = averages.filter { $0.key >= oldest }
+        scalars = scalars.filter { $0.key >= oldest }
+        for action in afterwards where failure == nil {
+            switch action {
+            case .settle(let dispute): try settle(dispute, now: now)
+            case .verifyRecalled: try verifyRecalled(now: now)
+            default: break
+            }
+        }
+    }
+
+    private mutating func fold(_ chunk: Int, _ changes: [ChunkFold.Change], _ value: UInt64) {
+        for change in changes {
+            switch change {
+            case .store(let node): folds[chunk, default: [:]][node] = value
+            case .drop(let node): folds[chunk]![node] = nil
+            case .add(let left, let right, let parent):
+                let sum = FakeArithmetic.add(folds[chunk]![left]!, folds[chunk]![right]!)
+                folds[chunk]![left] = nil
+                folds[chunk]![right] = nil
+                folds[chunk]![parent] = sum
+            case .complete: averages[machine.step, default: [:]][chunk] = folds[chunk]![machine.tree.root]!
+            }
+        }
+    }
+
+    private mutating func decide(_ step: UInt64) throws(Violation) {
+        guard run.lines.count == Int(step) else {
+            throw Violation(description: "step \(step) was committed after \(run.lines.count) steps")
+        }
+        guard losses.count == run.shards, averages[step]?.count == run.chunks else {
+            throw Violation(description: "step \(step) was committed with \(losses.count) of \(run.shards) shards")
+        }
+        scalars[step] = mix((0..<run.shards).map { losses[$0]! })
+        carries = (0..<run.shards).map { nextCarries[$0]! }
+        nextCarries = [:]
+        losses = [:]
+        folds = [:]
+    }
+
+    private mutating func update(_ step: UInt64) {
+        let own = averages[step]!
+        replica.update(averages: (0..<run.chunks).map { own[$0]! }, scalars: scalars[step]!)
+        run.lines.append(SimulatedRun.Line(digest: replica.parameters, loss: scalars[step]!))
+        machine.digested(step: step + 1, digest: replica.parameters)
+        if run.checkpointEvery > 0, (step + 1) % run.checkpointEvery == 0 {
+            run.previousCheckpoint = run.checkpoint
+            run.checkpoint = SimulatedRun.Checkpoint(step: step + 1, replica: replica, carries: carries)
+        }
+    }
+
+    private mutating func settle(_ dispute: Dispute, now: UInt64) throws(Violation) {
+        var answer: ShardAnswer?
+        for shard in dispute.shards {
+            let carry = dispute.step % run.period == 0 ? 0 : carries[shard]
+            answer = .fake(step: dispute.step, replica: replica, shard: shard, carry: carry, chunks: run.chunks)
+        }
+        try perform(machine.settled(dispute, answer: answer, isFinite: true, now: now), nil, now: now)
+    }
+
+    private mutating func forgetRecalled() {
+        recalledParts = [:]
+        recalledCarries = [:]
+        history = []
+    }
+
+    private mutating func verifyRecalled(now: UInt64) throws(Violation) {
+        let whole = FakeReplica(parts: (0..<run.snapshotParts).map { recalledParts[$0] ?? [0, 0] })
+        let (digest, stateDigest) = (whole?.parameters ?? 0, whole?.state ?? 0)
+        let (before, beforeCarries) = (replica, carries)
+        if let whole { replica = whole }
+        carries = (0..<run.shards).map { recalledCarries[$0] ?? 0 }
+        try perform(machine.recalled(digest: digest, stateDigest: stateDigest, now: now), nil, now: now)
+        if machine.isRecovering { (replica, carries) = (before, beforeCarries) }
+        forgetRecalled()
+    }
+
+    private func materialise(_ item: CoordinatorItem, for worker: WorkerID) -> (Message, [UInt64]) {
+        switch item {
+        case .welcome(let step, let snapshotParts):
+            return (
+                .welcome(
+                    Welcome(
+                        run: run.number, term: run.term, step: step, snapshotParts: UInt32(snapshotParts),
+                        heartbeatInterval: machine.configuration.heartbeatInterval,
+                        silenceLimit: machine.configuration.silenceLimit, configuration: [])), []
+            )
+        case .snapshot(let part): return (.snapshot(part), snapshots[worker]!.part(Int(part.part)))
+        // The carry is that before the open step; a lease of an earlier step would have been dropped.
+        case .lease(let lease): return (.lease(lease), lease.carried.map { carries[Int($0)] })
+        case .average(let part): return (.average(part), [averages[part.step]![Int(part.chunk)]!])
+        case .commit(let step):
+            let facts = StepFacts(lossBits: scalars[step]!, gradientNormBits: 0, nanoseconds: 1, workers: 1)
+            return (
+                .commit(
+                    Commit(
+                        step: step, learningRateBits: scalars[step]!, clipCoefficientBits: 0, biasCorrection1Bits: 0,
+                        biasCorrection2Bits: 0, record: facts)), []
+            )
+        case .heartbeat: return (.heartbeat, [])
+        case .finish: return (.finish, [])
+        case .recall(let recall): return (.recall(recall), [])
+        case .restart(let restart): return (.restart(restart), [])
+        }
+    }
+}
+
+extension ShardAnswer {
+    static func fake(step: UInt64, replica: FakeReplica, shard: Int, carry: UInt64, chunks: Int) -> ShardAnswer {
+        ShardAnswer(
+            lossBits: FakeArithmetic.loss(step: step, replica: replica, shard: shard, carry: carry),
+            carryDigest: FakeArithmetic.carry(carry, step: step, replica: replica, shard: shard),
+            chunkDigests: (0..<chunks).map {
+                FakeArithmetic.leaf(step: step, replica: replica, shard: shard, carry: carry, chunk: $0)
+            })
+    }
+}

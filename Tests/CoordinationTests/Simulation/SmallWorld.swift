@@ -1,0 +1,142 @@
+import Coordination
+
+/// Two workers, a coordinator and the channels between them, where anything that can happen next may: time stands
+/// still, and each order of deliveries, computations and crashes is a path of its own.
+struct SmallWorld: Hashable {
+    enum Move: Hashable {
+        case toCoordinator(slot: Int)
+        case toWorker(slot: Int)
+        case compute(slot: Int)
+        /// Of what the worker has sent, the first `kept` messages still arrive.
+        case crash(slot: Int, kept: Int)
+        /// The coordinator hears of the crash, and the process is started again.
+        case notice(slot: Int)
+        case crashCoordinator(linesLost: Int)
+        /// A worker of a coordinator that is gone says something, and is told.
+        case disown(slot: Int)
+        /// The coordinator's wait for workers is over.
+        case waitIsOver
+    }
+
+    private(set) var coordinator: SimulatedCoordinator
+    private var workers: [SimulatedWorker?]
+    private var up: [[SimulatedMessage]]
+    private var down: [[SimulatedMessage]]
+    private var crashesLeft: Int
+    private var coordinatorCrashesLeft: Int
+    private var unnoticed: Set<Int> = []
+    private var lives: [Int]
+    private var now: UInt64 = 0
+
+    init(workers count: Int, run: SimulatedRun, crashes: Int, coordinatorCrashes: Int) throws {
+        coordinator = SimulatedCoordinator(run: run)
+        workers = Array(repeating: nil, count: count)
+        up = Array(repeating: [], count: count)
+        down = up
+        lives = Array(repeating: 0, count: count)
+        crashesLeft = crashes
+        coordinatorCrashesLeft = coordinatorCrashes
+        // From here on a jump of time is the coordinator's own sleep, for which it blames nobody.
+        transmit(try coordinator.tick(now: 0))
+        for slot in workers.indices { spawn(slot) }
+    }
+
+    var moves: [Move] {
+        var moves: [Move] = []
+        for slot in workers.indices {
+            if !up[slot].isEmpty { moves.append(.toCoordinator(slot: slot)) }
+            if unnoticed.contains(slot) { moves.append(.notice(slot: slot)) }
+            guard let worker = workers[slot] else { continue }
+            if !down[slot].isEmpty { moves.append(.toWorker(slot: slot)) }
+            if !worker.jobs.isEmpty { moves.append(.compute(slot: slot)) }
+            if crashesLeft > 0 { moves += (0...up[slot].count).map { .crash(slot: slot, kept: $0) } }
+            if isForeign(worker) { moves.append(.disown(slot: slot)) }
+        }
+        if coordinatorCrashesLeft > 0 {
+            let run = coordinator.run
+            for lost in 0...min(1, run.lines.count - Int(run.checkpoint.step)) {
+                moves.append(.crashCoordinator(linesLost: lost))
+            }
+        }
+        if coordinator.machine.isRecovering, now == 0 { moves.append(.waitIsOver) }
+        return moves
+    }
+
+    /// Whether the worker takes itself to be in a session that the coordinator does not know.
+    private func isForeign(_ worker: SimulatedWorker) -> Bool {
+        coordinator.run.term > 1 && !worker.awaitsOffer && coordinator.machine.hello(of: worker.machine.worker) == nil
+            && !up.joined().contains { $0.envelope.worker == worker.machine.worker }
+    }
+
+    mutating func make(_ move: Move) throws {
+        switch move {
+        case .toCoordinator(let slot):
+            transmit(try coordinator.received(up[slot].removeFirst(), now: now))
+        case .toWorker(let slot):
+            let message = down[slot].removeFirst()
+            guard message.envelope.worker == workers[slot]!.machine.worker else { return }
+            workers[slot]!.received(message, now: now)
+            follow(slot)
+        case .compute(let slot):
+            // All that there is to do: a crash in the midst of it is one that loses the last messages.
+            while !workers[slot]!.jobs.isEmpty {
+                if let event = workers[slot]!.computePiece() { workers[slot]!.heard(event, now: now) }
+            }
+            follow(slot)
+        case .crash(let slot, let kept):
+            crashesLeft -= 1
+            workers[slot] = nil
+            down[slot] = []
+            up[slot].removeLast(up[slot].count - kept)
+            unnoticed.insert(slot)
+        case .notice(let slot):
+            unnoticed.remove(slot)
+            transmit(try coordinator.processEnded(name: "w\(slot)", now: now))
+            spawn(slot)
+        case .crashCoordinator(let linesLost):
+            coordinatorCrashesLeft -= 1
+            var disk = coordinator.run
+            disk.lines.removeLast(linesLost)
+            coordinator = SimulatedCoordinator(run: disk)
+            for slot in workers.indices { (up[slot], down[slot]) = ([], []) }
+            transmit(try coordinator.tick(now: now))
+        case .disown(let slot):
+            let id = workers[slot]!.machine.worker
+            workers[slot]!.received(
+                SimulatedMessage(
+                    message: .refuse(Refusal(code: .sessionBroken, reason: "the session is over: join again")),
+                    envelope: Envelope(run: coordinator.run.number, worker: id, sequence: 0, acknowledged: 0),
+                    payload: []), now: now)
+            follow(slot)
+        case .waitIsOver:
+            now = 10_000_000_000
+            transmit(try coordinator.tick(now: now))
+        }
+    }
+
+    private mutating func spawn(_ slot: Int) {
+        lives[slot] += 1
+        workers[slot] = SimulatedWorker(
+            name: "w\(slot)", process: UInt32(slot * 1000 + lives[slot]),
+            incarnation: WorkerID(slot * 1000 + lives[slot]), run: coordinator.run, now: now)
+        follow(slot)
+    }
+
+    private mutating func follow(_ slot: Int) {
+        for var message in workers[slot]!.takeOutgoing() {
+            // Credits are not what is searched here: acknowledgements would only multiply the states.
+            message.envelope.acknowledged = 0
+            up[slot].append(message)
+        }
+        if workers[slot]!.ending != nil { workers[slot] = nil }
+    }
+
+    private mutating func transmit(_ messages: [SimulatedMessage]) {
+        for var message in messages {
+            message.envelope.acknowledged = 0
+            let id = message.envelope.worker
+            guard let slot = workers.firstIndex(where: { $0?.machine.worker == id }) else { continue }
+            down[slot].append(message)
+        }
+    }
+}
