@@ -16,8 +16,10 @@ ARGS ?= --workers 2 --threads 1 --hidden 128 --layers 1 --dropout 0 --batch 64 -
 TESTFLAGS ?=
 # Of `make simulate`.
 SEEDS ?= 100000
+# Of `make chaos`.
+SECONDS ?= 60
 
-.PHONY: help setup build train test simulate lint format bench clean
+.PHONY: help setup build train test simulate chaos lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +56,11 @@ test: setup ## Run all tests (TESTFLAGS="--filter NAME" for some)
 simulate: setup ## Run the protocol on SEEDS=100000 simulated networks, and all interleavings of a small world
 	LOCKSTEP_SIMULATION_SEEDS=$(SEEDS) swift test -c release --scratch-path .build-simulation --disable-xctest $(LAYERS) \
 		--filter 'CoordinationTests\.(SimulationTests|SmallWorldTests)'
+
+chaos: build ## Kill, stop, cut and join real processes for SECONDS=60, by SEED, on CORPUS=text
+	LOCKSTEP_EXECUTABLE="$$($(RELEASE) --show-bin-path)/lockstep" LOCKSTEP_CHAOS_SECONDS=$(SECONDS) \
+		$(if $(SEED),LOCKSTEP_CHAOS_SEED=$(SEED)) $(if $(CORPUS),LOCKSTEP_CHAOS_CORPUS="$(abspath $(CORPUS))") \
+		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.ChaosTests'
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift

@@ -46,12 +46,18 @@ final class Execution {
 
     func send(_ signal: Int32) { Glibc.kill(id, signal) }
 
+    var isRunning: Bool { process.isRunning }
+
+    /// What it has written to its standard error up to now.
+    var errorsSoFar: String { get throws { String(decoding: try Data(contentsOf: errors), as: UTF8.self) } }
+
     /// Waits for the end of the process.
     ///
     /// - Throws: `Deadline` when it hangs; it is killed then.
-    func result() async throws -> Result {
+    func result(seconds: Double = Deadline.seconds) async throws -> Result {
         do {
-            try await Deadline.wait(for: process.arguments!.joined(separator: " ")) { !process.isRunning }
+            let name = process.arguments!.joined(separator: " ")
+            try await Deadline.wait(for: name, seconds: seconds) { !process.isRunning }
         } catch {
             send(SIGKILL)
             throw error
@@ -60,14 +66,15 @@ final class Execution {
         return Result(
             code: process.terminationReason == .exit ? code : -code,
             output: String(decoding: try Data(contentsOf: output), as: UTF8.self),
-            errors: String(decoding: try Data(contentsOf: errors), as: UTF8.self))
+            errors: try errorsSoFar)
     }
 
     /// Runs `lockstep` with `arguments` to its end.
     static func run(
-        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]
+        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:],
+        seconds: Double = Deadline.seconds
     ) async throws -> Result {
-        try await Execution(arguments, in: folder, environment: environment).result()
+        try await Execution(arguments, in: folder, environment: environment).result(seconds: seconds)
     }
 
     /// The one that `LOCKSTEP_EXECUTABLE` names, or the one that was built with these tests.
