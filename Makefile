@@ -18,8 +18,10 @@ TESTFLAGS ?=
 SEEDS ?= 100000
 # Of `make chaos`.
 SECONDS ?= 60
+# Of `make recovery`.
+TRIALS ?= 20
 
-.PHONY: help setup build train test simulate chaos lint format bench clean
+.PHONY: help setup build train test simulate chaos recovery lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +63,10 @@ chaos: build ## Kill, stop, cut and join real processes for SECONDS=60, by SEED,
 	LOCKSTEP_EXECUTABLE="$$($(RELEASE) --show-bin-path)/lockstep" LOCKSTEP_CHAOS_SECONDS=$(SECONDS) \
 		$(if $(SEED),LOCKSTEP_CHAOS_SEED=$(SEED)) $(if $(CORPUS),LOCKSTEP_CHAOS_CORPUS="$(abspath $(CORPUS))") \
 		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.ChaosTests'
+
+recovery: build ## Time how long a run stands still after each fault, TRIALS=20 of each
+	LOCKSTEP_EXECUTABLE="$$($(RELEASE) --show-bin-path)/lockstep" LOCKSTEP_RECOVERY_TRIALS=$(TRIALS) \
+		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.RecoveryTimes'
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift

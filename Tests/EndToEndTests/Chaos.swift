@@ -111,7 +111,7 @@ final class Chaos {
         return try await Trace(run: "reference", in: folder)
     }
 
-    private var steps: Int { get throws { try Trace.lastStep(run: "run", in: folder) } }
+    private var steps: Int { get throws { try Trace.last(run: "run", in: folder).step } }
 
     private var log: String {
         let text = (try? String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)) ?? ""

@@ -37,17 +37,19 @@ struct Trace: Equatable, Sendable {
         }
     }
 
-    /// The number of the last step on record, without reading all of a long file.
-    static func lastStep(run: String, in folder: TemporaryFolder) throws -> Int {
-        guard let file = try? FileHandle(forReadingFrom: folder.file("\(run)/metrics.jsonl")) else { return 0 }
+    /// The last step on record and its workers, without reading all of a long file.
+    static func last(run: String, in folder: TemporaryFolder) throws -> (step: Int, workers: Int) {
+        guard let file = try? FileHandle(forReadingFrom: folder.file("\(run)/metrics.jsonl")) else { return (0, 0) }
         defer { try? file.close() }
         let size = try file.seekToEnd()
         try file.seek(toOffset: size - min(size, 4096))
-        guard let data = try file.readToEnd(), let end = data.lastIndex(of: 10) else { return 0 }
+        guard let data = try file.readToEnd(), let end = data.lastIndex(of: 10) else { return (0, 0) }
         for line in data[..<end].split(separator: 10).reversed() {
             let values = try? JSONSerialization.jsonObject(with: line) as? [String: Any]
-            if let values, values["digest"] is String { return values["step"] as? Int ?? 0 }
+            if let values, values["digest"] is String {
+                return (values["step"] as? Int ?? 0, values["workers"] as? Int ?? 0)
+            }
         }
-        return 0
+        return (0, 0)
     }
 }
