@@ -28,13 +28,14 @@ package struct Recovery: Hashable, Sendable {
     /// The newest step on record.
     let newestKnown: UInt64
     let wait: UInt64
-    var deadline: UInt64?
+    var began: UInt64?
     var choice: Choice?
 
     /// - Parameters:
     ///   - knownDigests: of steps beyond the checkpoint.
-    ///   - wait: nanoseconds to wait for workers with something newer.
-    package init(knownDigests: [UInt64: UInt64], checkpoint: UInt64, wait: UInt64 = 3_000_000_000) {
+    ///   - wait: nanoseconds to wait for workers with something newer; three times as long where a part of it is there.
+    ///     More than the 3 s after which a worker greets again.
+    package init(knownDigests: [UInt64: UInt64], checkpoint: UInt64, wait: UInt64 = 4_000_000_000) {
         self.knownDigests = knownDigests
         newestKnown = max(checkpoint, knownDigests.keys.max() ?? 0)
         self.wait = wait
@@ -52,7 +53,8 @@ extension CoordinatorMachine {
 
     mutating func recover(now: UInt64) -> [CoordinatorAction] {
         guard recovery != nil else { return boundAudit(now: now) }
-        if recovery!.deadline == nil { recovery!.deadline = now + recovery!.wait }
+        let began = recovery!.began ?? now
+        recovery!.began = began
         if let choice = recovery!.choice {
             guard now > choice.deadline else { return [] }
             let late =
@@ -60,8 +62,11 @@ extension CoordinatorMachine {
                 ? choice.donor : choice.owed.keys.sorted().first ?? choice.donor
             return evict(late, "did not hand over its state in time", .sessionBroken, now: now)
         }
-        let isOver = now >= recovery!.deadline!
-        if let choice = choose(now: now), choice.state.step >= recovery!.newestKnown || isOver {
+        let choice = choose(now: now)
+        let newest = offers.filter { isTrusted($0.1) }.map(\.1.step).max() ?? 0
+        let isPartial = newest > choice?.state.step ?? step
+        let isOver = now >= began + recovery!.wait * (isPartial ? 3 : 1)
+        if let choice, choice.state.step >= recovery!.newestKnown || isOver {
             recall(choice)
             return []
         }
@@ -70,15 +75,24 @@ extension CoordinatorMachine {
         return [.keptCheckpoint] + order.flatMap { welcome($0) }
     }
 
-    /// The newest whole state on offer.
-    private func choose(now: UInt64) -> Recovery.Choice? {
-        let offers = order.compactMap { worker in
+    private var offers: [(WorkerID, Offer)] {
+        order.compactMap { worker in
             members[worker]!.hello.run == configuration.run ? members[worker]!.hello.offer.map { (worker, $0) } : nil
         }
+    }
+
+    /// Whether the replica is that on record, where there is a record.
+    private func isTrusted(_ offer: Offer) -> Bool {
+        recovery!.knownDigests[offer.step].map { $0 == offer.digest } ?? true
+    }
+
+    /// The newest whole state on offer.
+    private func choose(now: UInt64) -> Recovery.Choice? {
+        let offers = self.offers
         let steps = Set(offers.map(\.1.step)).filter { $0 > step && $0 <= configuration.totalSteps }
         for wanted in steps.sorted(by: >) {
             let atStep = offers.filter { $0.1.step == wanted }
-            let trusted = atStep.filter { recovery!.knownDigests[wanted].map { [$0] }?.contains($0.1.digest) ?? true }
+            let trusted = atStep.filter { isTrusted($0.1) }
             let counts = Dictionary(grouping: trusted) { OfferedState($0.1) }.mapValues(\.count)
             guard let most = counts.values.max() else { continue }
             let states = counts.filter { $0.value == most }.keys

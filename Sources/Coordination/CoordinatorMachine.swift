@@ -186,6 +186,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
 
     // MARK: What others may ask
 
+    /// All whose session is open, in the order of joining.
+    package var workers: [WorkerID] { order }
     package var readyWorkers: [WorkerID] { order.filter { members[$0]!.isReady } }
     package var isRecovering: Bool { recovery != nil }
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }

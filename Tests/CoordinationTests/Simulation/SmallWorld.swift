@@ -14,6 +14,8 @@ struct SmallWorld: Hashable {
         case crashCoordinator(linesLost: Int)
         /// A worker of a coordinator that is gone says something, and is told.
         case disown(slot: Int)
+        /// A dead worker has been silent for too long.
+        case silence(WorkerID)
         /// The coordinator's wait for workers is over.
         case waitIsOver
     }
@@ -58,6 +60,8 @@ struct SmallWorld: Hashable {
                 moves.append(.crashCoordinator(linesLost: lost))
             }
         }
+        let living = Set(workers.compactMap { $0?.machine.worker } + up.joined().map(\.envelope.worker))
+        moves += coordinator.machine.workers.filter { !living.contains($0) }.map { .silence($0) }
         if coordinator.machine.isRecovering, now == 0 { moves.append(.waitIsOver) }
         return moves
     }
@@ -108,6 +112,7 @@ struct SmallWorld: Hashable {
                     envelope: Envelope(run: coordinator.run.number, worker: id, sequence: 0, acknowledged: 0),
                     payload: []), now: now)
             follow(slot)
+        case .silence(let worker): transmit(try coordinator.lost(worker, "silent", now: now))
         case .waitIsOver:
             now = 10_000_000_000
             transmit(try coordinator.tick(now: now))
