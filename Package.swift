@@ -48,7 +48,9 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["lockstep"]),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["lockstep", "Training", "Coordination", "LanguageModel", "Kernels", "ZeroMQ"]),
     ],
     cLanguageStandard: .gnu11
 )
