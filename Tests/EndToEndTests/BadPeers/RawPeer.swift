@@ -13,21 +13,22 @@ struct RawPeer: ~Copyable {
     let socket: Socket
     let worker: WorkerID
     private(set) var sequence: UInt64 = 0
-    private(set) var run: UInt64 = 0
-    private var heard: UInt64 = 0
+    var run: UInt64 = 0
+    private(set) var heard: UInt64 = 0
     /// All that was said, to be said again.
     private(set) var said: [[[UInt8]]] = []
     private var replica: Replica?
     private var average: FloatBuffer?
 
     /// - Parameter identity: its routing id; nil for that of a worker.
-    init(_ endpoint: String, identity: [UInt8]? = nil, context: Context) throws {
+    init(_ endpoint: String, identity: [UInt8]? = nil, context: Context, receiveHighWaterMark: Int = 1000) throws {
         let worker = UInt64.random(in: 1 ... .max)
         let socket = try Socket(.dealer, context: context)
         try socket.set(.routingID(identity ?? RoutingIdentity.bytes(worker)))
         try socket.set(.linger(milliseconds: 0))
         try socket.set(.immediate(true))
         try socket.set(.sendHighWaterMark(1000))
+        try socket.set(.receiveHighWaterMark(receiveHighWaterMark))
         try socket.connect(endpoint)
         self.worker = worker
         self.socket = socket
@@ -70,6 +71,7 @@ struct RawPeer: ~Copyable {
             if let received = try socket.receive(maximumParts: 2) {
                 let (message, envelope) = try Wire.decode(received.bytes(0))
                 if envelope.sequence > 0 { heard = envelope.sequence }
+                if run == 0 { run = envelope.run }
                 let payload = received.partCount > 1 ? received.bytes(1) : []
                 try follow(message, payload)
                 return message
@@ -118,9 +120,12 @@ struct RawPeer: ~Copyable {
     func chunkBytes(_ chunk: Int) -> Int { replica!.chunks.range(chunk).count * 4 }
 
     private var parts = 0
+    /// Whether it takes part as a worker would; else it only listens.
+    var isFollowing = true
 
     private mutating func follow(_ message: Message, _ payload: [UInt8]) throws {
         switch message {
+        case _ where !isFollowing: break
         case .welcome(let welcome):
             run = welcome.run
             let configuration = try JSONDecoder().decode(RunConfiguration.self, from: Data(welcome.configuration))
