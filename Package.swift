@@ -55,6 +55,14 @@ let package = Package(
     cLanguageStandard: .gnu11
 )
 
+// `make fuzz` alone needs libFuzzer's runtime.
+if Context.environment["LOCKSTEP_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
+            path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run"]))
+}
+
 for target in package.targets
 where [.regular, .executable, .test].contains(target.type) && !["CKernels", "CProcesses"].contains(target.name) {
     target.swiftSettings = [
