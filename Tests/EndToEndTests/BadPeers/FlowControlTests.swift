@@ -21,6 +21,25 @@ struct FlowControlTests {
         #expect(try await TinyRun.trace("--workers=64", "--threads=1") == TinyRun.reference)
     }
 
+    @Test("One worker takes over the recurrent state of a large batch in the middle of an epoch")
+    func largeLease() async throws {
+        // 4.4 MB of it: more than the 4 MiB that a coordinator takes in at once.
+        let flags = [
+            "text.txt", "--hidden=256", "--layers=8", "--batch=272", "--window=2", "--optimizer=sgd",
+            "--validation=0", "--sample-every=0", "--workers=1", "--threads=2", "--quiet",
+        ]
+        let folder = try TinyRun.folder()
+        for arguments in [
+            ["train", "--run=whole", "--steps=4"] + flags, ["train", "--run=parts", "--steps=2"] + flags,
+            ["train", "--run=parts", "--resume", "--steps=4", "--workers=1", "--quiet"],
+        ] {
+            let result = try await Execution.run(arguments, in: folder)
+            try #require(result.code == 0, "\(result.errors)")
+        }
+        let whole = try await Trace(run: "whole", in: folder)
+        #expect(try await Trace(run: "parts", in: folder) == whole)
+    }
+
     /// How a raw peer treats what it is sent.
     enum Reader: CaseIterable {
         /// Reads nothing and acknowledges nothing, but lives.

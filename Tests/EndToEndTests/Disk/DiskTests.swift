@@ -45,7 +45,9 @@ struct DiskTests {
         let all = ProcessInfo.processInfo.environment["LOCKSTEP_DISK_KILLS"] == "all"
         try await withThrowingTaskGroup(of: Void.self) { group in
             for first in all ? [1, 2] : [3, 8] {
-                group.addTask { try await Self.killAtEach(from: first, stride: all ? 2 : 10, to: calls, expecting: expected) }
+                group.addTask {
+                    try await Self.killAtEach(from: first, stride: all ? 2 : 10, to: calls, expecting: expected)
+                }
             }
             try await group.waitForAll()
         }
