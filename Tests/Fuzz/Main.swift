@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 
 /// libFuzzer's driver, from the sanitizer's runtime library.
 @_silgen_name("LLVMFuzzerRunDriver")
@@ -23,22 +23,27 @@ func fuzzMain(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePoi
         return 0
     case "seeds" where count > 2:
         do { try Seeds.write(to: String(cString: arguments[2]!)) } catch {
-            fputs("fuzz: \(error)\n", stderr)
+            FileHandle.standardError.write(Data("fuzz: \(error)\n".utf8))
             return 1
         }
         return 0
     default: break
     }
     guard let chosen = Target(rawValue: command) else {
-        fputs("fuzz: give a target: \(Target.allCases.map(\.rawValue).joined(separator: ", "))\n", stderr)
+        let names = Target.allCases.map(\.rawValue).joined(separator: ", ")
+        FileHandle.standardError.write(Data("fuzz: give a target: \(names)\n".utf8))
         return 64
     }
     target = chosen
     for index in 1..<Int(count) { arguments[index] = arguments[index + 1] }
     var rest = count - 1
     var pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = arguments
-    return runDriver(&rest, &pointer) { bytes, count in
-        target.test(UnsafeRawBufferPointer(start: bytes, count: count))
-        return 0
-    }
+    return runDriver(&rest, &pointer) { testOneInput($0, $1) }
+}
+
+/// One input; the runtime library asks for the name.
+@_cdecl("LLVMFuzzerTestOneInput")
+func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
+    target.test(UnsafeRawBufferPointer(start: bytes, count: count))
+    return 0
 }

@@ -3,9 +3,9 @@ import Corpus
 import Foundation
 import Kernels
 import LanguageModel
-import Training
 
 @testable import Checkpoints
+@testable import Training
 
 /// What decodes bytes that others wrote. Each is tried with any bytes: it may refuse them, and nothing else. What it
 /// takes has to read back to the same.
