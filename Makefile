@@ -21,7 +21,7 @@ SECONDS ?= 60
 # Of `make recovery`.
 TRIALS ?= 20
 
-.PHONY: help setup build train test simulate chaos recovery lint format bench clean
+.PHONY: help setup build train test simulate chaos recovery fuzz sanitize lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,9 +68,15 @@ recovery: build ## Time how long a run stands still after each fault, TRIALS=20 
 	LOCKSTEP_EXECUTABLE="$$($(RELEASE) --show-bin-path)/lockstep" LOCKSTEP_RECOVERY_TRIALS=$(TRIALS) \
 		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.RecoveryTimes'
 
+fuzz: setup ## Fuzz every decoder of bytes that others wrote, SECONDS=10 each
+	Tests/Fuzz/run $(if $(filter file,$(origin SECONDS)),10,$(SECONDS))
+
+sanitize: setup ## Look for data races: the Training tests and runs of real processes under the thread sanitizer
+	Tests/sanitize
+
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift
-	@for script in .ci/run Benchmarks/run $$(find . -path './.*' -prune -o -name '*.sh' -print); do \
+	@for script in .ci/run Benchmarks/run Tests/Fuzz/run Tests/sanitize $$(find . -path './.*' -prune -o -name '*.sh' -print); do \
 		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
 	done
 	@if grep -nE '[[:blank:]]+$$' Makefile .ci/run *.md; then \

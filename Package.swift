@@ -48,10 +48,21 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["lockstep"]),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["lockstep", "Training", "Coordination", "LanguageModel", "Kernels", "ZeroMQ"],
+            exclude: ["Disk/disk_fault.c"]),
     ],
     cLanguageStandard: .gnu11
 )
+
+// `make fuzz` alone needs libFuzzer's runtime.
+if Context.environment["LOCKSTEP_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
+            path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run"]))
+}
 
 for target in package.targets
 where [.regular, .executable, .test].contains(target.type) && !["CKernels", "CProcesses"].contains(target.name) {

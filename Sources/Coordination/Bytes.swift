@@ -65,7 +65,10 @@ struct ByteReader {
         let count: UInt16 = try take()
         guard Int(count) <= Wire.maximumText else { throw .outOfBounds("text length") }
         let raw = try takeBytes(Int(count))
-        guard let text = String(validating: raw, as: UTF8.self) else { throw .invalidText }
+        guard let text = String(validating: raw, as: UTF8.self),
+            // Texts stand in logs and on terminals.
+            !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+        else { throw .invalidText }
         return text
     }
 

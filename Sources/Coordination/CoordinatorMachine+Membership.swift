@@ -31,7 +31,8 @@ extension CoordinatorMachine {
     /// Ends a worker's session for wrong bits, and lets it in no more.
     mutating func ban(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
         guard let hello = members[worker]?.hello else { return [] }
-        banned[Identity(hello)] = reason
+        // Bounded, since a peer can lie about its name each time.
+        if banned.count < configuration.maximumWorkers { banned[Identity(hello)] = reason }
         return [.ban(worker, name: hello.name)] + evict(worker, reason, .replicaDiffers, now: now)
     }
 
@@ -44,7 +45,8 @@ extension CoordinatorMachine {
         guard hello.run == 0 || hello.run == configuration.run else {
             return refuse(.otherRun, "this coordinator serves another run: start the worker anew to serve this one")
         }
-        guard hello.term <= configuration.term else {
+        // Who serves no run has no say in who its coordinator is.
+        guard hello.term <= configuration.term || hello.run == 0 else {
             return refuse(.otherRun, "this coordinator has been replaced by a newer one of the same run")
                 + [
                     .fail(
@@ -100,8 +102,10 @@ extension CoordinatorMachine {
     mutating func applied(_ applied: Applied, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         guard applied.step <= step else { return evict(worker, "is ahead of the run", .protocolViolation, now: now) }
         if let own = digests[applied.step], own != applied.digest {
-            let isAgreed = strangeDigests[applied.step]?.contains(applied.digest) == true
-            strangeDigests[applied.step, default: []].insert(applied.digest)
+            // Only a replica that was right before can bear witness against the coordinator's.
+            let isWitness = members[worker]!.isReady
+            let isAgreed = isWitness && strangeDigests[applied.step]?.contains(applied.digest) == true
+            if isWitness { strangeDigests[applied.step, default: []].insert(applied.digest) }
             var actions = ban(
                 worker, "its replica differs after step \(applied.step): check its memory, processor and build",
                 now: now)

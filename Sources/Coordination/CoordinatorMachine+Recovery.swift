@@ -97,8 +97,10 @@ extension CoordinatorMachine {
             guard let most = counts.values.max() else { continue }
             let states = counts.filter { $0.value == most }.keys
             guard states.count == 1, let state = states.first else { continue }
-            let holdsHistory = { (offer: Offer) in
-                wanted <= recovery!.newestKnown || offer.historyFrom <= recovery!.newestKnown + 1
+            let holdsHistory = { (offer: Offer) -> Bool in
+                guard wanted > recovery!.newestKnown else { return true }
+                return wanted - recovery!.newestKnown <= UInt64(Wire.maximumHistory)
+                    && offer.historyFrom <= recovery!.newestKnown + 1
             }
             guard let donor = trusted.first(where: { OfferedState($0.1) == state && holdsHistory($0.1) })?.0 else {
                 continue

@@ -274,6 +274,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         switch message {
         case .goodbye: return lose(worker, "left", now: now)
         case .heartbeat: actions = []
+        case .snapshot where !isFinite, .carry where !isFinite:
+            return evict(worker, "handed over a state that is not finite", .protocolViolation, now: now)
         case .snapshot(let part): actions = recalled(part, from: worker, now: now)
         case .carry(let part): actions = recalled(part, from: worker, now: now)
         case .history(let records): actions = recalled(records, from: worker, now: now)

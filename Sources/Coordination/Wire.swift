@@ -34,7 +34,7 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
         case .truncated: "the message ends too early"
         case .trailingBytes(let count): "\(count) bytes stand behind the message"
         case .outOfBounds(let field): "the field \(field) is out of bounds"
-        case .invalidText: "a text field is not valid UTF-8"
+        case .invalidText: "a text field is not valid UTF-8, or holds control characters"
         }
     }
 }

@@ -174,11 +174,15 @@ package final class CoordinatorLoop {
     }
 
     private func handle(_ received: borrowing ReceivedMessage, _ socket: borrowing Socket) {
-        guard let sender = RoutingIdentity.worker(received.routingID) else { return }
-        guard received.partCount >= 1 else { return }
+        guard let sender = RoutingIdentity.worker(received.routingID), received.partCount >= 1 else {
+            complain("a message of \(received.partCount) parts came from a peer that is no worker: discarded")
+            return
+        }
         let message: Message
         let envelope: Envelope
-        do {
+        do throws(WireError) {
+            // Before it is copied.
+            guard received.byteCount(0) <= Wire.maximumControlBytes else { throw WireError.outOfBounds("length") }
             (message, envelope) = try Wire.decode(received.bytes(0))
         } catch {
             refuse(sender, error, socket)
@@ -221,11 +225,17 @@ package final class CoordinatorLoop {
     }
 
     private func refuse(_ worker: WorkerID, _ error: WireError, _ socket: borrowing Socket) {
-        progress.event("a message from \(machine.hello(of: worker)?.name ?? "a stranger") was refused: \(error)")
-        if case .otherVersion = error {
-            perform([.refuse(worker, Refusal(code: .version, reason: error.description))], socket)
+        guard case .otherVersion = error else {
+            return perform(machine.violated(worker, error.description, now: clock), socket)
         }
-        perform(machine.violated(worker, error.description, now: clock), socket)
+        perform([.refuse(worker, Refusal(code: .version, reason: error.description))], socket)
+        perform(machine.lose(worker, error.description, now: clock), socket)
+    }
+
+    private var complaints = Complaints()
+
+    private func complain(_ text: String) {
+        if let line = complaints.line(text, now: clock) { progress.event(line) }
     }
 
     // MARK: Actions
@@ -244,6 +254,10 @@ package final class CoordinatorLoop {
             case .send(let worker, let item, let sequence, let acknowledged):
                 send(item, to: worker, sequence: sequence, acknowledged: acknowledged, socket)
             case .refuse(let worker, let refusal):
+                // Of a member, the eviction tells; a broken session is mended by joining anew.
+                if names[worker] == nil, refusal.code != .sessionBroken {
+                    complain("refused a peer that has not joined: \(refusal.reason)")
+                }
                 let envelope = Envelope(
                     run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
                 _ = try? socket.send(

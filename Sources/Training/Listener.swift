@@ -17,7 +17,7 @@ package struct Listener: ~Copyable {
     package init(address: String?, endpointFile: String?) throws {
         let folder = try address == nil ? PrivateFolder() : nil
         let socket = try Socket(.router, context: Context())
-        try socket.prepare()
+        try socket.prepare(maximumFrame: Socket.maximumFrame)
         try socket.set(.routerMandatory(true))
         try socket.bind(address ?? "ipc://\(folder!.path)/bus")
         let endpoint = try socket.lastEndpoint

@@ -64,8 +64,8 @@ package struct MetricsWriter: ~Copyable {
         }
     }
 
-    /// The newest digests on record of steps after `step`, at most 1,024; none where the file cannot be read.
-    package static func digests(in url: URL, after step: UInt64) -> [UInt64: UInt64] {
+    /// The newest digests on record of steps after `step` up to `last`, at most 1,024; none where the file cannot be read.
+    package static func digests(in url: URL, after step: UInt64, upTo last: UInt64) -> [UInt64: UInt64] {
         guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return [:] }
         var found: [UInt64: UInt64] = [:]
         var end = bytes.endIndex
@@ -75,6 +75,7 @@ package struct MetricsWriter: ~Copyable {
             end = start
             guard line.last == UInt8(ascii: "\n"), let number = self.step(ofLine: line.dropLast()) else { continue }
             guard number > step else { break }
+            guard number <= last else { continue }
             let text = String(decoding: line, as: UTF8.self)
             guard let field = text.range(of: "\"digest\":\"") else { continue }
             if let digest = UInt64(text[field.upperBound...].prefix(16), radix: 16) { found[number] = digest }

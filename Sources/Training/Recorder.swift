@@ -50,7 +50,10 @@ package final class Recorder: @unchecked Sendable {
     private var evaluated: (step: UInt64, loss: Double)?
     /// The step of the newest checkpoint of this start.
     private var written: UInt64?
-    private var hasWarnedOfMetrics = false
+    /// Lines that the disk did not take: they are written as soon as it does, in order.
+    private var unwritten: [(record: StepRecord, validationLoss: Double?)] = []
+    /// Lines that wait for the disk at most, some 10 MB: after that the newest are lost.
+    private static let maximumUnwritten = 1 << 16
 
     package init(
         job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter,
@@ -99,6 +102,7 @@ package final class Recorder: @unchecked Sendable {
             while tasks.isEmpty && !isFinishing { condition.wait() }
             guard !tasks.isEmpty else {
                 condition.unlock()
+                finishLines()
                 done.signal()
                 return
             }
@@ -127,13 +131,31 @@ package final class Recorder: @unchecked Sendable {
             evaluated = (record.step, loss)
             report(.evaluated(step: record.step, loss: loss, best: best!))
         }
-        do {
-            try metrics.append(record, validationLoss: loss)
-        } catch {
-            if !hasWarnedOfMetrics { report(.metricsFailed(reason: "\(error)")) }
-            hasWarnedOfMetrics = true
-        }
+        if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
+        writeLines()
         if isBest, let state { write(state) }
+    }
+
+    /// Writes the lines that wait, up to the first that the disk does not take: one warning for each time that it fails.
+    private func writeLines() {
+        let waited = unwritten.count > 1
+        while let (record, loss) = unwritten.first {
+            do {
+                try metrics.append(record, validationLoss: loss)
+            } catch {
+                if !waited { report(.metricsFailed(reason: "\(error)")) }
+                return
+            }
+            unwritten.removeFirst()
+        }
+    }
+
+    private func finishLines() {
+        guard !unwritten.isEmpty else { return }
+        writeLines()
+        if !unwritten.isEmpty {
+            report(.metricsFailed(reason: "\(unwritten.count) lines of metrics were never written"))
+        }
     }
 
     private func write(_ state: CheckpointState) {

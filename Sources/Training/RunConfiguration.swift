@@ -1,4 +1,5 @@
 package import LanguageModel
+import ZeroMQ
 
 /// Everything that the result is a function of, beside the corpus itself: what `run.json` holds and a resume continues.
 package struct RunConfiguration: Codable, Sendable, Equatable {
@@ -140,6 +141,14 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
             batch % shards == 0,
             "--shards \(shards) does not divide --batch \(batch): choose a divisor, "
                 + "such as \(Self.defaultShards(batch: batch))")
+        let carry = rowsPerShard * model.carryCount * 4
+        try require(
+            carry <= Socket.maximumFrame,
+            "the recurrent state of a shard has \(carry) bytes and \(Socket.maximumFrame) can be sent at once: "
+                + "raise --shards")
+        try require(
+            batch * (model.carryCount + window + 1) * 4 <= Socket.maximumLease,
+            "the recurrent state of a batch has more bytes than can be sent at once: lower --batch")
         try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, not \(clip)")
         try require(
             optimizer.learningRate >= 0 && optimizer.learningRate.isFinite,

@@ -137,7 +137,8 @@ package enum RunPreparation {
                     forgetBias: configuration.forgetBias))
         }
         job.term = lock.term
-        job.digestsBeyond = MetricsWriter.digests(in: folder.metrics, after: job.step)
+        job.digestsBeyond = MetricsWriter.digests(
+            in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
         guard job.step < configuration.totalSteps else {
             throw ConfigurationError(
                 "the run in \(folder.url.path) is complete at step \(job.step): give more --steps or --epochs")

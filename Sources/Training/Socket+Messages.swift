@@ -2,16 +2,21 @@ import Kernels
 import ZeroMQ
 
 extension Socket {
-    /// The largest frame that is taken in: a decoder allocates what a peer declares.
+    /// The largest frame that a coordinator takes in: a decoder allocates what a peer declares. The carry of a shard is
+    /// the largest that it asks for.
     static let maximumFrame = 4 << 20
-    /// A backstop far above what credits let through.
-    static let highWaterMark = 2000
+    /// The largest frame that a worker takes in: a lease with the carries of all shards.
+    static let maximumLease = 1 << 30
+    /// A backstop above what credits let through: messages queued for a peer that acknowledges what it never reads.
+    static let sendHighWaterMark = 256
+    /// Messages read ahead of a peer that floods; the others' are not held up.
+    static let receiveHighWaterMark = 64
 
     /// What both sides set before they bind or connect.
-    func prepare() throws(ZeroMQError) {
-        try set(.maximumMessageSize(Self.maximumFrame))
-        try set(.sendHighWaterMark(Self.highWaterMark))
-        try set(.receiveHighWaterMark(Self.highWaterMark))
+    func prepare(maximumFrame: Int) throws(ZeroMQError) {
+        try set(.maximumMessageSize(maximumFrame))
+        try set(.sendHighWaterMark(Self.sendHighWaterMark))
+        try set(.receiveHighWaterMark(Self.receiveHighWaterMark))
     }
 
     /// - Parameter route: the peer's routing id, for a router.

@@ -128,7 +128,7 @@ package final class WorkerLoop {
             worker: identity, configuration: settings, now: clock,
             run: offer == nil ? 0 : model!.configuration.runNumber, term: term, offer: offer)
         let socket = try Socket(.dealer, context: context)
-        try socket.prepare()
+        try socket.prepare(maximumFrame: Socket.maximumLease)
         try socket.set(.routingID(RoutingIdentity.bytes(identity)))
         try socket.set(.immediate(true))
         try socket.set(.reconnectInterval(milliseconds: 100))

@@ -1,5 +1,6 @@
-import Coordination
 import Testing
+
+@testable import Coordination
 
 /// A machine with hand-fed workers.
 private struct Bench {
@@ -215,11 +216,26 @@ struct CoordinatorMachineTests {
     @Test("Two replicas that agree with each other and not with the coordinator stop the run")
     func coordinatorDiffers() {
         var bench = Bench()
-        _ = bench.join(1, digest: 2)
-        let failed = bench.join(2, digest: 2).contains {
-            if case .fail(_, savesState: false) = $0 { true } else { false }
+        for worker: WorkerID in [1, 2] { _ = bench.join(worker) }
+        func fails(_ worker: WorkerID) -> Bool {
+            bench.say(worker, .applied(Applied(step: 0, digest: 2))).contains {
+                if case .fail(_, savesState: false) = $0 { true } else { false }
+            }
         }
-        #expect(failed)
+        #expect(!fails(1))
+        #expect(fails(2))
+    }
+
+    @Test("Strangers with false digests, or without a run, cannot stop the run")
+    func strangers() {
+        var bench = Bench()
+        var actions: [CoordinatorAction] = []
+        for worker: WorkerID in 1...2000 { actions += bench.join(worker, digest: 2) }
+        #expect(actions.evictions.count == 2000)
+        actions += bench.say(
+            3000, .hello(Hello(run: 0, name: "n", host: "h", process: 1, threads: 1, software: "t", term: .max)))
+        #expect(!actions.contains { if case .fail = $0 { true } else { false } })
+        #expect(bench.machine.banned.count == bench.machine.configuration.maximumWorkers)
     }
 
     @Test("A newer coordinator of the run is known by the worker that served it")

@@ -87,4 +87,12 @@ struct WireTests {
             #expect(throws: WireError.self) { try Wire.decode(Wire.encode(.lease(lease), Self.envelope)) }
         }
     }
+
+    @Test(
+        "A text with control characters is refused: it would reach logs and terminals",
+        arguments: ["a\nb", "\u{1B}[2J", "\u{9B}"])
+    func controlCharacters(text: String) {
+        let hello = Hello(run: 1, name: text, host: "h", process: 1, threads: 1, software: "s")
+        #expect(throws: WireError.invalidText) { try Wire.decode(Wire.encode(.hello(hello), Self.envelope)) }
+    }
 }

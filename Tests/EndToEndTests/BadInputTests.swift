@@ -24,6 +24,12 @@ struct BadInputTests {
     }
 
     static let cases = [
+        Case(
+            "a shard's state that no frame can hold",
+            [
+                "train", "text.txt", "--run=run", "--hidden=1024", "--layers=3", "--batch=512", "--window=4",
+                "--shards=1", "--quiet",
+            ], "raise --shards"),
         Case(text: "missing.txt", "does not exist"),
         Case(text: "empty.txt", "is empty"),
         Case(text: "folder", "is a folder"),

@@ -10,7 +10,7 @@ struct NetworkTests {
             + TinyRun.flags + extra
     }
 
-    private static func endpoint(in folder: TemporaryFolder) async throws -> String {
+    static func endpoint(in folder: TemporaryFolder) async throws -> String {
         var text = ""
         try await Deadline.wait(for: "the endpoint file") {
             text = (try? String(contentsOf: folder.file("endpoint"), encoding: .utf8)) ?? ""

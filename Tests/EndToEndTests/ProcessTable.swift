@@ -22,6 +22,13 @@ enum ProcessTable {
     /// True for a process that a signal has stopped.
     static func isStopped(_ id: Int32) -> Bool { state(of: id)?.letter == "T" }
 
+    /// The memory that a process holds.
+    static func residentBytes(of id: Int32) -> Int? {
+        guard let data = FileManager.default.contents(atPath: "/proc/\(id)/status") else { return nil }
+        let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
+        return line.flatMap { Int($0.split(separator: " ").dropLast().last ?? "") }.map { $0 << 10 }
+    }
+
     private static func state(of id: Int32) -> (letter: Substring, parent: Int32)? {
         guard let data = FileManager.default.contents(atPath: "/proc/\(id)/stat") else { return nil }
         // The name before the last parenthesis may hold anything.

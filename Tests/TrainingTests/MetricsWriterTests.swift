@@ -88,6 +88,15 @@ struct MetricsWriterTests {
         #expect(try steps() == [1, 2, 3, 4])
     }
 
+    @Test("A line of a step beyond all bounds is no record of the run")
+    func absurdStep() throws {
+        defer { unlink(url.path) }
+        try write(1...3)
+        let absurd = "{\"step\":18446744073709551615,\"digest\":\"00000000000000ab\"}\n"
+        try (Data(contentsOf: url) + Data(absurd.utf8)).write(to: url)
+        #expect(MetricsWriter.digests(in: url, after: 1, upTo: 40) == [2: 0xAB, 3: 0xAB])
+    }
+
     @Test("A resume at a file that needs no change leaves its bytes alone")
     func unchanged() throws {
         defer { unlink(url.path) }

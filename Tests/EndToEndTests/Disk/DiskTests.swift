@@ -1,0 +1,97 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Disks that fail", .serialized)
+struct DiskTests {
+    /// Few tensors, so few system calls.
+    private static let flags = [
+        "text.txt", "--run=run", "--hidden=8", "--layers=1", "--no-bias", "--optimizer=sgd", "--batch=4", "--window=8",
+        "--steps=6", "--checkpoint-every=2", "--sample-every=0", "--validation=0", "--workers=1", "--threads=1",
+        "--quiet",
+    ]
+
+    /// Kills at the calls `first`, `first + stride`, ... and resumes each.
+    private static func killAtEach(from first: Int, stride: Int, to last: Int, expecting: Trace) async throws {
+        for call in Swift.stride(from: first, through: last, by: stride) {
+            let folder = try TinyRun.folder()
+            let killed = try await Execution.run(
+                ["train"] + flags, in: folder, environment: try DiskFault.environment("kill:\(call)"))
+            // Checkpoints that the disk was too slow for are left out, so the last calls may not be reached.
+            guard killed.code != 0 else { continue }
+            #expect(killed.code == -SIGKILL, "\(killed.errors)")
+            let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet"], in: folder)
+            // What was killed behind the last checkpoint has nothing left to do.
+            let isDone = resumed.code == 1 && resumed.errors.contains("is complete at step 6")
+            #expect(resumed.code == 0 || isDone, "killed at call \(call): \(resumed.errors)")
+            #expect(try await Trace(run: "run", in: folder) == expecting, "killed at call \(call)")
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder.file("run/checkpoints").path)
+            #expect(names.allSatisfy { $0.hasSuffix(".safetensors") }, "\(names)")
+        }
+    }
+
+    @Test("A kill at any system call of a checkpoint leaves what a resume needs")
+    func killed() async throws {
+        let folder = try TinyRun.folder()
+        let whole = try await Execution.run(
+            ["train"] + Self.flags, in: folder, environment: try DiskFault.environment("count:\(folder.file("n").path)")
+        )
+        #expect(whole.code == 0, "\(whole.errors)")
+        let expected = try await Trace(run: "run", in: folder)
+        let text = try String(contentsOf: folder.file("n"), encoding: .utf8)
+        let calls = try #require(Int(text.dropLast()))
+        #expect(calls > 20)
+        // Two at a time: most of it is waiting. All calls on request, since each takes some seconds.
+        let all = ProcessInfo.processInfo.environment["LOCKSTEP_DISK_KILLS"] == "all"
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for first in all ? [1, 2] : [3, 8] {
+                group.addTask {
+                    try await Self.killAtEach(from: first, stride: all ? 2 : 10, to: calls, expecting: expected)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test(
+        "A disk that is full or read-only for a while costs a warning, and later checkpoints and all lines are there",
+        arguments: [ENOSPC, EROFS])
+    func unwritable(code: Int32) async throws {
+        let folder = try TinyRun.folder()
+        let flag = folder.file("fails")
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=1", "--threads=1", "--checkpoint-every=10", "--keep=10", "--worker-timeout=60",
+                "--inject=stop@step=15,phase=forward;stop@step=25,phase=forward"),
+            in: folder, environment: try DiskFault.environment("fail:\(code):\(flag.path)"))
+        func worker(stopped: String) async throws -> Int32 {
+            var worker: Int32?
+            try await Deadline.wait(for: "the worker to stop \(stopped)") {
+                worker = try ProcessTable.child(of: training.id, with: "--name=w1")
+                return worker.map(ProcessTable.isStopped) ?? false
+            }
+            return try #require(worker)
+        }
+        func log() throws -> String { try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8) }
+        let first = try await worker(stopped: "with a good disk")
+        try await Deadline.wait(for: "the first checkpoint") { try log().contains("checkpoint of step 10:") }
+        let before = try Data(contentsOf: folder.file("run/checkpoints/step-00000010.safetensors"))
+        try Data().write(to: flag)
+        kill(first, SIGCONT)
+        let second = try await worker(stopped: "with a bad disk")
+        try await Deadline.wait(for: "the warnings") {
+            let text = try log()
+            return text.contains("warning: no checkpoint of step 20") && text.contains("cannot write the metrics")
+        }
+        try FileManager.default.removeItem(at: flag)
+        kill(second, SIGCONT)
+        let result = try await training.result()
+        #expect(result.code == 0)
+        #expect(result.errorLines.count == 2, "one warning of each kind: \(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.file("run/checkpoints").path).sorted()
+        #expect(names.first == "step-00000010.safetensors" && names.last == "step-00000040.safetensors", "\(names)")
+        #expect(!names.contains { $0.contains("step-00000020") || !$0.hasSuffix(".safetensors") }, "\(names)")
+        #expect(try Data(contentsOf: folder.file("run/checkpoints/step-00000010.safetensors")) == before)
+    }
+}
