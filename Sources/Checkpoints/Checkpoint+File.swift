@@ -114,6 +114,13 @@ extension Checkpoint {
         }
     }
 
+    /// Whether a safetensors file says that it is a checkpoint, whole or not; else it may be a model file.
+    ///
+    /// - Throws: ``CheckpointError``: `unreadable` or `malformed`.
+    package static func isOne(_ url: URL) throws(CheckpointError) -> Bool {
+        try SafetensorsFile(url).header.metadata[Key.format] != nil
+    }
+
     /// What a header says of its checkpoint, without a look at the data.
     static func validationLoss(_ header: SafetensorsHeader) -> Double? {
         header.metadata[Key.validationLoss].flatMap(Double.init)

@@ -82,10 +82,10 @@ package struct CoordinatorService {
 }
 
 /// A folder that only this user may enter, gone with the object.
-final class PrivateFolder {
-    let path: String
+package final class PrivateFolder {
+    package let path: String
 
-    init() throws {
+    package init() throws {
         var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
         guard let made = mkdtemp(&template) else {
             throw ConfigurationError(

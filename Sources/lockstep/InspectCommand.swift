@@ -43,7 +43,9 @@ struct InspectCommand: ParsableCommand {
     func run() throws {
         _ = try InstructionSet.select()
         let source = try ModelSource(path: path) { CoordinatorRun.warn($0) }
-        let checkpoint = source.checkpoint
+        guard let checkpoint = source.checkpoint else {
+            throw ConfigurationError("\(path): holds a model without the state of a run")
+        }
         let configuration = try JSONDecoder().decode(
             RunConfiguration.self, from: Data(checkpoint.configuration.utf8))
         let report = Report(

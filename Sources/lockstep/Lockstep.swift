@@ -22,7 +22,8 @@ struct Lockstep: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, InspectCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, EvaluateCommand.self,
+            InspectCommand.self,
         ])
 
     static func main() {

@@ -27,7 +27,7 @@ struct SampleCommand: ParsableCommand {
         _ = try InstructionSet.select()
         let sampler = try Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed)
         let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
-        let engine = ForwardEngine(shape: model.shape, parameters: model.checkpoint.parameters, threads: 1)
+        let engine = ForwardEngine(shape: model.shape, parameters: model.parameters, threads: 1)
         signal(SIGPIPE, SIG_IGN)
         var count = 0
         try TextGenerator.generate(
