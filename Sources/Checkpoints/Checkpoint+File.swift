@@ -83,7 +83,7 @@ extension Checkpoint {
         }
         var slots: [Slot] = []
         for name in names {
-            let values = try model.read(layout, prefix: "\(Self.slotPrefix)\(name).")
+            let values = try ModelTensors(file, prefix: "\(Self.slotPrefix)\(name).").read(layout)
             slots.append(Slot(name: name, values: values))
         }
         guard let carryTensor = file.header[Self.carryName], carryTensor.shape.count == 4,
@@ -95,7 +95,7 @@ extension Checkpoint {
         let carry = FloatBuffer(count: carryTensor.elementCount)
         try file.read(carryTensor, into: carry, at: 0)
         self.init(
-            shape: shape, parameters: try model.read(layout, prefix: ""), slots: slots, carry: carry.array,
+            shape: shape, parameters: try model.read(layout), slots: slots, carry: carry.array,
             step: try fields.number(Key.step), epoch: try fields.number(Key.epoch),
             windowIndex: try fields.number(Key.windowIndex), seed: try fields.number(Key.seed),
             shards: try fields.number(Key.shards), configuration: try fields.text(Key.configuration),

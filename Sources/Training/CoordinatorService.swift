@@ -56,6 +56,9 @@ package struct CoordinatorService {
                 let metrics = try MetricsWriter(
                     url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
                 for record in records { try metrics.append(record) }
+                var job = job
+                let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)
+                if !losses.isEmpty { job.validations = ValidationHistory(losses) }
                 return Recorder(job: job, store: store, metrics: metrics) { inbox.post(.recorded($0)) }
             })
         defer { workers.end() }
