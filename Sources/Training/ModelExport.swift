@@ -38,6 +38,9 @@ package enum ModelExport {
         if FileManager.default.fileExists(atPath: file.path), (try? SafetensorsFile(file)) == nil {
             throw ConfigurationError("\(file.path): a file that is no model stands there: choose another name")
         }
+        if (try? Checkpoint.isOne(file)) == true {
+            throw ConfigurationError("\(file.path): a run's checkpoint stands there: choose another name")
+        }
         if let data = try? Data(contentsOf: configuration) {
             guard (try? decoder.decode(Configuration.self, from: data))?.modelType == modelType else {
                 throw ConfigurationError(

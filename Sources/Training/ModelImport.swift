@@ -14,7 +14,10 @@ package enum ModelImport {
     package static func makeRun(
         of model: String, prefix: String, vocabularyFile: String?, run: String, software: String
     ) throws -> RunFolder {
-        var file = try ModelFile.read(URL(fileURLWithPath: model), prefix: prefix)
+        // An export may be named by its folder.
+        let inside = URL(fileURLWithPath: model).appendingPathComponent(ModelExport.fileName)
+        let source = FileManager.default.fileExists(atPath: inside.path) ? inside : URL(fileURLWithPath: model)
+        var file = try ModelFile.read(source, prefix: prefix)
         let order: TokenOrder
         if let vocabularyFile {
             order = try TokenOrder(path: vocabularyFile)
@@ -41,7 +44,7 @@ package enum ModelImport {
             corpus: .init(path: nil, name: name, sha256: "", characters: 0))
         configuration.model = file.shape
         configuration.initialModel = .init(
-            path: URL(fileURLWithPath: model).path, parametersDigest: hexadecimal(digest(file.parameters)))
+            path: source.path, parametersDigest: hexadecimal(digest(file.parameters)))
         try configuration.validate()
         let folder = try RunFolder.create(requested: run, corpusName: name)
         let lock = try folder.lock()

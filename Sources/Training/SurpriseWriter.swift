@@ -16,8 +16,12 @@ package final class SurpriseWriter {
     private var isAtStart = true
     private var buffer: [UInt8] = []
 
-    /// - Throws: ``ConfigurationError`` where the file cannot be made.
+    /// - Throws: ``ConfigurationError`` where the file cannot be made, or is the text itself.
     package init(path: String, source: TextSource, vocabulary: Vocabulary) throws(ConfigurationError) {
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        if let text = source.path, URL(fileURLWithPath: text).resolvingSymlinksInPath().path == file {
+            throw ConfigurationError("--surprise \(path) would take the place of the text: name another file")
+        }
         descriptor = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
             throw ConfigurationError("\(path): cannot be written: \(String(cString: strerror(errno)))")

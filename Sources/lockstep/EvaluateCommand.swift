@@ -49,10 +49,9 @@ struct EvaluateCommand: ParsableCommand {
         guard text.count > 1 else {
             throw ConfigurationError("\(corpus): one character that the model knows is too few to score a text by")
         }
-        let window = try window ?? model.configuration()?.window ?? 100
+        let length = stateless ? try window ?? model.configuration()?.window ?? 100 : nil
         let plan: ScoringPlan =
-            stateless
-            ? .stateless(characters: text.count, window: window) : .stateful(characters: text.count)
+            length.map { .stateless(characters: text.count, window: $0) } ?? .stateful(characters: text.count)
         let mark = ScoreShare.mark(plan: plan, parametersDigest: digest(model.parameters))
         let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         func score(_ share: ScoreShare, _ body: ([Double]) throws -> Void) throws {
@@ -84,7 +83,7 @@ struct EvaluateCommand: ParsableCommand {
                     "evaluate", model.url.path, corpus, "--share=\(index)/\(workers)", "--share-file=\(file(index))",
                     "--threads=\(threads)",
                 ]
-                if stateless { arguments += ["--stateless", "--window=\(window)"] }
+                if let length { arguments += ["--stateless", "--window=\(length)"] }
                 if surprise != nil { arguments.append("--surprise=-") }
                 return arguments
             }

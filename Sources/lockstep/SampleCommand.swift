@@ -54,8 +54,8 @@ struct SampleCommand: ParsableCommand {
         try generator.read(prime)
         if interactive { return try converse(&generator, prime, model.vocabulary) }
         if count == 1 {
-            guard write(prime), try generate(&generator) else { return }
-            write("\n")
+            guard try write(prime), try generate(&generator) else { return }
+            try write("\n")
         } else {
             try generateAll(&generator, prime)
         }
@@ -68,7 +68,7 @@ struct SampleCommand: ParsableCommand {
         let length = length ?? (interactive ? 200 : 1000)
         for number in 1...(lines ? length + Self.patience : max(length, 1)) where lines || length > 0 {
             let scalar = try generator.next()[0]
-            guard write(String(scalar)) else { return false }
+            guard try write(String(scalar)) else { return false }
             if lines, number > length, scalar == "\n" { break }
         }
         return true
@@ -78,13 +78,13 @@ struct SampleCommand: ParsableCommand {
     private func generateAll(_ generator: inout TextGenerator, _ prime: String) throws {
         let length = length ?? 1000
         func title(_ row: Int) -> String { "--- sample \(row + 1) of \(count), seed \(seed &+ UInt64(row))\n" }
-        guard write(title(0) + prime) else { return }
+        guard try write(title(0) + prime) else { return }
         var texts = [String.UnicodeScalarView](repeating: .init(), count: count)
         var isOpen = [Bool](repeating: true, count: count)
         for number in 1...(lines ? length + Self.patience : max(length, 1)) where lines || length > 0 {
             for (row, scalar) in try generator.next().enumerated() where isOpen[row] {
                 if row == 0 {
-                    guard write(String(scalar)) else { return }
+                    guard try write(String(scalar)) else { return }
                 } else {
                     texts[row].append(scalar)
                 }
@@ -92,17 +92,17 @@ struct SampleCommand: ParsableCommand {
             }
             if !isOpen.contains(true) { break }
         }
-        write("\n")
+        try write("\n")
         for row in 1..<count {
-            guard write(title(row) + prime + String(texts[row]) + "\n") else { return }
+            guard try write(title(row) + prime + String(texts[row]) + "\n") else { return }
         }
     }
 
     private func converse(_ generator: inout TextGenerator, _ prime: String, _ vocabulary: Vocabulary) throws {
         let isTerminal = isatty(STDIN_FILENO) == 1
-        guard write(prime) else { return }
+        guard try write(prime) else { return }
         while true {
-            if isTerminal { write("\n> ") }
+            if isTerminal { try write("\n> ") }
             guard let line = readLine() else { break }
             do {
                 try generator.read(known(line, vocabulary), name: "the line")
@@ -110,9 +110,9 @@ struct SampleCommand: ParsableCommand {
                 FileHandle.standardError.write(Data("\(error)\n".utf8))
                 continue
             }
-            guard try generate(&generator), write("\n") else { return }
+            guard try generate(&generator), try write("\n") else { return }
         }
-        if isTerminal { write("\n") }
+        if isTerminal { try write("\n") }
     }
 
     /// The text as the model is to read it.
@@ -127,14 +127,19 @@ struct SampleCommand: ParsableCommand {
         return result
     }
 
-    /// Returns whether all of it was taken: nobody reads any more where not.
+    /// Returns whether somebody still reads.
+    ///
+    /// - Throws: an error where nothing can be written for another reason, such as a full disk.
     @discardableResult
-    private func write(_ text: String) -> Bool {
+    private func write(_ text: String) throws -> Bool {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return false }
+            if count < 0 && errno == EPIPE { return false }
+            guard count > 0 else {
+                throw ConfigurationError("standard output cannot be written: \(String(cString: strerror(errno)))")
+            }
             rest = rest.dropFirst(count)
         }
         return true

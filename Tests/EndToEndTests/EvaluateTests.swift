@@ -87,5 +87,8 @@ struct EvaluateTests {
         let surprise = try await Execution.run(
             ["evaluate", "run", "text.txt", "--surprise=nowhere/file"], in: folder)
         #expect(surprise.code == 1 && surprise.errors.contains("nowhere/file"))
+        let itself = try await Execution.run(["evaluate", "run", "text.txt", "--surprise=./text.txt"], in: folder)
+        #expect(itself.code == 1 && itself.errors.contains("text.txt"))
+        #expect(try Data(contentsOf: folder.file("text.txt")) == Data(TinyRun.text))
     }
 }

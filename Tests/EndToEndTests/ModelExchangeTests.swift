@@ -27,7 +27,7 @@ struct ModelExchangeTests {
         let configuration =
             try JSONSerialization.jsonObject(with: Data(contentsOf: folder.file("out/config.json"))) as? [String: Any]
         #expect(configuration?["hidden_size"] as? Int == 16 && configuration?["num_hidden_layers"] as? Int == 2)
-        _ = try await succeed(["import", "out/model.safetensors", "again"], in: folder)
+        _ = try await succeed(["import", "out", "again"], in: folder)
         let digest = try await inspect("run", in: folder)["parameters_digest"] as? String
         #expect(digest != nil)
         for path in ["out", "out/model.safetensors", "again"] {
@@ -48,6 +48,9 @@ struct ModelExchangeTests {
         let text = try await run("export", "run", "text.txt", in: folder)
         #expect(text.code == 1 && text.errors.contains("text.txt"))
         #expect(try Data(contentsOf: folder.file("text.txt")) == Data(TinyRun.text))
+        let checkpoint = "run/checkpoints/step-00000002.safetensors"
+        let over = try await run("export", "run", checkpoint, in: folder)
+        #expect(over.code == 1 && over.errors.contains(checkpoint))
         try folder.write("{\"model_type\":\"gpt2\"}".utf8, to: "config.json")
         let configuration = try await run("export", "run", "model.safetensors", in: folder)
         #expect(configuration.code == 1 && configuration.errors.contains("config.json"))
