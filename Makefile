@@ -24,7 +24,7 @@ TRIALS ?= 20
 .PHONY: help setup build train test simulate chaos recovery fuzz sanitize lint format bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: libzmq3-dev by apt-get, as root or with sudo
 	@if ! command -v swift > /dev/null; then \
@@ -76,7 +76,8 @@ sanitize: setup ## Look for data races: the Training tests and runs of real proc
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift
-	@for script in .ci/run Benchmarks/run Tests/Fuzz/run Tests/sanitize $$(find . -path './.*' -prune -o -name '*.sh' -print); do \
+	@for script in .ci/run Benchmarks/run Benchmarks/overhead Benchmarks/reproduce Tests/Fuzz/run Tests/sanitize \
+		$$(find . -path './.*' -prune -o -name '*.sh' -print); do \
 		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
 	done
 	@if grep -nE '[[:blank:]]+$$' Makefile .ci/run *.md; then \
@@ -88,6 +89,13 @@ format: ## Bring Swift files into the project's format
 
 bench: setup ## Time whole steps; CORPUS=text PEER_PYTHON=python3 times PyTorch beside them
 	Benchmarks/run
+
+.PHONY: reproduce-anna reproduce-tinyshakespeare
+reproduce-anna: setup ## Train the classic recipe, 2 x 512, in hours: CORPUS=anna.txt EPOCHS=20 or STEPS=N
+	Benchmarks/reproduce anna "$(CORPUS)"
+
+reproduce-tinyshakespeare: setup ## Train char-rnn's defaults: CORPUS=tinyshakespeare.txt EPOCHS=33 or STEPS=N
+	Benchmarks/reproduce tinyshakespeare "$(CORPUS)"
 
 clean: ## Remove what was built; runs stay
 	rm -rf .build .build-*

@@ -60,7 +60,8 @@ let package = Package(
 if Context.environment["LOCKSTEP_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "Fuzz", dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
+            name: "Fuzz",
+            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
             path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run"]))
 }
 

@@ -2,9 +2,16 @@
 
 // MARK: Updates, as torch.optim's single-tensor path
 
+// The gradient as an update takes it: times the clip coefficient, then each element clamped.
+INLINE f16 clipped(const float *g, long n, ls_update u) {
+    f16 d = load_some(g, n) * splat(u.clip);
+    d = d > splat(u.clamp) ? splat(u.clamp) : d;
+    return d < splat(-u.clamp) ? splat(-u.clamp) : d;
+}
+
 INLINE void adam_some(long n, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
     f16 w = load_some(p, n) * splat(u.shrink);
-    f16 d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    f16 d = clipped(g, n, u) + w * splat(u.weight_decay);
     f16 first = load_some(m, n);
     first += splat(u.rest1) * (d - first);
     f16 second = load_some(v, n) * splat(u.beta2) + splat(u.rest2) * d * d;
@@ -19,7 +26,7 @@ INLINE void adam_some(long n, float *p, const float *g, float *m, float *v, floa
 }
 
 INLINE void rmsprop_some(long n, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u) {
-    f16 w = load_some(p, n), d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    f16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
     f16 s = load_some(square, n) * splat(u.beta2) + splat(u.rest2) * d * d;
     store_some(square, s, n);
     if (mean) {
@@ -39,7 +46,7 @@ INLINE void rmsprop_some(long n, float *p, const float *g, float *square, float 
 }
 
 INLINE void sgd_some(long n, float *p, const float *g, float *buffer, ls_update u) {
-    f16 w = load_some(p, n), d = load_some(g, n) * splat(u.clip) + w * splat(u.weight_decay);
+    f16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
     if (buffer) {
         f16 b = u.is_first ? d : load_some(buffer, n) * splat(u.momentum) + splat(u.undamped) * d;
         store_some(buffer, b, n);

@@ -83,7 +83,7 @@ extension Checkpoint {
         }
         var slots: [Slot] = []
         for name in names {
-            let values = try model.read(layout, prefix: "\(Self.slotPrefix)\(name).")
+            let values = try ModelTensors(file, prefix: "\(Self.slotPrefix)\(name).").read(layout)
             slots.append(Slot(name: name, values: values))
         }
         guard let carryTensor = file.header[Self.carryName], carryTensor.shape.count == 4,
@@ -95,7 +95,7 @@ extension Checkpoint {
         let carry = FloatBuffer(count: carryTensor.elementCount)
         try file.read(carryTensor, into: carry, at: 0)
         self.init(
-            shape: shape, parameters: try model.read(layout, prefix: ""), slots: slots, carry: carry.array,
+            shape: shape, parameters: try model.read(layout), slots: slots, carry: carry.array,
             step: try fields.number(Key.step), epoch: try fields.number(Key.epoch),
             windowIndex: try fields.number(Key.windowIndex), seed: try fields.number(Key.seed),
             shards: try fields.number(Key.shards), configuration: try fields.text(Key.configuration),
@@ -112,6 +112,13 @@ extension Checkpoint {
             throw CheckpointError(
                 .damaged, path: file.path, "is damaged: its tensors do not have the digests that it states")
         }
+    }
+
+    /// Whether a safetensors file says that it is a checkpoint, whole or not; else it may be a model file.
+    ///
+    /// - Throws: ``CheckpointError``: `unreadable` or `malformed`.
+    package static func isOne(_ url: URL) throws(CheckpointError) -> Bool {
+        try SafetensorsFile(url).header.metadata[Key.format] != nil
     }
 
     /// What a header says of its checkpoint, without a look at the data.

@@ -76,6 +76,12 @@ package struct CheckpointStore: Sendable {
         firstVerified(bestFirst(list().map(\.url)), warn: warn)
     }
 
+    /// What a checkpoint's header says of its validation loss; the file is not verified.
+    package func validationLoss(of url: URL) -> Double? {
+        guard let file = try? SafetensorsFile(url) else { return nil }
+        return Checkpoint.validationLoss(file.header)
+    }
+
     private func firstVerified(_ urls: [URL], warn: (String) -> Void) -> (url: URL, checkpoint: Checkpoint)? {
         for url in urls {
             do throws(CheckpointError) { return (url, try load(url)) } catch {

@@ -35,13 +35,46 @@ package struct ModelFile: Sendable {
     /// Reads the model of an exported file, of a checkpoint, or of a file by another program under PyTorch's names.
     /// A file that was written here is held against the digest of its bytes.
     ///
+    /// - Parameter prefix: what stands in front of the names in the file, such as `model.`; the last dot may be left out.
     /// - Throws: ``CheckpointError``: `unreadable`, `malformed`, `damaged`, or `unsuitable` where it holds no such model.
-    package static func read(_ url: URL) throws(CheckpointError) -> ModelFile {
+    package static func read(_ url: URL, prefix: String = "") throws(CheckpointError) -> ModelFile {
         let file = try SafetensorsFile(url)
         _ = try SafetensorsWriter.verify(file)
-        let tensors = ModelTensors(file)
+        let isShort = !prefix.isEmpty && file.header["\(prefix)fc.weight"] == nil && !prefix.hasSuffix(".")
+        let tensors = ModelTensors(file, prefix: isShort ? prefix + "." : prefix)
         let shape = try tensors.shape()
-        let parameters = try tensors.read(ParameterLayout(shape), prefix: "")
+        let parameters = try tensors.read(ParameterLayout(shape))
         return ModelFile(shape: shape, parameters: parameters, vocabulary: file.header.metadata[vocabularyKey])
+    }
+
+    /// Whether a file holds the digest of its bytes, as those that were written here do.
+    ///
+    /// - Throws: ``CheckpointError``: `unreadable` or `malformed`.
+    package static func isSealed(_ url: URL) throws(CheckpointError) -> Bool {
+        try SafetensorsFile(url).header.metadata[SafetensorsWriter.sealKey] != nil
+    }
+
+    /// The same model under other tokens.
+    ///
+    /// - Parameter places: of each new token the one that it was, all of them once.
+    package func reordered(_ places: [Int]) -> ModelFile {
+        precondition(places.sorted() == Array(0..<shape.vocabulary))
+        let layout = ParameterLayout(shape)
+        let result = parameters.copy()
+        let input = layout["lstm.weight_ih_l0"]!.range.lowerBound
+        let weight = layout["fc.weight"]!.range.lowerBound
+        let bias = layout["fc.bias"]!.range.lowerBound
+        for (token, place) in places.enumerated() {
+            for unit in 0..<4 * shape.hidden {
+                let row = input + unit * shape.vocabulary
+                result.base[row + token] = parameters.base[row + place]
+            }
+            for unit in 0..<shape.hidden {
+                result.base[weight + token * shape.hidden + unit] =
+                    parameters.base[weight + place * shape.hidden + unit]
+            }
+            result.base[bias + token] = parameters.base[bias + place]
+        }
+        return ModelFile(shape: shape, parameters: result, vocabulary: vocabulary)
     }
 }

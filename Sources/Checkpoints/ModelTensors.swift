@@ -4,25 +4,31 @@ import LanguageModel
 /// Finds a model's parameters among the tensors of a file, by PyTorch's names.
 struct ModelTensors {
     private let file: SafetensorsFile
+    /// What stands in front of the model's names, such as `model.`.
+    private let prefix: String
 
-    init(_ file: SafetensorsFile) { self.file = file }
+    init(_ file: SafetensorsFile, prefix: String = "") {
+        self.file = file
+        self.prefix = prefix
+    }
 
     /// The shape that the tensors' names and shapes speak of; `read` then holds every one of them against it.
     ///
     /// - Throws: ``CheckpointError``: `unsuitable` where there is no such model in the file.
     func shape() throws(CheckpointError) -> ModelShape {
-        let output = try tensor("fc.weight")
+        let output = try tensor(prefix + "fc.weight")
         guard output.shape.count == 2, (1...0x110000).contains(output.shape[0]), (1...65536).contains(output.shape[1])
-        else { throw unsuitable("tensor \"fc.weight\" has the shape \(output.shape), not [V, H]") }
-        _ = try tensor("lstm.weight_ih_l0")
+        else { throw unsuitable("tensor \((prefix + "fc.weight").quoted) has the shape \(output.shape), not [V, H]") }
+        _ = try tensor(prefix + "lstm.weight_ih_l0")
         var layers = 1
-        while file.header["lstm.weight_ih_l\(layers)"] != nil { layers += 1 }
+        while file.header["\(prefix)lstm.weight_ih_l\(layers)"] != nil { layers += 1 }
         let shape = ModelShape(
             vocabulary: output.shape[0], hidden: output.shape[1], layers: layers,
-            bias: file.header["lstm.bias_ih_l0"] != nil)
+            bias: file.header["\(prefix)lstm.bias_ih_l0"] != nil)
         // Bidirectional layers, projections and the like would give other results if they were passed over.
-        let known = Set(ParameterLayout(shape).entries.map(\.name))
-        for tensor in file.header.tensors where tensor.name.hasPrefix("lstm.") || tensor.name.hasPrefix("fc.") {
+        let known = Set(ParameterLayout(shape).entries.map { prefix + $0.name })
+        let parts = [prefix + "lstm.", prefix + "fc."]
+        for tensor in file.header.tensors where parts.contains(where: tensor.name.hasPrefix) {
             guard known.contains(tensor.name) else {
                 throw unsuitable("tensor \(tensor.name.quoted) has no place in a model of \(layers) plain LSTM layers")
             }
@@ -30,8 +36,8 @@ struct ModelTensors {
         return shape
     }
 
-    /// All parameters of a layout, from the tensors whose names have `prefix` in front.
-    func read(_ layout: ParameterLayout, prefix: String) throws(CheckpointError) -> FloatBuffer {
+    /// All parameters of a layout.
+    func read(_ layout: ParameterLayout) throws(CheckpointError) -> FloatBuffer {
         var found: [SafetensorsHeader.Tensor] = []
         for entry in layout.entries {
             let tensor = try tensor(prefix + entry.name)
@@ -49,7 +55,9 @@ struct ModelTensors {
 
     private func tensor(_ name: String) throws(CheckpointError) -> SafetensorsHeader.Tensor {
         guard let tensor = file.header[name] else {
-            throw unsuitable("has no tensor \(name.quoted): it does not hold an LSTM language model")
+            let others = file.header.tensors.map(\.name).filter { prefix.isEmpty && $0.hasSuffix(".fc.weight") }
+            let hint = others.first.map { ", unless its names begin with \(String($0.dropLast(9)).quoted): --prefix" }
+            throw unsuitable("has no tensor \(name.quoted): it does not hold an LSTM language model\(hint ?? "")")
         }
         return tensor
     }

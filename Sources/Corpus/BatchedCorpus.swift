@@ -15,6 +15,10 @@ package struct BatchedCorpus: Sendable {
     package let window: Int
     /// `n`, how many windows an epoch has.
     package let windows: Int
+    /// Where the windows begin among those of a row; not 0 where the first columns are another's.
+    private let firstWindow: Int
+    /// Windows of a row, whoever has them.
+    private let allWindows: Int
 
     /// - Parameter part: what messages call the range; by default the corpus's name.
     /// - Throws: ``CorpusError/tooShort(part:present:batch:window:)`` where the range has fewer than `B * T` characters,
@@ -34,13 +38,48 @@ package struct BatchedCorpus: Sendable {
         self.batch = batch
         self.window = window
         windows = range.count / needed
+        firstWindow = 0
+        allWindows = windows
     }
 
-    /// `n * T`, the characters of a row.
-    package var rowLength: Int { windows * window }
+    private init(_ whole: BatchedCorpus, windows columns: Range<Int>) {
+        corpus = whole.corpus
+        range = whole.range
+        batch = whole.batch
+        window = whole.window
+        firstWindow = whole.firstWindow + columns.lowerBound
+        windows = columns.count
+        allWindows = whole.allWindows
+    }
 
-    /// The characters that are used; the rest of the range is the dropped tail.
-    package var usedCharacters: Int { batch * rowLength }
+    /// Some windows of every row, of an epoch of their own. The target of the last column is the character that follows
+    /// in the row, whoever has it.
+    package func columns(_ columns: Range<Int>) -> BatchedCorpus {
+        precondition(columns.lowerBound >= 0 && columns.upperBound <= windows && !columns.isEmpty)
+        return BatchedCorpus(self, windows: columns)
+    }
+
+    /// The windows that train and those that are held out, as char-rnn splits them: the first
+    /// `floor(n * (1 - fraction))` train.
+    ///
+    /// - Throws: ``CorpusError/badValidation(fraction:)``; ``CorpusError/tooFewWindows(part:windows:fraction:)`` where
+    ///   one of the two has none.
+    package func split(holdingOut fraction: Double) throws(CorpusError) -> (
+        training: BatchedCorpus, validation: BatchedCorpus
+    ) {
+        guard fraction > 0, fraction < 1 else { throw .badValidation(fraction: fraction) }
+        let cut = Int(Double(windows) * (1 - fraction))
+        guard cut >= 1, cut < windows else {
+            throw .tooFewWindows(part: corpus.source.name, windows: windows, fraction: fraction)
+        }
+        return (columns(0..<cut), columns(cut..<windows))
+    }
+
+    /// The characters of a row, those of other columns included.
+    package var rowLength: Int { allWindows * window }
+
+    /// The characters that are read in an epoch; the rest of the range is the dropped tail, or other columns.
+    package var usedCharacters: Int { batch * windows * window }
 
     /// Where a row begins, in characters of the corpus.
     package func rowStart(_ row: Int) -> Int { range.lowerBound + row * rowLength }
@@ -50,11 +89,12 @@ package struct BatchedCorpus: Sendable {
     package func tokens(rows: Range<Int>, window index: Int) -> [UInt32] {
         precondition(rows.lowerBound >= 0 && rows.upperBound <= batch && index >= 0 && index < windows)
         let width = window + 1
+        let index = firstWindow + index
         return [UInt32](unsafeUninitializedCapacity: rows.count * width) { buffer, initialized in
             for (offset, row) in rows.enumerated() {
                 let own = UnsafeMutableBufferPointer(rebasing: buffer[offset * width..<(offset + 1) * width])
                 let start = rowStart(row) + index * window
-                if index + 1 < windows {
+                if index + 1 < allWindows {
                     corpus.copyTokens(start..<start + width, to: own)
                 } else {
                     corpus.copyTokens(start..<start + window, to: own)

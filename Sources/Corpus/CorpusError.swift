@@ -19,6 +19,8 @@ package enum CorpusError: Error, Equatable, Sendable {
     case tooShort(part: String, present: Int, batch: Int, window: Int)
     case badBatch(batch: Int, window: Int)
     case badValidation(fraction: Double)
+    /// Of a split into columns.
+    case tooFewWindows(part: String, windows: Int, fraction: Double)
     case badVocabulary(name: String, reason: String)
     case unwritable(path: String, reason: String)
     case badShape(shape: [Int], reason: String)
@@ -59,6 +61,10 @@ extension CorpusError: CustomStringConvertible {
             return "--batch \(batch) and --window \(window) must both be 1 or more"
         case .badValidation(let fraction):
             return "--validation must be at least 0 and below 1, not \(fraction)"
+        case .tooFewWindows(let part, let windows, let fraction):
+            return
+                "\(part) has \(windows) windows, too few to hold out columns of --validation \(fraction): lower --batch "
+                + "or --window, or hold out the tail"
         case .badVocabulary(let name, let reason):
             return "\(name) is not a vocabulary (\(reason)): name the vocabulary.json of a run"
         case .unwritable(let path, let reason):

@@ -1,5 +1,14 @@
-/// Which characters train the model, and which are held out to judge it: the tail of the text.
+/// Which characters train the model, and which are held out to judge it: the tail of the text, unless the last columns
+/// of the rows are (``BatchedCorpus/columns(_:)``).
 package struct ValidationSplit: Sendable, Equatable {
+    /// What is held out.
+    package enum Kind: String, Codable, CaseIterable, Sendable {
+        /// The end of the text, before it is cut into rows.
+        case tail
+        /// The last windows of every row, as char-rnn's CharSplitLMMinibatchLoader does.
+        case columns
+    }
+
     package let training: Range<Int>
     /// Empty where nothing is held out.
     package let validation: Range<Int>

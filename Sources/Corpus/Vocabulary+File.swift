@@ -7,7 +7,7 @@ extension Vocabulary: Codable {
 
     private static let format = 1
     /// More than every Unicode scalar takes, each escaped.
-    private static let largestFile = 16 << 20
+    static let largestFile = 16 << 20
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)

@@ -5,6 +5,8 @@ import CKernels
 package struct UpdateCoefficients: Sendable {
     /// Every gradient is multiplied by it first.
     package var clip: Float = 1
+    /// Then each of its elements is brought within minus this and this.
+    package var clamp: Float = .infinity
     /// Of the parameter, added to the gradient.
     package var weightDecay: Float = 0
     /// What the parameter is multiplied by before all else: `1 - rate * decay` for AdamW.
@@ -29,7 +31,7 @@ package struct UpdateCoefficients: Sendable {
 
     var raw: ls_update {
         ls_update(
-            clip: clip, weight_decay: weightDecay, shrink: shrink, rate: rate, rest1: rest1, beta2: beta2,
+            clip: clip, clamp: clamp, weight_decay: weightDecay, shrink: shrink, rate: rate, rest1: rest1, beta2: beta2,
             rest2: rest2, root: root, epsilon: epsilon, momentum: momentum, undamped: undamped,
             nesterov: isNesterov ? 1 : 0, is_first: isFirst ? 1 : 0)
     }

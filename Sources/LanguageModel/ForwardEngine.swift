@@ -39,6 +39,17 @@ package final class ForwardEngine: @unchecked Sendable {
     ///   - inputs: row-major, rows x window; so are the targets.
     ///   - carry: as in ``logits(tokens:carry:)``.
     package func loss(inputs: [UInt32], targets: [UInt32], rows: Int, window: Int, carry: inout [Float]) -> Double {
+        losses(inputs: inputs, targets: targets, rows: rows, window: window, carry: &carry).reduce(0, +)
+    }
+
+    /// The loss in nats of every target, `[window][rows]`. What a row gets does not depend on the rows beside it.
+    ///
+    /// - Parameters:
+    ///   - inputs: row-major, rows x window; so are the targets.
+    ///   - carry: as in ``logits(tokens:carry:)``.
+    package func losses(
+        inputs: [UInt32], targets: [UInt32], rows: Int, window: Int, carry: inout [Float]
+    ) -> [Double] {
         precondition(inputs.count == rows * window && targets.count == rows * window)
         let state = State(shape: shape, rows: rows)
         state.load(carry)
@@ -55,7 +66,7 @@ package final class ForwardEngine: @unchecked Sendable {
             }
         }
         state.store(&carry)
-        return losses.sum
+        return Array(losses.values)
     }
 
     private final class LossTable: @unchecked Sendable {
@@ -66,7 +77,6 @@ package final class ForwardEngine: @unchecked Sendable {
             values.initialize(repeating: 0)
         }
         deinit { values.deallocate() }
-        var sum: Double { values.reduce(0, +) }
     }
 
     private final class State: @unchecked Sendable {

@@ -6,8 +6,13 @@ package final class Optimizer {
     /// In the order of `OptimizerConfiguration.slotNames`, each as long as the parameters.
     package let slots: [FloatBuffer]
 
-    package init(configuration: OptimizerConfiguration, count: Int) {
+    /// What each element of the gradient is clamped to, after it was multiplied by the clip coefficient.
+    private let clipValue: Float
+
+    /// - Parameter clipValue: nil for no clamping.
+    package init(configuration: OptimizerConfiguration, count: Int, clipValue: Double? = nil) {
         self.configuration = configuration
+        self.clipValue = clipValue.map { Float($0) } ?? .infinity
         slots = configuration.slotNames.map { _ in FloatBuffer(count: count) }
     }
 
@@ -38,6 +43,7 @@ package final class Optimizer {
         let own = configuration
         var values = UpdateCoefficients()
         values.clip = Float(scalars.clipCoefficient)
+        values.clamp = clipValue
         values.rate = Float(scalars.learningRate / scalars.biasCorrection1)
         if own.kind == .adamw {
             values.shrink = Float(1 - scalars.learningRate * own.weightDecay)

@@ -169,7 +169,9 @@ package final class CoordinatorLoop {
             for worker in machine.workers(named: name) {
                 perform(machine.lose(worker, description, now: clock), socket)
             }
-        case .recorded(let report): progress.recorded(report)
+        case .recorded(let report):
+            progress.recorded(report)
+            if case .exhausted = report { ending = .finished }
         }
     }
 

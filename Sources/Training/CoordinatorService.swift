@@ -56,6 +56,9 @@ package struct CoordinatorService {
                 let metrics = try MetricsWriter(
                     url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
                 for record in records { try metrics.append(record) }
+                var job = job
+                let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)
+                if !losses.isEmpty { job.validations = ValidationHistory(losses) }
                 return Recorder(job: job, store: store, metrics: metrics) { inbox.post(.recorded($0)) }
             })
         defer { workers.end() }
@@ -82,10 +85,10 @@ package struct CoordinatorService {
 }
 
 /// A folder that only this user may enter, gone with the object.
-final class PrivateFolder {
-    let path: String
+package final class PrivateFolder {
+    package let path: String
 
-    init() throws {
+    package init() throws {
         var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
         guard let made = mkdtemp(&template) else {
             throw ConfigurationError(

@@ -83,6 +83,19 @@ package struct MetricsWriter: ~Copyable {
         return found
     }
 
+    /// The validation losses on record of the steps up to `step`, in their order; none where the file cannot be read.
+    package static func validations(in url: URL, upTo step: UInt64) -> [Double] {
+        guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return [] }
+        let key = Data("\"validation_loss\":".utf8)
+        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line -> Double? in
+            guard let number = self.step(ofLine: line), number <= step, let field = line.firstRange(of: key) else {
+                return nil
+            }
+            let digits = line[field.upperBound...].prefix { $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") }
+            return Double(String(decoding: digits, as: UTF8.self))
+        }
+    }
+
     private static func text(_ value: Double) -> String {
         precondition(value.isFinite, "a metric is not finite")
         return "\(value)"

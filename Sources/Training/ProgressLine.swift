@@ -76,7 +76,7 @@ package struct ProgressLine: Sendable, Equatable {
     private static func nats(_ value: Double) -> String { String(format: "%.4f", value) }
 
     /// `1,234,567`.
-    static func grouped(_ value: UInt64) -> String {
+    package static func grouped(_ value: UInt64) -> String {
         var text = ""
         for (index, digit) in String(value).reversed().enumerated() {
             if index > 0 && index % 3 == 0 { text.append(",") }

@@ -12,11 +12,12 @@ package final class ProgressReporter {
     private let started = ContinuousClock.now
     private var firstStep: UInt64
     private var last: StepRecord?
+    private var exhausted: (step: UInt64, evaluations: Int)?
 
     package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog) {
         configuration = job.configuration
         entropyBound = job.entropyBound
-        best = job.bestValidation
+        best = job.validations.best
         firstStep = job.step
         self.printer = printer
         self.log = log
@@ -66,6 +67,8 @@ package final class ProgressReporter {
         case .checkpointFailed(let step, let reason):
             warning("no checkpoint of step \(step): \(reason); training goes on")
         case .metricsFailed(let reason): warning("\(reason); training goes on")
+        case .exhausted(let step, let evaluations):
+            if step < configuration.totalSteps { exhausted = (step, evaluations) }
         case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n")
         }
     }
@@ -74,11 +77,17 @@ package final class ProgressReporter {
     package func summary(folder: String) {
         printer.finish()
         guard let last else { return }
+        let reached = exhausted?.step ?? last.step
         let seconds = (ContinuousClock.now - started) / .seconds(1)
-        let characters = Double(last.step - firstStep) * Double(configuration.batch * configuration.window)
+        let characters = Double(reached - firstStep) * Double(configuration.batch * configuration.window)
         var text =
-            "done: \(last.step) steps in \(Int(seconds.rounded())) s, \(Int(characters / seconds)) characters/s, "
+            "done: \(reached) steps in \(Int(seconds.rounded())) s, \(Int(characters / seconds)) characters/s, "
             + "loss \(Self.four(last.loss))"
+        if let exhausted {
+            text =
+                "stopped early at step \(exhausted.step): no better validation loss in \(exhausted.evaluations) "
+                + "evaluations"
+        }
         if let best { text += ", best validation \(Self.four(best))" }
         if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
         event(text)

@@ -20,6 +20,8 @@ package enum RecorderReport: Sendable {
     case checkpointFailed(step: UInt64, reason: String)
     case metricsFailed(reason: String)
     case sampled(step: UInt64, text: String)
+    /// The run ends with this step, by its patience.
+    case exhausted(step: UInt64, evaluations: Int)
 }
 
 /// A thread that writes, evaluates and samples beside the training, in the order of the steps.
@@ -46,7 +48,10 @@ package final class Recorder: @unchecked Sendable {
     private var tasks: [Task] = []
     private var isFinishing = false
     private var metrics: MetricsWriter
-    private var best: Double?
+    private var validations: ValidationHistory
+    /// The run has ended with a step before those that still come: nothing of them is recorded, so that it ends on the
+    /// same step however far the workers have got meanwhile.
+    private var isExhausted = false
     private var evaluated: (step: UInt64, loss: Double)?
     /// The step of the newest checkpoint of this start.
     private var written: UInt64?
@@ -62,7 +67,7 @@ package final class Recorder: @unchecked Sendable {
         configuration = job.configuration
         vocabulary = job.vocabulary
         validation = job.validation
-        best = job.bestValidation
+        validations = job.validations
         self.store = store
         self.metrics = metrics
         self.report = report
@@ -108,6 +113,7 @@ package final class Recorder: @unchecked Sendable {
             }
             let task = tasks.removeFirst()
             condition.unlock()
+            if isExhausted { continue }
             switch task {
             case .step(let record, let state): write(record, evaluating: state)
             case .checkpoint(let state): write(state)
@@ -123,17 +129,23 @@ package final class Recorder: @unchecked Sendable {
                 parameters: state.parameters, shape: configuration.model, batches: validation,
                 isStateless: configuration.stateless
             ) { isHurried.load(ordering: .relaxed) }
+            // Of a model that overflows on the held-out text alone; JSON has no such number.
+            if let found = loss, !found.isFinite { loss = nil }
         }
         var isBest = false
         if let loss {
-            isBest = best.map { loss < $0 } ?? true
-            if isBest { best = loss }
+            isBest = validations.add(loss)
             evaluated = (record.step, loss)
-            report(.evaluated(step: record.step, loss: loss, best: best!))
+            report(.evaluated(step: record.step, loss: loss, best: validations.best!))
         }
         if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
         writeLines()
         if isBest, let state { write(state) }
+        if loss != nil, let state, let patience = configuration.upkeep.patience, validations.stale >= patience {
+            write(state)
+            isExhausted = true
+            report(.exhausted(step: record.step, evaluations: validations.stale))
+        }
     }
 
     /// Writes the lines that wait, up to the first that the disk does not take: one warning for each time that it fails.
@@ -163,7 +175,8 @@ package final class Recorder: @unchecked Sendable {
         do {
             let loss = evaluated.flatMap { $0.step == state.step ? $0.loss : nil }
             let checkpoint = try CheckpointMapping.checkpoint(
-                state, configuration: configuration, vocabulary: vocabulary, validationLoss: loss, best: best)
+                state, configuration: configuration, vocabulary: vocabulary, validationLoss: loss,
+                best: validations.best)
             let url = try store.write(checkpoint, keep: configuration.upkeep.keep)
             written = state.step
             report(.checkpointed(step: state.step, path: url.path))
@@ -175,11 +188,17 @@ package final class Recorder: @unchecked Sendable {
     private func sample(_ step: UInt64, _ parameters: FloatBuffer) {
         guard !isHurried.load(ordering: .relaxed) else { return }
         let engine = ForwardEngine(shape: configuration.model, parameters: parameters, threads: 1)
-        guard
-            let text = try? TextGenerator.text(
-                engine: engine, shape: configuration.model, vocabulary: vocabulary, prime: "", length: 120,
-                sampler: Sampler(temperature: 0.8, seed: configuration.seed ^ step))
-        else { return }
+        guard let sampler = try? Sampler(temperature: 0.8, seed: configuration.seed ^ step) else { return }
+        var generator = TextGenerator(
+            engine: engine, shape: configuration.model, vocabulary: vocabulary, samplers: [sampler])
+        var text = ""
+        do {
+            try generator.read("")
+            for _ in 0..<120 { text.unicodeScalars.append(try generator.next()[0]) }
+        } catch {
+            // A model that diverged: the losses tell of it.
+            return
+        }
         report(.sampled(step: step, text: text))
     }
 }

@@ -12,7 +12,7 @@ package final class Replica: @unchecked Sendable {
     package init(configuration: RunConfiguration, parameters: FloatBuffer? = nil) {
         let count = configuration.layout.count
         self.parameters = parameters ?? FloatBuffer(count: count)
-        optimizer = Optimizer(configuration: configuration.optimizer, count: count)
+        optimizer = Optimizer(configuration: configuration.optimizer, count: count, clipValue: configuration.clipValue)
         chunks = ChunkLayout(floats: count)
     }
 

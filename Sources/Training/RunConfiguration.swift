@@ -1,3 +1,4 @@
+package import Corpus
 package import LanguageModel
 import ZeroMQ
 
@@ -22,13 +23,27 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         }
     }
 
-    /// How the run is cared for. Never changes a bit of the parameters.
+    /// The model that a run began from.
+    package struct InitialModel: Codable, Sendable, Equatable {
+        package var path: String
+        /// 16 hex digits.
+        package var parametersDigest: String
+
+        package init(path: String, parametersDigest: String) {
+            self.path = path
+            self.parametersDigest = parametersDigest
+        }
+    }
+
+    /// How the run is cared for. Never changes a bit of the parameters after a step.
     package struct Upkeep: Codable, Sendable, Equatable {
         package var checkpointEvery: Interval
         /// nil: once an epoch.
         package var evaluateEvery: Interval?
         package var sampleEvery: Interval
         package var keep: Int
+        /// Evaluations in a row without a better validation loss after which the run ends; nil for none.
+        package var patience: Int?
 
         package init(
             checkpointEvery: Interval = .seconds(60), evaluateEvery: Interval? = nil,
@@ -57,8 +72,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var batch: Int
     /// `T`, steps in a window.
     package var window: Int
-    /// The tail of the text that is held out, as a fraction of its characters.
+    /// What is held out of the text, as a fraction.
     package var validation: Double
+    /// nil: the tail.
+    package var validationSplit: ValidationSplit.Kind?
     /// Carry reset at every window, not at every epoch.
     package var stateless: Bool
     /// `S`, leaves of the reduction tree.
@@ -67,10 +84,14 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var optimizer: OptimizerConfiguration
     /// The largest global norm of the gradient; 0 for none.
     package var clip: Double
+    /// What each element of the gradient is clamped to, from minus this on, after ``clip``; nil for none.
+    package var clipValue: Double?
     package var schedule: LearningRateSchedule
     package var totalSteps: UInt64
     package var stepsPerEpoch: UInt64
     package var upkeep: Upkeep
+    /// nil where the parameters were drawn.
+    package var initialModel: InitialModel?
 
     package init(
         software: String, run: String, corpus: Corpus, model: ModelShape, dropout: Double, initializer: Initializer,
@@ -98,6 +119,9 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         self.stepsPerEpoch = stepsPerEpoch
         self.upkeep = upkeep
     }
+
+    /// An imported model that no text was given to yet.
+    package var lacksText: Bool { corpus.sha256.isEmpty }
 
     package var rowsPerShard: Int { batch / shards }
     package var layout: ParameterLayout { ParameterLayout(model) }
@@ -151,6 +175,9 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
             "the recurrent state of a batch has more bytes than can be sent at once: lower --batch")
         try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, not \(clip)")
         try require(
+            clipValue.map { $0 > 0 && $0.isFinite } ?? true,
+            "--clip-value must be 0 (none) or more, not \(clipValue ?? 0)")
+        try require(
             optimizer.learningRate >= 0 && optimizer.learningRate.isFinite,
             "--learning-rate must be 0 or more, not \(optimizer.learningRate)")
         try require(
@@ -164,6 +191,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require(totalSteps >= 1 && totalSteps < 1 << 32, "--steps must be from 1 to 4294967295, not \(totalSteps)")
         try require(stepsPerEpoch >= 1, "an epoch must have a step")
         do { try schedule.validate() } catch { throw ConfigurationError(error.description) }
+        try require(upkeep.patience ?? 1 >= 1, "--patience must be 0 (none) or more, not \(upkeep.patience ?? 0)")
         try require(upkeep.keep >= 1, "--keep must be 1 or more, not \(upkeep.keep)")
     }
 }

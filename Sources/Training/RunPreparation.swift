@@ -2,6 +2,7 @@ import Checkpoints
 import Corpus
 import Crypto
 package import Foundation
+import Kernels
 import LanguageModel
 
 /// From flags, files and checkpoints to a job that can go on.
@@ -13,11 +14,13 @@ package enum RunPreparation {
         package var resume: Bool
         package var configurationFile: String?
         package var vocabularyFile: String?
+        /// RUN whose model a new run starts from.
+        package var initialModel: String?
         package var software: String
 
         package init(
             corpus: String?, settings: RunSettings, run: String?, resume: Bool, configurationFile: String?,
-            vocabularyFile: String?, software: String
+            vocabularyFile: String?, initialModel: String?, software: String
         ) {
             self.corpus = corpus
             self.settings = settings
@@ -25,6 +28,7 @@ package enum RunPreparation {
             self.resume = resume
             self.configurationFile = configurationFile
             self.vocabularyFile = vocabularyFile
+            self.initialModel = initialModel
             self.software = software
         }
     }
@@ -39,8 +43,17 @@ package enum RunPreparation {
     // MARK: A new run
 
     private static func fresh(_ request: Request) throws -> (TrainingJob, RunLock) {
+        let model = try request.initialModel.map { path in
+            // A damaged checkpoint of another run is no reason to start from an older one without a word.
+            try ModelSource(path: path) { _ in }
+        }
         let vocabulary = try request.vocabularyFile.map { try Vocabulary(path: $0) }
-        let (corpus, fingerprint) = try load(path: request.corpus, vocabulary: vocabulary)
+        if let model, let vocabulary, vocabulary != model.vocabulary {
+            throw ConfigurationError(
+                "--vocabulary \(request.vocabularyFile!) is not that of --initialize-from \(request.initialModel!): leave "
+                    + "it out")
+        }
+        let (corpus, fingerprint) = try load(path: request.corpus, vocabulary: model?.vocabulary ?? vocabulary)
         let run = hexadecimal(UInt64.random(in: 1...UInt64.max))
         var base = RunSettings.defaults(software: request.software, run: run, corpus: fingerprint)
         if let path = request.configurationFile {
@@ -48,32 +61,121 @@ package enum RunPreparation {
             base.run = run
             base.corpus = fingerprint
             base.software = request.software
+            base.initialModel = nil
+        }
+        if let model {
+            base.model = model.shape
+            base.initialModel = .init(
+                path: model.url.path, parametersDigest: hexadecimal(digest(model.parameters)))
         }
         var configuration = try request.settings.applied(to: base)
         configuration.model.vocabulary = corpus.vocabulary.count
+        if let model { try check(configuration, begins: model.shape, from: model.url.path, request.settings) }
+        let (batches, validation) = try fit(
+            &configuration, to: corpus, request.settings,
+            baseSteps: request.configurationFile == nil ? nil : base.totalSteps)
+
+        let folder = try RunFolder.create(requested: request.run, corpusName: fingerprint.name)
+        let lock = try folder.lock()
+        try corpus.vocabulary.write(to: folder.vocabulary.path)
+        if let model {
+            try writeFirstCheckpoint(
+                model.parameters, configuration: configuration, vocabulary: corpus.vocabulary, folder: folder)
+        }
+        try write(configuration, to: folder)
+        let parameters = model?.parameters ?? drawn(configuration)
+        var job = TrainingJob(
+            configuration: configuration, vocabulary: corpus.vocabulary, batches: batches, validation: validation,
+            folder: folder, replica: Replica(configuration: configuration, parameters: parameters),
+            carries: emptyCarries(configuration), step: 0, entropyBound: entropyBound(configuration))
+        job.term = lock.term
+        return (job, lock)
+    }
+
+    /// - Throws: ``ConfigurationError`` where flags contradict the model that the run begins from.
+    private static func check(
+        _ configuration: RunConfiguration, begins shape: ModelShape, from path: String, _ settings: RunSettings
+    ) throws(ConfigurationError) {
+        guard configuration.model == shape else {
+            throw ConfigurationError(
+                "--hidden, --layers and --no-bias contradict the model in \(path), which has \(shape.layers) layers of "
+                    + "\(shape.hidden) units, \(shape.bias ? "with" : "without") biases: leave them out")
+        }
+        guard settings.initializer == nil, settings.forgetBias == nil else {
+            throw ConfigurationError(
+                "--initializer and --forget-bias say nothing where a run begins from the model in \(path)")
+        }
+    }
+
+    /// Cuts the text, and fixes the length of the run by it.
+    private static func fit(
+        _ configuration: inout RunConfiguration, to corpus: EncodedCorpus, _ settings: RunSettings, baseSteps: UInt64?
+    ) throws -> (BatchedCorpus, BatchedCorpus?) {
         configuration.stepsPerEpoch = 1
         configuration.totalSteps = 1
         try configuration.validate()
         let (batches, validation) = try cut(corpus, configuration)
         configuration.stepsPerEpoch = UInt64(batches.windows)
-        configuration.totalSteps = request.settings.totalSteps(
-            stepsPerEpoch: configuration.stepsPerEpoch,
-            base: request.configurationFile == nil ? nil : base.totalSteps)
+        configuration.totalSteps = settings.totalSteps(
+            stepsPerEpoch: configuration.stepsPerEpoch, base: baseSteps)
         try configuration.validate()
+        if configuration.upkeep.patience != nil, validation == nil || configuration.upkeep.evaluateEvery == .never {
+            throw ConfigurationError("--patience waits for evaluations: it needs --validation and --evaluate-every")
+        }
+        return (batches, validation)
+    }
 
-        let folder = try RunFolder.create(requested: request.run, corpusName: fingerprint.name)
-        let lock = try folder.lock()
+    /// Writes `run.json`: with it the folder is a run's.
+    static func write(_ configuration: RunConfiguration, to folder: RunFolder) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         try encoder.encode(configuration).write(to: folder.configuration, options: .atomic)
-        try corpus.vocabulary.write(to: folder.vocabulary.path)
-        let parameters = configuration.initializer.initialise(
+    }
+
+    /// A run that does not draw its parameters begins from a checkpoint of step 0.
+    static func writeFirstCheckpoint(
+        _ parameters: FloatBuffer, configuration: RunConfiguration, vocabulary: Vocabulary, folder: RunFolder
+    ) throws {
+        let slots = configuration.optimizer.slotNames.map { _ in FloatBuffer(count: configuration.layout.count) }
+        let state = CheckpointState(
+            step: 0, parameters: parameters, slots: slots, carry: emptyCarries(configuration).committed)
+        let checkpoint = try CheckpointMapping.checkpoint(
+            state, configuration: configuration, vocabulary: vocabulary, validationLoss: nil, best: nil)
+        try CheckpointStore(folder: folder.checkpoints).write(checkpoint, keep: configuration.upkeep.keep)
+    }
+
+    private static func drawn(_ configuration: RunConfiguration) -> FloatBuffer {
+        configuration.initializer.initialise(
             layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
             forgetBias: configuration.forgetBias)
+    }
+
+    // MARK: An imported model that is given a text
+
+    private static func adopted(
+        _ request: Request, _ base: RunConfiguration, _ folder: RunFolder, _ lock: RunLock
+    ) throws -> (TrainingJob, RunLock) {
+        guard let path = request.corpus else {
+            throw ConfigurationError(
+                "\(folder.url.path): an imported model that no text was given to yet: name one, as in lockstep train "
+                    + "TEXT --run \(request.run ?? folder.url.path) --resume")
+        }
+        let vocabulary = try Vocabulary(path: folder.vocabulary.path)
+        guard let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: { _ in }) else {
+            throw ConfigurationError("\(folder.url.path): its model is gone or damaged: import it again")
+        }
+        let (corpus, fingerprint) = try load(path: path, vocabulary: vocabulary)
+        var configuration = try request.settings.applied(to: base)
+        configuration.corpus = fingerprint
+        try check(configuration, begins: checkpoint.shape, from: url.path, request.settings)
+        let (batches, validation) = try fit(&configuration, to: corpus, request.settings, baseSteps: nil)
+        try writeFirstCheckpoint(
+            checkpoint.parameters, configuration: configuration, vocabulary: vocabulary, folder: folder)
+        try write(configuration, to: folder)
         var job = TrainingJob(
-            configuration: configuration, vocabulary: corpus.vocabulary, batches: batches, validation: validation,
-            folder: folder, replica: Replica(configuration: configuration, parameters: parameters),
-            carries: emptyCarries(configuration), step: 0, entropyBound: entropyBound(configuration))
+            configuration: configuration, vocabulary: vocabulary, batches: batches, validation: validation,
+            folder: folder, replica: Replica(configuration: configuration, parameters: checkpoint.parameters),
+            carries: emptyCarries(configuration), step: 0, entropyBound: nil)
         job.term = lock.term
         return (job, lock)
     }
@@ -85,6 +187,10 @@ package enum RunPreparation {
             throw ConfigurationError(
                 "--config \(path) and --resume contradict each other: a resume takes its run's own")
         }
+        if let path = request.initialModel {
+            throw ConfigurationError(
+                "--initialize-from \(path) and --resume contradict each other: a run that goes on has a model")
+        }
         let folder: RunFolder
         if let run = request.run {
             folder = try RunFolder.open(run)
@@ -95,6 +201,7 @@ package enum RunPreparation {
         }
         let lock = try folder.lock()
         let base = try configuration(at: folder.configuration)
+        if base.lacksText { return try adopted(request, base, folder, lock) }
         var configuration = try request.settings.applied(to: base)
         // The default of --shards follows --batch, which a resume may repeat.
         if request.settings.shards == nil { configuration.shards = base.shards }
@@ -125,20 +232,27 @@ package enum RunPreparation {
             (job.replica, job.carries) = try CheckpointMapping.restore(
                 checkpoint, of: configuration, from: url.path)
             job.step = checkpoint.step
-            job.bestValidation = checkpoint.bestValidationLoss
+            job.validations = ValidationHistory(best: checkpoint.bestValidationLoss)
+        } else if let model = configuration.initialModel {
+            throw ConfigurationError(
+                "\(folder.checkpoints.path) holds no whole checkpoint, and the run began from \(model.path): start a new "
+                    + "run with --initialize-from")
         } else {
             warn(
                 "\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning, unless "
                     + "workers kept something newer")
-            job.replica = Replica(
-                configuration: configuration,
-                parameters: configuration.initializer.initialise(
-                    layout: configuration.layout, shape: configuration.model, seed: configuration.seed,
-                    forgetBias: configuration.forgetBias))
+            job.replica = Replica(configuration: configuration, parameters: drawn(configuration))
         }
         job.term = lock.term
         job.digestsBeyond = MetricsWriter.digests(
             in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
+        let losses = MetricsWriter.validations(in: folder.metrics, upTo: job.step)
+        if !losses.isEmpty { job.validations = ValidationHistory(losses) }
+        if let patience = configuration.upkeep.patience, job.validations.stale >= patience {
+            throw ConfigurationError(
+                "the run in \(folder.url.path) ended early at step \(job.step), after \(job.validations.stale) evaluations "
+                    + "without a better validation loss: give a larger --patience, or 0")
+        }
         guard job.step < configuration.totalSteps else {
             throw ConfigurationError(
                 "the run in \(folder.url.path) is complete at step \(job.step): give more --steps or --epochs")
@@ -202,6 +316,10 @@ package enum RunPreparation {
     private static func cut(_ corpus: EncodedCorpus, _ configuration: RunConfiguration) throws -> (
         BatchedCorpus, BatchedCorpus?
     ) {
+        if configuration.validationSplit == .columns, configuration.validation > 0 {
+            let whole = try BatchedCorpus(corpus: corpus, batch: configuration.batch, window: configuration.window)
+            return try whole.split(holdingOut: configuration.validation)
+        }
         let split = try ValidationSplit(characters: corpus.count, fraction: configuration.validation)
         let batches = try BatchedCorpus(
             corpus: corpus, range: split.training, batch: configuration.batch, window: configuration.window,

@@ -1,3 +1,4 @@
+package import Corpus
 package import LanguageModel
 
 /// What a user asked for: nil where a flag was not given, so that a resume can tell what was changed.
@@ -15,6 +16,7 @@ package struct RunSettings: Sendable {
     package var batch: Int?
     package var window: Int?
     package var validation: Double?
+    package var validationSplit: ValidationSplit.Kind?
     package var stateless: Bool?
     package var shards: Int?
     package var seed: UInt64?
@@ -28,6 +30,7 @@ package struct RunSettings: Sendable {
     package var epsilon: Double?
     package var alpha: Double?
     package var clip: Double?
+    package var clipValue: Double?
     package var schedule: ScheduleName?
     package var scheduleUnit: LearningRateSchedule.Unit?
     package var scheduleSize: UInt64?
@@ -43,6 +46,7 @@ package struct RunSettings: Sendable {
     package var evaluateEvery: Interval?
     package var sampleEvery: Interval?
     package var keep: Int?
+    package var patience: Int?
 
     package init() {}
 
@@ -86,6 +90,9 @@ package struct RunSettings: Sendable {
         set(\.upkeep.checkpointEvery, checkpointEvery)
         set(\.upkeep.sampleEvery, sampleEvery)
         set(\.upkeep.keep, keep)
+        if let validationSplit { result.validationSplit = validationSplit == .tail ? nil : validationSplit }
+        if let clipValue { result.clipValue = clipValue == 0 ? nil : clipValue }
+        if let patience { result.upkeep.patience = patience == 0 ? nil : patience }
         if let evaluateEvery { result.upkeep.evaluateEvery = evaluateEvery }
         if let shards {
             result.shards = shards
@@ -161,13 +168,18 @@ extension RunConfiguration {
         compare("--batch", \.batch)
         compare("--window", \.window)
         compare("--validation", \.validation)
+        compare("--validation-split", \.heldOut)
         compare("--stateless", \.stateless)
         compare("--shards", \.shards)
         compare("--seed", \.seed)
         compare("--clip", \.clip)
+        compare("--clip-value", \.clampedTo)
         if optimizer != run.optimizer { found.append("the optimizer's settings differ from the run's") }
         if schedule != run.schedule { found.append("the learning-rate schedule differs from the run's") }
         if case .cosine(nil, _) = run.schedule.kind { compare("--steps", \.totalSteps) }
         return found
     }
+
+    private var heldOut: ValidationSplit.Kind { validationSplit ?? .tail }
+    private var clampedTo: Double { clipValue ?? 0 }
 }

@@ -13,8 +13,8 @@ package struct TrainingJob {
     package var carries: CarryStore
     /// Steps committed before this start.
     package var step: UInt64
-    /// The lowest validation loss so far.
-    package var bestValidation: Double?
+    /// What is known of the evaluations so far.
+    package var validations = ValidationHistory()
     /// Entropy of the demo corpus in nats a character: no model can do better.
     package var entropyBound: Double?
     /// Which start of the run this is; higher than that of any earlier one.

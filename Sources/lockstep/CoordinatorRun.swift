@@ -26,7 +26,8 @@ enum CoordinatorRun {
         service.faults = try FaultPlan(options.inject ?? "")
         let request = RunPreparation.Request(
             corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
-            configurationFile: options.config, vocabularyFile: options.vocabulary, software: Version.text)
+            configurationFile: options.config, vocabularyFile: options.vocabulary, initialModel: options.initializeFrom,
+            software: Version.text)
         let listener = try Listener(address: listen, endpointFile: endpointFile)
         let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
         let coordinator = try CoordinatorService(service)

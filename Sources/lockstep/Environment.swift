@@ -7,7 +7,8 @@ enum Environment {
         shared + ["connect", "endpoint-file", "threads", "name", "retry-for"]
     private static let coordinator =
         shared + [
-            "hidden", "layers", "dropout", "initializer", "forget-bias", "batch", "window", "validation", "vocabulary",
+            "hidden", "layers", "dropout", "initializer", "forget-bias", "batch", "window", "validation",
+            "validation-split", "vocabulary", "initialize-from", "clip-value", "patience",
             "shards", "seed", "optimizer", "learning-rate", "momentum", "weight-decay", "beta1", "beta2", "epsilon",
             "alpha", "clip", "schedule", "schedule-unit", "schedule-size", "schedule-gamma", "schedule-after",
             "schedule-minimum", "warmup", "epochs", "steps", "run", "checkpoint-every", "evaluate-every",

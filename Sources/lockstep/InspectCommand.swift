@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Corpus
 import Foundation
 import Kernels
 import LanguageModel
@@ -7,79 +8,153 @@ import Training
 
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "What a run or a checkpoint holds.")
+        commandName: "inspect", abstract: "What a run, a checkpoint or a model file holds.")
 
-    @Argument(help: "A run folder or a checkpoint.") var path: String
+    @Argument(help: "A run folder, a checkpoint or an exported model.") var path: String
     @Flag(help: "As JSON.") var json = false
-
-    private struct Report: Encodable {
-        struct Model: Encodable {
-            var hidden: Int
-            var layers: Int
-            var vocabulary: Int
-            var bias: Bool
-            var dropout: Double
-        }
-        struct Corpus: Encodable {
-            var sha256: String
-            var characters: Int
-        }
-        var path: String
-        var step: UInt64
-        var epoch: UInt64
-        var windowIndex: Int
-        var seed: UInt64
-        var shards: Int
-        var parameters: Int
-        var model: Model
-        var optimizer: OptimizerConfiguration
-        var corpus: Corpus
-        var validationLoss: Double?
-        var bestValidationLoss: Double?
-        var parametersDigest: String
-        var stateDigest: String
-    }
+    @Flag(help: "Hold every digest against the bytes; ends with code 1 where one differs.") var verify = false
+    @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
 
     func run() throws {
         _ = try InstructionSet.select()
-        let source = try ModelSource(path: path) { CoordinatorRun.warn($0) }
-        let checkpoint = source.checkpoint
-        let configuration = try JSONDecoder().decode(
-            RunConfiguration.self, from: Data(checkpoint.configuration.utf8))
-        let report = Report(
-            path: source.url.path, step: checkpoint.step, epoch: checkpoint.epoch,
-            windowIndex: checkpoint.windowIndex, seed: checkpoint.seed, shards: checkpoint.shards,
-            parameters: checkpoint.parameters.count,
-            model: .init(
-                hidden: source.shape.hidden, layers: source.shape.layers, vocabulary: source.shape.vocabulary,
-                bias: source.shape.bias, dropout: configuration.dropout),
-            optimizer: configuration.optimizer,
-            corpus: .init(sha256: checkpoint.corpusSHA256, characters: checkpoint.corpusCharacters),
-            validationLoss: checkpoint.validationLoss, bestValidationLoss: checkpoint.bestValidationLoss,
-            parametersDigest: hexadecimal(checkpoint.parametersDigest),
-            stateDigest: hexadecimal(checkpoint.stateDigest))
+        let verification = verify ? try RunVerification(path: path) : nil
+        if let verification, !verification.faults.isEmpty, !json { return try show(verification) }
+        let source = try ModelSource(path: path, best: best) { CoordinatorRun.warn($0) }
+        let configuration = try source.configuration()
+        var report = InspectReport(source, configuration)
+        report.verification = verification
         if json {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
+            guard verification?.faults.isEmpty ?? true else { throw ExitCode(1) }
+            return
+        }
+        show(report, configuration)
+        showParameters(ParameterLayout(source.shape))
+        if let run = runFolder { showRun(run, report) }
+        if let verification { try show(verification) }
+    }
+
+    private var runFolder: RunFolder? { try? RunFolder.open(path) }
+
+    private func line(_ name: String, _ text: String) {
+        print("  \(name)\(String(repeating: " ", count: max(1, 13 - name.count)))\(text)")
+    }
+
+    private func show(_ report: InspectReport, _ configuration: RunConfiguration?) {
+        print(report.path)
+        let kind = report.step == nil ? "exported model" : "checkpoint"
+        line("file", "\(kind), \(Self.size(report.fileBytes ?? 0))")
+        if let step = report.step {
+            var text = "step \(Self.grouped(step))"
+            if let configuration, !configuration.lacksText {
+                let epochs = (configuration.totalSteps + configuration.stepsPerEpoch - 1) / configuration.stepsPerEpoch
+                text += " of \(Self.grouped(configuration.totalSteps)), epoch \(report.epoch! + 1) of \(epochs), "
+                text += "window \(report.windowIndex!) of \(configuration.stepsPerEpoch)"
+            }
+            line("progress", text)
+        }
+        let model = report.model
+        line(
+            "model",
+            "\(model.layers) LSTM layer\(model.layers == 1 ? "" : "s") of \(model.hidden) units, "
+                + "\(model.vocabulary) characters\(model.bias ? "" : ", without biases"); "
+                + "\(Self.grouped(UInt64(report.parameters))) parameters, \(Self.size(report.parameters * 4))")
+        if let configuration { showSettings(configuration) }
+        if let loss = report.validationLoss { line("validation", Self.nats(loss)) }
+        if let best = report.bestValidationLoss { line("best so far", Self.nats(best)) }
+        line(
+            "digests",
+            "parameters \(report.parametersDigest)" + (report.stateDigest.map { ", state \($0)" } ?? ""))
+    }
+
+    private func showSettings(_ configuration: RunConfiguration) {
+        let corpus = configuration.corpus
+        if configuration.lacksText {
+            line("text", "none yet: imported as \(corpus.name)")
         } else {
-            show(report, ParameterLayout(source.shape))
+            line("text", "\(corpus.path ?? corpus.name): \(Self.grouped(UInt64(corpus.characters))) characters")
+            line("", "SHA-256 \(corpus.sha256)")
+            line(
+                "held out",
+                configuration.validation == 0
+                    ? "nothing" : "\(configuration.validation), the \(configuration.validationSplit ?? .tail)")
+        }
+        if let initial = configuration.initialModel {
+            line("began from", "\(initial.path), \(initial.parametersDigest)")
+        }
+        line(
+            "batch",
+            "\(configuration.batch) rows of \(configuration.window) characters in \(configuration.shards) shards"
+                + (configuration.stateless ? ", stateless" : ""))
+        let optimizer = configuration.optimizer
+        var text = "\(optimizer.kind.rawValue), learning rate \(optimizer.learningRate)"
+        if configuration.clip > 0 { text += ", norm clipped at \(configuration.clip)" }
+        if let clamp = configuration.clipValue { text += ", elements clamped to \(clamp)" }
+        if optimizer.weightDecay > 0 { text += ", weight decay \(optimizer.weightDecay)" }
+        line("optimizer", text)
+        if configuration.schedule != LearningRateSchedule() { line("schedule", "\(configuration.schedule.kind)") }
+        line(
+            "seed",
+            "\(configuration.seed), parameters drawn \(configuration.initializer), dropout \(configuration.dropout)")
+        line("software", "lockstep \(configuration.software), run \(configuration.run)")
+    }
+
+    private func showParameters(_ layout: ParameterLayout) {
+        print("\nparameters")
+        for entry in layout.entries {
+            let shape = entry.shape.map(String.init).joined(separator: " x ")
+            let name = entry.name + String(repeating: " ", count: max(1, 20 - entry.name.count))
+            print(
+                "  \(name)\(shape)\(String(repeating: " ", count: max(1, 14 - shape.count)))"
+                    + Self.grouped(UInt64(entry.range.count)))
         }
     }
 
-    private func show(_ report: Report, _ layout: ParameterLayout) {
-        print("\(report.path)")
-        print("  step \(report.step), epoch \(report.epoch + 1), window \(report.windowIndex)")
-        print(
-            "  model: \(report.model.layers) x \(report.model.hidden), vocabulary \(report.model.vocabulary), "
-                + "dropout \(report.model.dropout), \(report.parameters) parameters")
-        print("  optimizer: \(report.optimizer.kind.rawValue), learning rate \(report.optimizer.learningRate)")
-        print("  seed \(report.seed), \(report.shards) shards")
-        print("  text: \(report.corpus.characters) characters, SHA-256 \(report.corpus.sha256)")
-        if let loss = report.validationLoss { print("  validation loss \(loss)") }
-        if let best = report.bestValidationLoss { print("  best validation loss \(best)") }
-        print("  parameters \(report.parametersDigest), state \(report.stateDigest)")
-        for entry in layout.entries { print("    \(entry.name) \(entry.shape)") }
+    private func showRun(_ run: RunFolder, _ report: InspectReport) {
+        let store = CheckpointStore(folder: run.checkpoints)
+        print("\ncheckpoints")
+        for (_, url) in store.list() {
+            let bytes = (try? FileManager.default.attributesOfItem(atPath: url.path)[.size] as? Int) ?? nil
+            let loss = store.validationLoss(of: url)
+            let isBest = loss != nil && loss == report.bestValidationLoss
+            print(
+                "  \(url.lastPathComponent)  \(Self.size(bytes ?? 0))"
+                    + (loss.map { "  validation \(Self.four($0))\(isBest ? " (best)" : "")" } ?? ""))
+        }
+        let curve = MetricsCurve(contentsOf: run.metrics)
+        let lines = CurvePlot(curve).lines
+        guard !lines.isEmpty else { return }
+        let isValidated = curve.points.contains { $0.validationLoss != nil }
+        print("\nloss by step, nats a character: . training\(isValidated ? ", o validation" : "")")
+        for line in lines { print(line) }
+    }
+
+    /// - Throws: an error where a digest differs.
+    private func show(_ verification: RunVerification) throws {
+        print("\nverification")
+        for file in verification.files {
+            print("  \(URL(fileURLWithPath: file.path).lastPathComponent): \(file.fault ?? "sound")")
+        }
+        guard verification.faults.isEmpty else {
+            throw ConfigurationError(
+                "\(path): \(verification.faults.count) of \(verification.files.count) files are not sound: see above")
+        }
+    }
+
+    private static func four(_ value: Double) -> String { String(format: "%.4f", value) }
+
+    private static func nats(_ value: Double) -> String {
+        "\(four(value)) nats, \(four(value / 0.6931471805599453)) bits a character"
+    }
+
+    private static func grouped(_ value: UInt64) -> String { ProgressLine.grouped(value) }
+
+    /// `950 B`, `41.2 kB`, `13.4 MB`.
+    private static func size(_ bytes: Int) -> String {
+        switch bytes {
+        case ..<1000: "\(bytes) B"
+        case ..<1_000_000: String(format: "%.1f kB", Double(bytes) / 1e3)
+        default: String(format: "%.1f MB", Double(bytes) / 1e6)
+        }
     }
 }

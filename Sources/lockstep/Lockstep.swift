@@ -13,6 +13,8 @@ struct Lockstep: ParsableCommand {
               lockstep train book.txt               a text of your own, into runs/book
               lockstep train --run runs/book --resume
               lockstep sample runs/book --prime "The "
+              lockstep evaluate runs/book other.txt
+              lockstep export runs/book book-model/       for PyTorch
 
             Workers on other hosts:
               lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --insecure
@@ -22,12 +24,19 @@ struct Lockstep: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, InspectCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, EvaluateCommand.self,
+            InspectCommand.self, ExportCommand.self, ImportCommand.self,
         ])
+
+    /// An empty value, as a shell makes `--prime=` of `--prime=""`, stands in a word of its own for the parser.
+    private static func separated(_ argument: String) -> [String] {
+        guard argument.hasPrefix("--"), argument.firstIndex(of: "=") == argument.indices.last else { return [argument] }
+        return [String(argument.dropLast()), ""]
+    }
 
     static func main() {
         let arguments = Environment.completed(
             Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
-        main(arguments)
+        main(arguments.flatMap(Self.separated))
     }
 }

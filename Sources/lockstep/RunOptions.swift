@@ -1,4 +1,5 @@
 import ArgumentParser
+import Corpus
 import LanguageModel
 import Training
 
@@ -9,6 +10,7 @@ extension Initializer: ExpressibleByArgument {
 extension OptimizerConfiguration.Kind: ExpressibleByArgument {}
 extension LearningRateSchedule.Unit: ExpressibleByArgument {}
 extension RunSettings.ScheduleName: ExpressibleByArgument {}
+extension ValidationSplit.Kind: ExpressibleByArgument {}
 
 /// What `train` and `coordinator` share: the model, the data, the optimizer, the run folder.
 struct RunOptions: ParsableArguments {
@@ -20,6 +22,8 @@ struct RunOptions: ParsableArguments {
     @Option(help: "LSTM layers, one on the other. (default: 2)") var layers: Int?
     @Option(help: "Dropout between layers and before the output, 0 for none. (default: 0.5)") var dropout: Double?
     @Flag(name: .customLong("no-bias"), help: "LSTM layers without biases.") var noBias = false
+    @Option(help: "Start from this model: a run, a checkpoint or an exported model, which gives shape and vocabulary.")
+    var initializeFrom: String?
     @Option(help: "How parameters are drawn: torch (the same bits as PyTorch), or uniform:R. (default: torch)")
     var initializer: Initializer?
     @Option(help: "Set the forget gates' bias to this after drawing.") var forgetBias: Float?
@@ -27,8 +31,10 @@ struct RunOptions: ParsableArguments {
     // Data
     @Option(help: "Rows of the global batch. (default: 128)") var batch: Int?
     @Option(help: "Characters of a row in one step. (default: 100)") var window: Int?
-    @Option(help: "The tail of the text to hold out, as a fraction; 0 for none. (default: 0.1)")
+    @Option(help: "What to hold out of the text, as a fraction; 0 for none. (default: 0.1)")
     var validation: Double?
+    @Option(help: "Hold out the text's tail, or the last columns of the rows, as char-rnn does. (default: tail)")
+    var validationSplit: ValidationSplit.Kind?
     @Flag(help: "Reset the recurrent state at every window, not at every epoch.") var stateless = false
     @Option(help: "Take the vocabulary from this vocabulary.json.") var vocabulary: String?
     @Option(help: "Leaves of the reduction tree; part of the run's identity. (default: at most 16, a power of two)")
@@ -45,6 +51,8 @@ struct RunOptions: ParsableArguments {
     @Option(help: "(default: 1e-8)") var epsilon: Double?
     @Option(help: "Smoothing of rmsprop. (default: 0.99)") var alpha: Double?
     @Option(help: "Largest global norm of the gradient, 0 for none. (default: 5)") var clip: Double?
+    @Option(help: "Clamp each element of the gradient to this, after --clip; 0 for none. (default: 0)")
+    var clipValue: Double?
     @Option(help: "Of the learning rate: constant, step, exponential or cosine. (default: constant)")
     var schedule: RunSettings.ScheduleName?
     @Option(help: "The schedule's clock: step or epoch. (default: step)") var scheduleUnit: LearningRateSchedule.Unit?
@@ -62,6 +70,8 @@ struct RunOptions: ParsableArguments {
     @Option(help: "The run folder. (default: runs/<corpus name>, numbered when taken)") var run: String?
     @Option(help: "Steps, or a duration such as 60s or 5m; 0 for never. (default: 60s)") var checkpointEvery: Interval?
     @Option(help: "Steps or a duration; 0 for never. (default: once an epoch)") var evaluateEvery: Interval?
+    @Option(help: "End after so many evaluations in a row without a better validation loss; 0 for never. (default: 0)")
+    var patience: Int?
     @Option(help: "Steps or a duration; 0 for never. (default: 60s)") var sampleEvery: Interval?
     @Option(help: "Checkpoints to keep beside the best. (default: 3)") var keep: Int?
     @Flag(help: "Continue the run folder's run from its newest whole checkpoint.") var resume = false
@@ -80,6 +90,7 @@ struct RunOptions: ParsableArguments {
         settings.batch = batch
         settings.window = window
         settings.validation = validation
+        settings.validationSplit = validationSplit
         settings.stateless = stateless ? true : nil
         settings.shards = shards
         settings.seed = seed
@@ -92,6 +103,7 @@ struct RunOptions: ParsableArguments {
         settings.epsilon = epsilon
         settings.alpha = alpha
         settings.clip = clip
+        settings.clipValue = clipValue
         settings.schedule = schedule
         settings.scheduleUnit = scheduleUnit
         settings.scheduleSize = scheduleSize
@@ -105,6 +117,7 @@ struct RunOptions: ParsableArguments {
         settings.evaluateEvery = evaluateEvery
         settings.sampleEvery = sampleEvery
         settings.keep = keep
+        settings.patience = patience
         return settings
     }
 }

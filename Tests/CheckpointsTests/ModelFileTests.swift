@@ -81,6 +81,57 @@ struct ModelFileTests {
         #expect(try ModelFile.read(url).parameters.array.allSatisfy { $0 == Float(1.0 / 3) })
     }
 
+    @Test("A model whose names have something in front is read by that prefix, with or without the dot")
+    func prefixed() throws {
+        let one: [[UInt8]] = [[0, 0, 0x80, 0x3f]]
+        let names = ["lstm.weight_ih_l0", "lstm.weight_hh_l0", "fc.weight", "fc.bias"]
+        let shapes = ["[4,1]", "[4,1]", "[1,1]", "[1]"]
+        let counts = [4, 4, 1, 1]
+        var fields: [String] = []
+        var offset = 0
+        for (name, (shape, count)) in zip(names, zip(shapes, counts)) {
+            let end = offset + count * 4
+            fields.append(
+                "\"a.b.\(name)\":{\"dtype\":\"F32\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(end)]}")
+            offset = end
+        }
+        try safetensors("{\(fields.joined(separator: ","))}", data: (0..<10).flatMap { _ in one[0] }).write(to: url)
+        #expect(try ModelFile.read(url, prefix: "a.b.").parameters.count == 10)
+        #expect(try ModelFile.read(url, prefix: "a.b").parameters.array.allSatisfy { $0 == 1 })
+        let error = #expect(throws: CheckpointError.self) { try ModelFile.read(url) }
+        #expect(error?.message.contains("--prefix") == true && error?.message.contains("a.b.") == true)
+        #expect(throws: CheckpointError.self) { try ModelFile.read(url, prefix: "other.") }
+    }
+
+    @Test("Under other tokens every weight of a character stands at its new token")
+    func reordered() throws {
+        let shape = ModelShape(vocabulary: 3, hidden: 2, layers: 1)
+        let layout = ParameterLayout(shape)
+        let parameters = FloatBuffer((0..<layout.count).map(Float.init))
+        let model = ModelFile(shape: shape, parameters: parameters, vocabulary: nil)
+        let places = [2, 0, 1]
+        let other = model.reordered(places)
+        func element(_ model: ModelFile, _ name: String, _ index: Int) -> Float {
+            model.parameters.array[layout[name]!.range.lowerBound + index]
+        }
+        for (token, place) in places.enumerated() {
+            for unit in 0..<8 {
+                let (new, old) = (unit * 3 + token, unit * 3 + place)
+                #expect(element(other, "lstm.weight_ih_l0", new) == element(model, "lstm.weight_ih_l0", old))
+            }
+            for unit in 0..<2 {
+                let (new, old) = (token * 2 + unit, place * 2 + unit)
+                #expect(element(other, "fc.weight", new) == element(model, "fc.weight", old))
+            }
+            #expect(element(other, "fc.bias", token) == element(model, "fc.bias", place))
+        }
+        for name in ["lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0"] {
+            let range = layout[name]!.range
+            #expect(other.parameters.array[range] == model.parameters.array[range])
+        }
+        #expect(other.reordered([1, 2, 0]).parameters.array == parameters.array)
+    }
+
     @Test("What is no plain LSTM model is refused with a reason")
     func unsuitable() throws {
         func message() -> String? {

@@ -141,4 +141,33 @@ struct BatchedCorpusTests {
         }
         #expect(throws: CorpusError.self) { try ValidationSplit(characters: 10, fraction: .nan) }
     }
+
+    @Test("Held-out columns are char-rnn's: the last windows of every row, shifted within the row")
+    func columns() throws {
+        let text = String(decoding: DemoCorpus(characters: 1000, seed: 5).text, as: UTF8.self)
+        let corpus = try EncodedCorpus(text: text)
+        let whole = try BatchedCorpus(corpus: corpus, batch: 4, window: 16)
+        #expect(whole.windows == 15)
+        let (training, validation) = try whole.split(holdingOut: 0.2)
+        #expect(training.windows == 12 && validation.windows == 3)
+        #expect(training.usedCharacters + validation.usedCharacters == whole.usedCharacters)
+        for window in 0..<15 {
+            let part =
+                window < 12
+                ? training.tokens(rows: 1..<3, window: window) : validation.tokens(rows: 1..<3, window: window - 12)
+            #expect(part == whole.tokens(rows: 1..<3, window: window))
+        }
+        // 446 windows of 50 x 50 are what tinyshakespeare has: char-rnn says 423 and 23.
+        let long = try EncodedCorpus(text: String(repeating: "ab", count: 446 * 5))
+        let (first, second) = try BatchedCorpus(corpus: long, batch: 2, window: 5).split(holdingOut: 0.05)
+        #expect(first.windows == 423 && second.windows == 23)
+    }
+
+    @Test("Columns need a window on both sides", arguments: [0.6, 0.99])
+    func tooFewColumns(fraction: Double) throws {
+        let corpus = try EncodedCorpus(text: "abcabcabcabc")
+        let batched = try BatchedCorpus(corpus: corpus, batch: 2, window: 3)
+        let error = #expect(throws: CorpusError.self) { try batched.split(holdingOut: fraction) }
+        #expect(error?.description.contains("has 2 windows") == true)
+    }
 }

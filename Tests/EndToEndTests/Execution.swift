@@ -20,7 +20,11 @@ final class Execution {
     private let errors: URL
 
     /// Starts `lockstep` with `arguments` in `folder`, with `environment` on top of this process's own.
-    init(_ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:]) throws {
+    ///
+    /// - Parameter input: a file in the folder that it reads as its standard input; nothing without one.
+    init(
+        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:], input: String? = nil
+    ) throws {
         // Files, not pipes: a pipe that no one reads would stop the process.
         let name = UUID().uuidString
         output = folder.file("output-\(name)")
@@ -32,7 +36,7 @@ final class Execution {
         // The program takes flags from such variables.
         process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("LOCKSTEP_") }
             .merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
+        process.standardInput = try input.map { try FileHandle(forReadingFrom: folder.file($0)) } ?? .nullDevice
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: errors)
         try process.run()
@@ -72,13 +76,13 @@ final class Execution {
     /// Runs `lockstep` with `arguments` to its end.
     static func run(
         _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:],
-        seconds: Double = Deadline.seconds
+        input: String? = nil, seconds: Double = Deadline.seconds
     ) async throws -> Result {
-        try await Execution(arguments, in: folder, environment: environment).result(seconds: seconds)
+        try await Execution(arguments, in: folder, environment: environment, input: input).result(seconds: seconds)
     }
 
     /// The one that `LOCKSTEP_EXECUTABLE` names, or the one that was built with these tests.
-    private static var executable: URL {
+    static var executable: URL {
         get throws {
             if let path = ProcessInfo.processInfo.environment["LOCKSTEP_EXECUTABLE"] {
                 return URL(fileURLWithPath: path)

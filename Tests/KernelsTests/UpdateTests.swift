@@ -5,7 +5,8 @@ import Testing
 @Suite("Optimizer updates")
 struct UpdateTests {
     private static let update = ls_update(
-        clip: 0.5, weight_decay: 0.01, shrink: 0.999, rate: 0.003, rest1: 0.1, beta2: 0.99, rest2: 0.01, root: 0.3,
+        clip: 0.5, clamp: .infinity, weight_decay: 0.01, shrink: 0.999, rate: 0.003, rest1: 0.1, beta2: 0.99,
+        rest2: 0.01, root: 0.3,
         epsilon: 1e-6, momentum: 0.9, undamped: 0.7, nesterov: 0, is_first: 0)
 
     /// Parameters, gradient and up to three positive slots.
@@ -88,5 +89,21 @@ struct UpdateTests {
         coefficients.rate = 0.5
         Updates.sgd(p, gradient: g, momentum: nil, coefficients, range: 7..<31)
         #expect((0..<50).allSatisfy { p[$0] == ((7..<31).contains($0) ? 0.5 : 1) })
+    }
+
+    @Test("Each element of a gradient is clamped after the clip coefficient", arguments: KernelPath.each(counts))
+    func clamped(path: KernelPath, count: Int) {
+        var u = Self.update
+        u.clamp = 0.2
+        u.weight_decay = 0
+        let before = Self.run(count) { _, _, _ in }
+        let clamped = before[1].map { max(-0.2, min(0.2, $0 * u.clip)) }
+        #expect(count == 1 || clamped.contains { abs($0) == 0.2 } && clamped.contains { abs($0) < 0.2 })
+        let sgd = Self.run(count) { p, g, _ in path.table.sgd(count, p, g, nil, u) }
+        #expect(sgd[0] == (0..<count).map { before[0][$0] - u.rate * clamped[$0] })
+        let rmsprop = Self.run(count) { path.table.rmsprop(count, $0, $1, $2[0], nil, nil, u) }
+        #expect(rmsprop[2] == (0..<count).map { before[2][$0] * u.beta2 + u.rest2 * clamped[$0] * clamped[$0] })
+        let adam = Self.run(count) { path.table.adam(count, $0, $1, $2[0], $2[1], nil, u) }
+        #expect(adam[2] == (0..<count).map { before[2][$0] + u.rest1 * (clamped[$0] - before[2][$0]) })
     }
 }

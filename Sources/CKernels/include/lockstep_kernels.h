@@ -10,6 +10,7 @@
 // Each is rounded once from Double, 1 - beta too: in single precision 1 - 0.999 is off by 1e-5.
 typedef struct {
     float clip;         // every gradient is multiplied by it first
+    float clamp;        // then brought within minus this and this; infinity for no such bound
     float weight_decay; // of the parameter, added to the gradient
     float shrink;       // what the parameter is multiplied by before all else: 1 - rate * decay for AdamW, else 1
     float rate;         // learning rate; for Adam over its first bias correction

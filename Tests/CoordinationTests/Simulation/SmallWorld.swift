@@ -114,7 +114,7 @@ struct SmallWorld: Hashable {
             follow(slot)
         case .silence(let worker): transmit(try coordinator.lost(worker, "silent", now: now))
         case .waitIsOver:
-            now = 10_000_000_000
+            now = 20_000_000_000
             transmit(try coordinator.tick(now: now))
         }
     }

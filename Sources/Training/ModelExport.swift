@@ -1,0 +1,82 @@
+import Checkpoints
+import Corpus
+package import Foundation
+import LanguageModel
+
+/// Writes a model for PyTorch and Hugging Face: the safetensors file, and `config.json` beside it.
+package enum ModelExport {
+    /// The name that Hugging Face's libraries look for.
+    package static let fileName = "model.safetensors"
+    private static let configurationName = "config.json"
+    private static let modelType = "char-lstm"
+
+    /// What a reader needs beside the tensors, in Hugging Face's names where it has one.
+    private struct Configuration: Codable {
+        var architectures = ["CharLSTM"]
+        var modelType = ModelExport.modelType
+        var vocabSize: Int
+        var hiddenSize: Int
+        var numHiddenLayers: Int
+        var bias: Bool
+        var dropout: Double
+        var torchDtype = "float32"
+    }
+
+    /// - Parameters:
+    ///   - output: a file, or a folder: one that is there, or a path that ends with a slash.
+    /// - Returns: the model file.
+    /// - Throws: an error with the path, where something stands there that is not an exported model, or it cannot be
+    ///   written.
+    package static func write(_ source: ModelSource, to output: String) throws -> URL {
+        var isFolder: ObjCBool = false
+        let exists = FileManager.default.fileExists(atPath: output, isDirectory: &isFolder)
+        let toFolder = exists ? isFolder.boolValue : output.hasSuffix("/")
+        let url = URL(fileURLWithPath: output, isDirectory: toFolder)
+        let file = toFolder ? url.appendingPathComponent(fileName) : url
+        let folder = file.deletingLastPathComponent()
+        let configuration = folder.appendingPathComponent(configurationName)
+        if FileManager.default.fileExists(atPath: file.path), (try? SafetensorsFile(file)) == nil {
+            throw ConfigurationError("\(file.path): a file that is no model stands there: choose another name")
+        }
+        if (try? Checkpoint.isOne(file)) == true {
+            throw ConfigurationError("\(file.path): a run's checkpoint stands there: choose another name")
+        }
+        if let data = try? Data(contentsOf: configuration) {
+            guard (try? decoder.decode(Configuration.self, from: data))?.modelType == modelType else {
+                throw ConfigurationError(
+                    "\(configuration.path): stands there and is of another model: export to a folder of its own")
+            }
+        }
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw ConfigurationError("\(folder.path): the folder cannot be made: choose another")
+        }
+        try ModelFile(
+            shape: source.shape, parameters: source.parameters,
+            vocabulary: String(decoding: source.vocabulary.json, as: UTF8.self)
+        ).write(to: file)
+        let fields = Configuration(
+            vocabSize: source.shape.vocabulary, hiddenSize: source.shape.hidden, numHiddenLayers: source.shape.layers,
+            bias: source.shape.bias, dropout: try source.configuration()?.dropout ?? 0)
+        do {
+            try encoder.encode(fields).write(to: configuration, options: .atomic)
+        } catch {
+            throw ConfigurationError("\(configuration.path): cannot be written: check the folder and the free space")
+        }
+        return file
+    }
+
+    private static var encoder: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return encoder
+    }
+
+    private static var decoder: JSONDecoder {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return decoder
+    }
+}

@@ -1,0 +1,134 @@
+import ArgumentParser
+import Corpus
+import Foundation
+import Kernels
+import Training
+
+struct EvaluateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate",
+        abstract: "The loss of a model on a text.",
+        discussion: """
+            Every character but the first is scored, given those before it. Characters that the model's vocabulary lacks \
+            are counted, and neither read nor scored. The text is cut into segments of 4,096 characters, each read from \
+            512 characters before it: the cut depends on the text alone, so the result has the same bits for any number \
+            of workers and threads.
+            """)
+
+    @Argument(help: ArgumentHelp("A run folder, a checkpoint or an exported model.", valueName: "run"))
+    var source: String
+    @Argument(help: "A UTF-8 text.") var corpus: String
+    @Flag(help: "As JSON.") var json = false
+    @Option(help: "Write the text with the surprisal of each character to this file, as tab-separated values.")
+    var surprise: String?
+    @Flag(help: "Reset the recurrent state at every window.") var stateless = false
+    @Option(help: "Characters of a window, for --stateless. (default: the run's, else 100)") var window: Int?
+    @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
+    @Option(help: "Processes that share the text.") var workers = 1
+    @Option(help: "Threads of each process. (default: the cores, shared among the workers)") var threads: Int?
+    /// What this process, one of several, is to score, and the file to put it in.
+    @Option(help: .hidden) var share: ScoreShare?
+    @Option(help: .hidden) var shareFile: String?
+
+    func validate() throws {
+        guard (1...256).contains(workers) else { throw ValidationError("--workers must be from 1 to 256") }
+        guard threads.map({ (1...1024).contains($0) }) ?? true else {
+            throw ValidationError("--threads must be from 1 to 1024")
+        }
+        guard window.map({ (1...65536).contains($0) }) ?? true else {
+            throw ValidationError("--window must be from 1 to 65536")
+        }
+        guard window == nil || stateless else { throw ValidationError("--window says nothing without --stateless") }
+    }
+
+    func run() throws {
+        ParentWatch.start()
+        _ = try InstructionSet.select()
+        let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
+        let text = try EncodedCorpus(path: corpus, vocabulary: model.vocabulary, unknown: .leftOut)
+        guard text.count > 1 else {
+            throw ConfigurationError("\(corpus): one character that the model knows is too few to score a text by")
+        }
+        let length = stateless ? try window ?? model.configuration()?.window ?? 100 : nil
+        let plan: ScoringPlan =
+            length.map { .stateless(characters: text.count, window: $0) } ?? .stateful(characters: text.count)
+        let mark = ScoreShare.mark(plan: plan, parametersDigest: digest(model.parameters))
+        let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
+        func score(_ share: ScoreShare, _ body: ([Double]) throws -> Void) throws {
+            let scorer = TextScorer(
+                shape: model.shape, parameters: model.parameters, corpus: text, plan: plan, threads: threads)
+            try scorer.score(segments: share.segments(of: plan)) { try body($1) }
+        }
+        if let share, let shareFile {
+            let writer = try ScoreShare.Writer(path: shareFile, mark: mark, hasLosses: surprise != nil)
+            return try score(share) { try writer.append($0) }
+        }
+
+        let started = ContinuousClock.now
+        let writer = try surprise.map {
+            try SurpriseWriter(path: $0, source: text.source, vocabulary: model.vocabulary)
+        }
+        var sums: [Double] = []
+        func take(_ losses: [Double], _ sum: Double) throws {
+            try writer?.append(losses)
+            sums.append(sum)
+        }
+        if workers == 1 {
+            try score(ScoreShare(index: 0, count: 1)) { try take($0, $0.reduce(0, +)) }
+        } else {
+            let folder = try PrivateFolder()
+            func file(_ index: Int) -> String { "\(folder.path)/\(index)" }
+            let endings = try ScoringWorkers.run(count: workers) { index in
+                var arguments = [
+                    "evaluate", model.url.path, corpus, "--share=\(index)/\(workers)", "--share-file=\(file(index))",
+                    "--threads=\(threads)",
+                ]
+                if let length { arguments += ["--stateless", "--window=\(length)"] }
+                if surprise != nil { arguments.append("--surprise=-") }
+                return arguments
+            }
+            for (index, ending) in endings.enumerated() {
+                let share = ScoreShare(index: index, count: workers)
+                let isWhole =
+                    try ending.isSuccess
+                    && share.read(path: file(index), plan: plan, mark: mark, hasLosses: surprise != nil, take)
+                guard !isWhole else { continue }
+                CoordinatorRun.warn("worker \(index + 1) \(ending) before its share was whole: scoring that here")
+                try score(share) { try take($0, $0.reduce(0, +)) }
+            }
+            withExtendedLifetime(folder) {}
+        }
+        try writer?.finish()
+        let result = TextScore(
+            segmentLosses: sums, characters: plan.scored, unknownCharacters: text.unknownCharacters)
+        if json { try printJSON(result) } else { try show(result, model, text, ContinuousClock.now - started) }
+    }
+
+    private func show(_ result: TextScore, _ model: ModelSource, _ text: EncodedCorpus, _ time: Duration) throws {
+        let unknown = result.unknownCharacters
+        print("\(corpus): \(result.characters) characters scored, \(unknown) unknown")
+        if unknown > 0 {
+            let found = try text.source.unknownCharacters(to: model.vocabulary)
+            let named = found.prefix(8).map { "\(printable($0.scalar)) \($0.count)" }.joined(separator: ", ")
+            print("  not in the vocabulary: \(named)\(found.count > 8 ? ", and \(found.count - 8) others" : "")")
+        }
+        func four(_ value: Double) -> String { String(format: "%.4f", value) }
+        print(
+            "  loss \(four(result.loss)) nats, \(four(result.bitsPerCharacter)) bits a character, perplexity "
+                + "\(four(result.perplexity))")
+        let seconds = time / .seconds(1)
+        print(
+            "  model \(model.url.path), in \(String(format: "%.2f", seconds)) s "
+                + "(\(Int(Double(result.characters) / seconds)) characters/s)")
+    }
+}
+
+extension ScoreShare: ExpressibleByArgument {}
+
+/// On standard output, in the names of the interface.
+func printJSON(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}

@@ -1,0 +1,85 @@
+import Foundation
+import Testing
+
+@Suite("Validation while training", .serialized)
+struct ValidationTests {
+    private static func validations(_ folder: TemporaryFolder, run: String = "run") throws -> [(
+        step: Int, loss: Double
+    )] {
+        let text = try String(contentsOf: folder.file("\(run)/metrics.jsonl"), encoding: .utf8)
+        return try text.split(separator: "\n").compactMap { line in
+            let values = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+            guard let loss = values?["validation_loss"] as? Double else { return nil }
+            return (try #require(values?["step"] as? Int), loss)
+        }
+    }
+
+    @Test("Evaluating changes no bit of the training")
+    func independent() async throws {
+        let never = try await TinyRun.trace("--workers=1", "--evaluate-every=0")
+        #expect(never == (try await TinyRun.trace("--workers=2", "--evaluate-every=1")))
+    }
+
+    @Test("A run without patience left ends on the same step however many workers it has, and says so")
+    func patience() async throws {
+        var ends: [Trace] = []
+        for workers in 1...2 {
+            let folder = try TinyRun.folder()
+            // A rate that makes the loss rise before long.
+            let flags = ["--steps=400", "--evaluate-every=2", "--patience=3", "--learning-rate=0.3", "--clip=0"]
+            let arguments = TinyRun.train("--workers=\(workers)").filter { $0 != "--quiet" } + flags
+            let result = try await Execution.run(arguments, in: folder)
+            try #require(result.code == 0, "\(result.errors)")
+            let found = try Self.validations(folder)
+            let best = try #require(found.min { $0.loss < $1.loss })
+            #expect(found.count == found.firstIndex { $0.step == best.step }! + 4)
+            let trace = try await Trace(run: "run", in: folder)
+            let last = try #require(found.last).step
+            #expect(last < 400 && trace.steps.map(\.number) == Array(1...last))
+            #expect(result.errors.contains("stopped early at step \(last)"), "\(result.errors)")
+            let inspected = try await Execution.run(["inspect", "--json", "--best", "run"], in: folder)
+            let report = try JSONSerialization.jsonObject(with: Data(inspected.output.utf8)) as? [String: Any]
+            #expect(report?["step"] as? Int == best.step && report?["validation_loss"] as? Double == best.loss)
+            ends.append(trace)
+
+            let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet"], in: folder)
+            #expect(resumed.code == 1 && resumed.errors.contains("ended early"), "\(resumed.errors)")
+            let patient = try await Execution.run(
+                ["train", "--run=run", "--resume", "--quiet", "--patience=5", "--steps=\(last + 100)"], in: folder)
+            #expect(patient.code == 0, "\(patient.errors)")
+            #expect(try Self.validations(folder).count >= found.count + 2)
+        }
+        #expect(ends[0] == ends[1])
+    }
+
+    @Test("Columns of the rows are held out, and clamped gradients change the run but not with its workers")
+    func charRNN() async throws {
+        let flags = ["--validation-split=columns", "--validation=0.2", "--clip=0", "--clip-value=0.001"]
+        var traces: [Trace] = []
+        for workers in 1...2 {
+            let folder = try TinyRun.folder()
+            let result = try await Execution.run(TinyRun.train("--workers=\(workers)") + flags, in: folder)
+            try #require(result.code == 0, "\(result.errors)")
+            // 31 windows of 16 x 16: 24 train.
+            let configuration =
+                try JSONSerialization.jsonObject(
+                    with: Data(contentsOf: folder.file("run/run.json"))) as? [String: Any]
+            #expect(configuration?["stepsPerEpoch"] as? Int == 24)
+            #expect(try Self.validations(folder).map(\.step) == [24, 40])
+            traces.append(try await Trace(run: "run", in: folder))
+            let other = try await Execution.run(
+                ["train", "--run=run", "--resume", "--quiet", "--steps=50", "--validation-split=tail"], in: folder)
+            #expect(other.code == 1 && other.errors.contains("--validation-split"), "\(other.errors)")
+        }
+        #expect(traces[0] == traces[1])
+        let free = try await TinyRun.trace("--validation-split=columns", "--validation=0.2", "--clip=0")
+        #expect(free.steps[0].loss == traces[0].steps[0].loss && free.steps[0].digest != traces[0].steps[0].digest)
+    }
+
+    @Test("Patience without evaluations is refused", arguments: ["--validation=0", "--evaluate-every=0"])
+    func needsEvaluations(flag: String) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--patience=2", flag), in: folder)
+        #expect(result.code == 1 && result.errors.contains("--patience"), "\(result.errors)")
+    }
+}
