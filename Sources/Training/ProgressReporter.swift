@@ -1,3 +1,4 @@
+package import Coordination
 import Foundation
 
 /// Tells the user and the log how a run goes. Used by the coordinator's thread.
@@ -5,6 +6,7 @@ package final class ProgressReporter {
     private let configuration: RunConfiguration
     private let printer: ProgressPrinter
     private let log: RunLog
+    let monitor: RunMonitor
     private let entropyBound: Double?
     private var best: Double?
     private var validation: Double?
@@ -13,23 +15,26 @@ package final class ProgressReporter {
     private var firstStep: UInt64
     private var last: StepRecord?
 
-    package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog) {
+    package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog, monitor: RunMonitor) {
         configuration = job.configuration
         entropyBound = job.entropyBound
         best = job.bestValidation
         firstStep = job.step
         self.printer = printer
         self.log = log
+        self.monitor = monitor
     }
 
-    package func event(_ text: String) {
+    package func event(_ text: String, _ kind: RunSnapshot.Event.Kind = .information) {
         printer.event(text)
         log.write(text)
+        monitor.event(text, kind)
     }
 
     package func warning(_ text: String) {
         printer.event("warning: \(text)", isWarning: true)
         log.write("warning: \(text)")
+        monitor.event(text, .warning)
     }
 
     func recovered(step: UInt64) {
@@ -39,6 +44,7 @@ package final class ProgressReporter {
 
     func committed(_ record: StepRecord) {
         last = record
+        monitor.committed(record)
         secondsPerStep = secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
         let rate = Double(configuration.batch * configuration.window) / secondsPerStep!
         printer.update(
@@ -53,6 +59,7 @@ package final class ProgressReporter {
     }
 
     package func recorded(_ report: RecorderReport) {
+        monitor.recorded(report)
         switch report {
         case .evaluated(let step, let loss, let best):
             validation = loss
@@ -61,12 +68,12 @@ package final class ProgressReporter {
             let bits = loss / 0.6931471805599453
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
-                    + (isBest ? " (best)" : ", best \(Self.four(best))"))
-        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)")
+                    + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
+        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)", .checkpoint)
         case .checkpointFailed(let step, let reason):
             warning("no checkpoint of step \(step): \(reason); training goes on")
         case .metricsFailed(let reason): warning("\(reason); training goes on")
-        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n")
+        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)
         }
     }
 

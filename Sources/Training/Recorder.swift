@@ -29,6 +29,8 @@ package enum RecorderReport: Sendable {
 package final class Recorder: @unchecked Sendable {
     // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
     package enum Task {
+        /// Means over the workers, in seconds.
+        case phases(step: UInt64, [(name: String, seconds: Double)])
         /// With a state: evaluate it first, and keep it as a checkpoint where it is the best so far.
         case step(StepRecord, evaluate: CheckpointState?)
         case checkpoint(CheckpointState)
@@ -46,6 +48,8 @@ package final class Recorder: @unchecked Sendable {
     private var tasks: [Task] = []
     private var isFinishing = false
     private var metrics: MetricsWriter
+    /// nil where the file could not be made.
+    private var events: EventFileWriter?
     private var best: Double?
     private var evaluated: (step: UInt64, loss: Double)?
     /// The step of the newest checkpoint of this start.
@@ -53,7 +57,7 @@ package final class Recorder: @unchecked Sendable {
     private var hasWarnedOfMetrics = false
 
     package init(
-        job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter,
+        job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter, events: consuming EventFileWriter?,
         report: @escaping @Sendable (RecorderReport) -> Void
     ) {
         configuration = job.configuration
@@ -62,6 +66,7 @@ package final class Recorder: @unchecked Sendable {
         best = job.bestValidation
         self.store = store
         self.metrics = metrics
+        self.events = events
         self.report = report
         let thread = Thread { [self] in work() }
         thread.name = "recorder"
@@ -76,7 +81,7 @@ package final class Recorder: @unchecked Sendable {
         switch task {
         case .sample: tasks.removeAll { if case .sample = $0 { true } else { false } }
         case .checkpoint: tasks.removeAll { if case .checkpoint = $0 { true } else { false } }
-        case .step: break
+        case .step, .phases: break
         }
         tasks.append(task)
         condition.signal()
@@ -106,6 +111,8 @@ package final class Recorder: @unchecked Sendable {
             condition.unlock()
             switch task {
             case .step(let record, let state): write(record, evaluating: state)
+            case .phases(let step, let phases):
+                attempt { () throws(MetricsWriterError) in try events?.append(phases: phases, step: step) }
             case .checkpoint(let state): write(state)
             case .sample(let step, let parameters): sample(step, parameters)
             }
@@ -127,13 +134,20 @@ package final class Recorder: @unchecked Sendable {
             evaluated = (record.step, loss)
             report(.evaluated(step: record.step, loss: loss, best: best!))
         }
-        do {
+        attempt { () throws(MetricsWriterError) in
             try metrics.append(record, validationLoss: loss)
+            try events?.append(record, validationLoss: loss)
+        }
+        if isBest, let state { write(state) }
+    }
+
+    private func attempt(_ write: () throws(MetricsWriterError) -> Void) {
+        do {
+            try write()
         } catch {
             if !hasWarnedOfMetrics { report(.metricsFailed(reason: "\(error)")) }
             hasWarnedOfMetrics = true
         }
-        if isBest, let state { write(state) }
     }
 
     private func write(_ state: CheckpointState) {
@@ -159,5 +173,6 @@ package final class Recorder: @unchecked Sendable {
                 sampler: Sampler(temperature: 0.8, seed: configuration.seed ^ step))
         else { return }
         report(.sampled(step: step, text: text))
+        attempt { () throws(MetricsWriterError) in try events?.append(sample: text, step: step) }
     }
 }

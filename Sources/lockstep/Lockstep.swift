@@ -12,6 +12,7 @@ struct Lockstep: ParsableCommand {
               lockstep train                        the built-in demo text, two worker processes
               lockstep train book.txt               a text of your own, into runs/book
               lockstep train --run runs/book --resume
+              lockstep status runs/book             who works, who waits and why, while it trains
               lockstep sample runs/book --prime "The "
 
             Workers on other hosts:
@@ -23,6 +24,7 @@ struct Lockstep: ParsableCommand {
         version: Version.text,
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, InspectCommand.self,
+            StatusCommand.self, DashboardCommand.self,
         ])
 
     static func main() {
