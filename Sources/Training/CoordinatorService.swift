@@ -34,7 +34,7 @@ package struct CoordinatorService {
     /// - Parameters:
     ///   - folderName: the run folder as the user would write it.
     ///   - monitor: told all that happens.
-    ///   - notices: lines for the user before the first of the run's own.
+    ///   - notices: lines for the user alone: neither the log nor those who watch get them.
     package func run(
         _ job: TrainingJob, listener: borrowing Listener, folderName: String, monitor: RunMonitor,
         notices: [String] = []
@@ -50,7 +50,7 @@ package struct CoordinatorService {
                 + "\(configuration.stepsPerEpoch) steps an epoch; run folder \(folderName)")
         if job.step > 0 { progress.event("resuming after step \(job.step)") }
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
-        for notice in notices { progress.event(notice) }
+        for notice in notices { printer.event(notice) }
         // For `lockstep status`, which need not find it.
         try? Data((endpoint + "\n").utf8).write(to: job.folder.endpoint, options: .atomic)
         defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
