@@ -46,11 +46,11 @@ enum DashboardPage {
             <h2>Speed <small>characters a second</small></h2>
             <div id="speed" class="chart"></div>
           </section>
-          <section class="wide live">
+          <section class="wide open">
             <h2>Workers</h2>
             <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table id="workers"></table></div>
           </section>
-          <section class="live">
+          <section class="open">
             <h2>Reduction of step <span id="open-step">–</span></h2>
             <p id="tree-text" class="quiet"></p>
             <div id="tree" class="chart"></div>

@@ -26,6 +26,7 @@ enum DashboardScript {
         function brief(value) {
           if (!known(value)) return "–";
           const size = Math.abs(value);
+          if (size < 1e4 && Number.isInteger(value)) return String(value);
           if (size >= 1e6) return (value / 1e6).toFixed(2) + "M";
           if (size >= 1e4) return (value / 1e3).toFixed(1) + "k";
           if (size >= 100) return value.toFixed(0);
@@ -148,7 +149,9 @@ enum DashboardScript {
             tile.append(make("dt", name), make("dd", value));
             return tile;
           }));
+          const isOver = ["finished", "interrupted", "failed"].includes(s.state);
           for (const node of document.querySelectorAll(".live")) node.hidden = !run.live;
+          for (const node of document.querySelectorAll(".open")) node.hidden = !run.live || isOver;
           renderCurves();
           if (runs.length > 1) renderRuns();
           if (run.live) renderCluster(s);
@@ -166,7 +169,7 @@ enum DashboardScript {
             const index = runs.indexOf(run), row = make("tr"), p = run.snapshot.progress;
             const name = make("td");
             name.append(swatch(index), document.createTextNode(run.name));
-            name.className = "legend";
+            name.className = "key";
             const button = make("button", index === selected ? "shown" : "show");
             button.type = "button";
             button.setAttribute("aria-pressed", String(index === selected));
@@ -227,6 +230,12 @@ enum DashboardScript {
             return [x, value / norm];
           });
         }
+        // A worker keeps its colour for as long as the page is open.
+        const colors = new Map();
+        function colorOf(worker) {
+          if (!colors.has(worker)) colors.set(worker, colors.size % 8);
+          return colors.get(worker);
+        }
         function ticks(low, high, count) {
           const rough = (high - low) / count, power = Math.pow(10, Math.floor(Math.log10(rough)));
           const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough) || power * 10;
@@ -241,7 +250,7 @@ enum DashboardScript {
               const t = f * Math.pow(10, e);
               if (t >= low && t <= high) all.push(t);
             }
-          return all.length >= 2 ? all : ticks(low, high, 4);
+          return all.length >= 2 ? all : ticks(low, high, 5);
         }
         // series: {name, color, points: [[x, y]], raw, dots}
         function chart(id, series, options) {
@@ -270,7 +279,7 @@ enum DashboardScript {
           });
           if (options.line) words.push(options.line.name + ": " + four(options.line.value));
           svg.setAttribute("aria-label", words.join("; "));
-          for (const t of log ? logTicks(y0, y1) : ticks(y0, y1, 4)) {
+          for (const t of log ? logTicks(y0, y1) : ticks(y0, y1, 5)) {
             svg.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: Y(t), y2: Y(t) }));
             svg.append(draw("text", { x: left - 6, y: Y(t) + 4, "text-anchor": "end" }, brief(t)));
           }
@@ -293,8 +302,9 @@ enum DashboardScript {
           legend.setAttribute("aria-hidden", "true");
           function note(at) {
             legend.replaceChildren(...series.filter((s) => !s.raw && s.points.length).map((s) => {
-              let point = s.points[s.points.length - 1];
-              if (known(at)) for (const p of s.points) { if (p[0] <= at) point = p; else break; }
+              const exact = s.exact || s.points;
+              let point = exact[exact.length - 1];
+              if (known(at)) for (const p of exact) { if (p[0] <= at) point = p; else break; }
               const item = make("li");
               const value = options.digits ? point[1].toFixed(options.digits) : brief(point[1]);
               item.append(swatch(s.color), s.name + " " + value + (known(at) ? " at step " + whole(point[0]) : ""));
@@ -330,11 +340,12 @@ enum DashboardScript {
           const weight = Number(byId("smoothing").value), several = runs.length > 1;
           const series = (field, validation) => runs.flatMap((run, index) => {
             const points = run.points.filter((p) => known(p[field])).map((p) => [p.step, p[field]]);
-            const name = several ? run.name : { loss: "training" }[field] || "";
+            const name = several ? run.name
+              : { loss: "training", gradient_norm: "norm", characters_per_second: "characters/s" }[field];
             const color = several ? index : field === "loss" ? 0 : field === "gradient_norm" ? 3 : 6;
             const made = [];
             if (weight > 0 && !several) made.push({ name, color, points, raw: true });
-            made.push({ name, color, points: smooth(points, weight) });
+            made.push({ name, color, points: smooth(points, weight), exact: points });
             if (validation && run.validations.length)
               made.push({
                 name: several ? run.name + " validation" : "validation", color: several ? index : 1, dots: true,
@@ -369,14 +380,14 @@ enum DashboardScript {
         }
         function renderCluster(s) {
           const head = make("tr");
-          for (const text of ["Worker", "Host", "State", "Shards", "Characters/s", "Computes, sends, waits", "Heard"]) {
+          for (const text of ["Worker", "Characters/s", "Computes, sends, waits", "Shards", "State", "Heard", "Host"]) {
             const cell = make("th", text);
             cell.scope = "col";
             head.append(cell);
           }
-          replace("workers", s.members.length ? [head, ...s.members.map((m, index) => {
-            const row = make("tr"), name = make("td", undefined, "legend");
-            name.append(swatch(index), document.createTextNode(m.name));
+          replace("workers", s.members.length ? [head, ...s.members.map((m) => {
+            const row = make("tr"), name = make("td", undefined, "key");
+            name.append(swatch(colorOf(m.name)), document.createTextNode(m.name));
             const shares = make("td", undefined, "shares");
             if (known(m.computing)) {
               const words = "computing " + percent(m.computing) + ", sending " + percent(m.sending) + ", waiting "
@@ -391,9 +402,10 @@ enum DashboardScript {
               }
               shares.append(svg);
             } else shares.textContent = "–";
-            row.append(name, make("td", m.host + ", " + m.threads + " thread" + (m.threads === 1 ? "" : "s")),
-              make("td", m.state), make("td", ranges(m.shards)), make("td", brief(m.characters_per_second)), shares,
-              make("td", m.silence < 1 ? "just now" : duration(m.silence) + " ago", m.silence > 1 ? "warn" : ""));
+            row.append(name, make("td", brief(m.characters_per_second)), shares, make("td", ranges(m.shards)),
+              make("td", m.state),
+              make("td", m.silence < 1 ? "just now" : duration(m.silence) + " ago", m.silence > 1 ? "warn" : ""),
+              make("td", m.host + ", " + m.threads + " thread" + (m.threads === 1 ? "" : "s")));
             return row;
           })] : [make("caption", "no worker is connected")]);
           renderTree(s);
@@ -416,7 +428,7 @@ enum DashboardScript {
             const x = X(n.first_shard) + 1, w = Math.max(1, X(n.first_shard + n.shards) - X(n.first_shard) - 2);
             const leaf = n.shards === 1, index = owner.get(n.first_shard);
             const same = Array.from({ length: n.shards }, (_, i) => owner.get(n.first_shard + i)).every((o) => o === index);
-            const color = same && index !== undefined ? index : 7;
+            const color = same && index !== undefined ? colorOf(s.members[index].name) : 7;
             const box = draw("rect", { class: "box", x: x, y: Y(n.level), width: w, height: row - 6, rx: 3 });
             const name = n.shards === 1 ? "shard " + n.first_shard
               : "shards " + n.first_shard + "–" + (n.first_shard + n.shards - 1);
@@ -439,7 +451,8 @@ enum DashboardScript {
           if (!steps.length) { host.replaceChildren(make("p", "nothing yet", "quiet")); return; }
           const names = s.members.map((m) => m.name);
           for (const step of steps) for (const w of step.workers) if (!names.includes(w.worker)) names.push(w.worker);
-          const left = Math.min(110, width * 0.25), row = 26;
+          const longest = Math.max(...names.map((name) => name.length));
+          const left = Math.min(longest * 7 + 10, width * 0.25), row = 26;
           let from = Infinity, to = -Infinity;
           for (const step of steps) for (const w of step.workers) {
             from = Math.min(from, w.began);

@@ -38,12 +38,13 @@ enum DashboardStyle {
         .wide { grid-column: 1 / -1; }
         progress { width: 100%; height: .7rem; accent-color: var(--c0); }
         #tiles {
-          display: grid; grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); gap: .5rem 1rem;
+          display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: .5rem 1rem;
           margin: .5rem 0 0;
         }
         #tiles dt, .pairs dt { color: var(--quiet); font-size: .8rem; }
         #tiles dd { margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; }
         .pairs { display: grid; grid-template-columns: auto 1fr; gap: .1rem 1rem; margin: 0; }
+        .pairs dt, .pairs dd { font-size: .9rem; }
         .pairs dd { margin: 0; overflow-wrap: anywhere; }
         .controls { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin-bottom: .5rem; font-size: .9rem; }
         .controls label { display: inline-flex; align-items: center; gap: .4rem; }
@@ -61,6 +62,7 @@ enum DashboardStyle {
           display: flex; flex-wrap: wrap; gap: .15rem 1rem; margin: .35rem 0 0; padding: 0; list-style: none;
           font-size: .85rem; font-variant-numeric: tabular-nums;
         }
+        .key svg { width: 14px; height: 10px; margin-right: .4rem; vertical-align: baseline; }
         .legend svg { width: 14px; height: 10px; margin-right: .35rem; display: inline-block; }
         .scroll { overflow-x: auto; }
         .events { max-height: 18rem; overflow-y: auto; }
@@ -68,7 +70,7 @@ enum DashboardStyle {
         th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
         th { color: var(--quiet); font-weight: normal; white-space: nowrap; }
         td { white-space: nowrap; }
-        td.shares { min-width: 9rem; }
+        td.shares { min-width: 7rem; }
         td.shares svg { width: 100%; height: 12px; display: block; }
         ol { margin: 0; padding: 0; list-style: none; font-size: .9rem; }
         ol li { padding: .2rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
@@ -88,7 +90,7 @@ enum DashboardStyle {
         @media (max-width: 760px) {
           body { padding: .6rem; }
           main { grid-template-columns: minmax(0, 1fr); }
-          #tiles { grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr)); }
+          #tiles { grid-template-columns: repeat(auto-fit, minmax(5.4rem, 1fr)); }
           #tiles dd { font-size: 1.05rem; }
         }
         """#
