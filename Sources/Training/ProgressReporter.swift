@@ -9,6 +9,8 @@ package final class ProgressReporter {
     let monitor: RunMonitor
     private let entropyBound: Double?
     private var best: Double?
+    /// Of the best by validation loss, as far as this start has seen it.
+    private var bestStep: UInt64?
     private var validation: Double?
     private var secondsPerStep: Double?
     private let started = ContinuousClock.now
@@ -65,6 +67,7 @@ package final class ProgressReporter {
             validation = loss
             let isBest = self.best.map { best < $0 } ?? true
             self.best = best
+            if isBest { bestStep = step }
             let bits = loss / 0.6931471805599453
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
@@ -84,12 +87,15 @@ package final class ProgressReporter {
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         let characters = Double(last.step - firstStep) * Double(configuration.batch * configuration.window)
         var text =
-            "done: \(last.step) steps in \(Int(seconds.rounded())) s, \(Int(characters / seconds)) characters/s, "
+            "done: \(last.step) steps in \(ProgressLine.duration(seconds)), "
+            + "\(ProgressLine.grouped(UInt64(characters))) characters, \(Int(characters / seconds)) characters/s, "
             + "loss \(Self.four(last.loss))"
         if let best { text += ", best validation \(Self.four(best))" }
+        if let bestStep { text += " at step \(bestStep)" }
         if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
         event(text)
-        event("sample from it: lockstep sample \(folder)")
+        event("sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best"))
+        event("train it further: lockstep train --run \(folder) --resume --steps \(last.step * 2)")
     }
 
     package func finish() { printer.finish() }
