@@ -8,6 +8,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
+        .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
     ],
     targets: [
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -31,10 +32,16 @@ let package = Package(
                 "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination", "CProcesses",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
+        .target(
+            name: "Dashboard",
+            dependencies: [
+                "Coordination", .product(name: "FlyingFox", package: "FlyingFox"),
+                .product(name: "FlyingSocks", package: "FlyingFox"),
+            ]),
         .executableTarget(
             name: "lockstep",
             dependencies: [
-                "Training", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ",
+                "Training", "Dashboard", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),
@@ -47,7 +54,9 @@ let package = Package(
         .testTarget(name: "CoordinationTests", dependencies: ["Coordination"]),
         .testTarget(
             name: "TrainingTests",
-            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"]),
+            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"],
+            exclude: ["Fixtures"]),
+        .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "Coordination"]),
         .testTarget(
             name: "EndToEndTests",
             dependencies: ["lockstep", "Training", "Coordination", "LanguageModel", "Kernels", "ZeroMQ"],

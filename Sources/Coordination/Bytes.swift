@@ -74,7 +74,7 @@ struct ByteReader {
 
     mutating func takeBlob(limit: Int) throws(WireError) -> [UInt8] {
         let count: UInt32 = try take()
-        guard Int(count) <= limit else { throw .outOfBounds("configuration length") }
+        guard Int(count) <= limit else { throw .outOfBounds("length") }
         return try takeBytes(Int(count))
     }
 

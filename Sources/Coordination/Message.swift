@@ -19,6 +19,10 @@ package typealias WorkerID = UInt64
 ///   | <----------- commit(s, scalars) --- |     every replica applies the update
 ///   | -- applied(s + 1, digest) -------> |
 ///   | <--------------------- finish ----- |
+///
+/// anyone
+///   | -- statusRequest ----------------> |
+///   | <--------------------- status ----- |     a snapshot of the run
 /// ```
 package enum Message: Hashable, Sendable {
     case hello(Hello)
@@ -45,6 +49,9 @@ package enum Message: Hashable, Sendable {
     case history([HistoryRecord])
     case audited(AuditReport)
     case restart(Restart)
+    case statusRequest
+    /// A ``RunSnapshot``, JSON.
+    case status([UInt8])
 }
 
 package struct Hello: Hashable, Sendable {
@@ -247,10 +254,13 @@ package struct Applied: Hashable, Sendable {
     package var step: UInt64
     /// Of the replica's parameters after those steps.
     package var digest: UInt64
+    /// How the worker spent the last of them.
+    package var times: ComputeTimes
 
-    package init(step: UInt64, digest: UInt64) {
+    package init(step: UInt64, digest: UInt64, times: ComputeTimes = ComputeTimes()) {
         self.step = step
         self.digest = digest
+        self.times = times
     }
 }
 

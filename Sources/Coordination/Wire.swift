@@ -41,13 +41,14 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
 
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
-    package static let version: UInt8 = 2
+    package static let version: UInt8 = 3
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.
     package static let maximumControlBytes = 1 << 20
     package static let maximumText = 256
     package static let maximumConfiguration = 1 << 18
+    package static let maximumStatus = 1 << 19
     package static let maximumShards = 4096
     package static let maximumChunks = 1 << 16
     /// Steps whose records a worker keeps.
@@ -118,7 +119,8 @@ package enum Wire {
         case .applied(let applied):
             writer.put(applied.step)
             writer.put(applied.digest)
-        case .heartbeat, .goodbye, .finish: break
+            encode(applied.times, &writer)
+        case .heartbeat, .goodbye, .finish, .statusRequest: break
         case .recall(let recall):
             writer.put(recall.step)
             writer.put(UInt8(recall.wantsReplica ? 1 : 0))
@@ -146,6 +148,7 @@ package enum Wire {
         case .restart(let restart):
             writer.put(restart.generation)
             writer.put(restart.step)
+        case .status(let snapshot): writer.put(blob: snapshot)
         }
         return writer.bytes
     }
@@ -160,6 +163,14 @@ package enum Wire {
             writer.put(carries.step)
             writer.put(list: carries.shards)
         }
+    }
+
+    private static func encode(_ times: ComputeTimes, _ writer: inout ByteWriter) {
+        writer.put(times.awaitingLease)
+        writer.put(times.forward)
+        writer.put(times.backward)
+        writer.put(times.awaitingCommit)
+        writer.put(times.update)
     }
 
     private static func encode(_ facts: StepFacts, _ writer: inout ByteWriter) {
@@ -242,7 +253,9 @@ package enum Wire {
                     step: try reader.take(), learningRateBits: try reader.take(),
                     clipCoefficientBits: try reader.take(), biasCorrection1Bits: try reader.take(),
                     biasCorrection2Bits: try reader.take(), record: try takeFacts(&reader)))
-        case 10: return .applied(Applied(step: try reader.take(), digest: try reader.take()))
+        case 10:
+            return .applied(
+                Applied(step: try reader.take(), digest: try reader.take(), times: try takeTimes(&reader)))
         case 11: return .heartbeat
         case 12: return .goodbye
         case 13: return .finish
@@ -271,6 +284,8 @@ package enum Wire {
             for _ in 0..<count { report.answer.chunkDigests.append(try reader.take()) }
             return .audited(report)
         case 18: return .restart(Restart(generation: try reader.take(), step: try reader.take()))
+        case 19: return .statusRequest
+        case 20: return .status(try reader.takeBlob(limit: maximumStatus))
         default: throw .unknownKind(kind)
         }
     }
@@ -285,6 +300,18 @@ package enum Wire {
             offer.carries.append(Offer.Carries(step: try reader.take(), shards: try reader.takeList()))
         }
         return offer
+    }
+
+    private static func takeTimes(_ reader: inout ByteReader) throws(WireError) -> ComputeTimes {
+        var times = ComputeTimes()
+        times.awaitingLease = try reader.take()
+        times.forward = try reader.take()
+        times.backward = try reader.take()
+        times.awaitingCommit = try reader.take()
+        times.update = try reader.take()
+        let all = [times.awaitingLease, times.forward, times.backward, times.awaitingCommit, times.update]
+        guard all.allSatisfy({ $0 <= ComputeTimes.limit }) else { throw .outOfBounds("times") }
+        return times
     }
 
     private static func takeFacts(_ reader: inout ByteReader) throws(WireError) -> StepFacts {
@@ -313,6 +340,8 @@ package enum Wire {
         case .history: 16
         case .audited: 17
         case .restart: 18
+        case .statusRequest: 19
+        case .status: 20
         }
     }
 }

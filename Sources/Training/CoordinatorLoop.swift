@@ -119,6 +119,7 @@ package final class CoordinatorLoop {
                 lastTick = now
                 perform(machine.tick(now: clock), socket)
                 sayWhatIsAwaited()
+                if progress.monitor.wantsStatus() { progress.monitor.cluster(machine.status(now: clock)) }
             }
         }
         // The checkpoint of the end, of the interruption, or of the last good step.
@@ -194,6 +195,15 @@ package final class CoordinatorLoop {
         guard envelope.worker == sender else {
             perform(machine.violated(sender, "spoke in another's name", now: clock), socket)
             return
+        }
+        if case .statusRequest = message {
+            // Whoever may reach this socket may ask; nobody who has gone is missed.
+            let answer = Message.status(progress.monitor.statusAnswer())
+            _ = try? socket.send(to: RoutingIdentity.bytes(sender), control: Wire.encode(answer, envelope))
+            return
+        }
+        defer {
+            if let name = names[sender] { progress.monitor.heard(message, from: sender, name: name) }
         }
         let payload = received.partCount > 1 ? received.byteCount(1) : 0
         guard received.partCount <= 2, payload == expectedPayload(message) else {
@@ -288,7 +298,7 @@ package final class CoordinatorLoop {
             case .evict(let worker, let reason):
                 snapshots[worker] = nil
                 guard let name = names.removeValue(forKey: worker) else { break }
-                progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left")
+                progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left", .lost)
             case .abandonStep: abandonStep()
             case .settle, .verifyRecalled: afterwards.append(action)
             case .ban(_, let name): onBan(name)
@@ -400,7 +410,7 @@ package final class CoordinatorLoop {
         let count = machine.readyWorkers.count
         progress.event(
             "\(hello.name) joined from \(hello.host), \(hello.threads) thread\(hello.threads == 1 ? "" : "s"); "
-                + "\(count) worker\(count == 1 ? "" : "s")")
+                + "\(count) worker\(count == 1 ? "" : "s")", .joined)
     }
 
     /// Before the first commit of this start there is no time of a step to measure.
@@ -521,6 +531,8 @@ package final class CoordinatorLoop {
         let due = upkeep.committed(step: step + 1, isLast: machine.isFinished)
         let evaluates = due.evaluate && job.validation != nil
         let state = evaluates || due.checkpoint ? checkpointState() : nil
+        let phases = progress.monitor.phases(step: step)
+        if !phases.isEmpty { recorder?.post(.phases(step: step, phases)) }
         recorder?.post(.step(record, evaluate: evaluates ? state : nil))
         if due.checkpoint, let state { recorder?.post(.checkpoint(state)) }
         if due.sample {

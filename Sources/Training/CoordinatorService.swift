@@ -1,4 +1,5 @@
 import Checkpoints
+import Coordination
 import Foundation
 import LanguageModel
 import Synchronization
@@ -30,13 +31,17 @@ package struct CoordinatorService {
 
     /// Trains to the end, or to an interruption.
     ///
-    /// - Parameter folderName: the run folder as the user would write it.
-    package func run(_ job: TrainingJob, listener: borrowing Listener, folderName: String) throws
-        -> CoordinatorLoop.Ending
-    {
+    /// - Parameters:
+    ///   - folderName: the run folder as the user would write it.
+    ///   - monitor: told all that happens.
+    ///   - notices: lines for the user alone: neither the log nor those who watch get them.
+    package func run(
+        _ job: TrainingJob, listener: borrowing Listener, folderName: String, monitor: RunMonitor,
+        notices: [String] = []
+    ) throws -> CoordinatorLoop.Ending {
         let printer = ProgressPrinter(isQuiet: options.isQuiet)
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
-        let progress = ProgressReporter(job: job, printer: printer, log: log)
+        let progress = ProgressReporter(job: job, printer: printer, log: log, monitor: monitor)
         let endpoint = listener.endpoint
         let configuration = job.configuration
         progress.event(
@@ -45,6 +50,10 @@ package struct CoordinatorService {
                 + "\(configuration.stepsPerEpoch) steps an epoch; run folder \(folderName)")
         if job.step > 0 { progress.event("resuming after step \(job.step)") }
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
+        for notice in notices { printer.event(notice) }
+        // For `lockstep status`, which need not find it.
+        try? Data((endpoint + "\n").utf8).write(to: job.folder.endpoint, options: .atomic)
+        defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
 
         let store = CheckpointStore(folder: job.folder.checkpoints)
         let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
@@ -55,11 +64,18 @@ package struct CoordinatorService {
             startRecorder: { [inbox] job, records in
                 let metrics = try MetricsWriter(
                     url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
-                for record in records { try metrics.append(record) }
+                let events = Self.eventFile(job) { progress.warning($0) }
+                for record in records {
+                    try metrics.append(record)
+                    try? events?.append(record)
+                }
                 var job = job
                 let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)
                 if !losses.isEmpty { job.validations = ValidationHistory(losses) }
-                return Recorder(job: job, store: store, metrics: metrics) { inbox.post(.recorded($0)) }
+                if job.step > 0 { monitor.began(after: job.step, metrics: job.folder.metrics) }
+                return Recorder(job: job, store: store, metrics: metrics, events: events) {
+                    inbox.post(.recorded($0))
+                }
             })
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
@@ -70,6 +86,7 @@ package struct CoordinatorService {
         if case .success(.finished) = result { isHurried = false }
         loop.finishRecording(hurried: isHurried)
         for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
+        monitor.ended(Self.state(after: result))
         switch result {
         case .success(.finished): progress.summary(folder: folderName)
         case .success(.interrupted(let signal)):
@@ -81,6 +98,24 @@ package struct CoordinatorService {
         case .failure: progress.finish()
         }
         return try result.get()
+    }
+
+    private static func state(after result: Result<CoordinatorLoop.Ending, any Error>) -> RunSnapshot.State {
+        switch result {
+        case .success(.finished): .finished
+        case .success(.interrupted): .interrupted
+        case .failure: .failed
+        }
+    }
+
+    /// Without its event file a run goes on.
+    private static func eventFile(_ job: TrainingJob, warn: (String) -> Void) -> EventFileWriter? {
+        do {
+            return try EventFileWriter(folder: job.folder.url, resumingAt: job.step == 0 ? nil : job.step)
+        } catch {
+            warn("\(error); there will be no TensorBoard file of this start")
+            return nil
+        }
     }
 }
 

@@ -3,7 +3,7 @@ import Foundation
 /// A run's state as one line of ASCII: a pure function of the snapshot and the room there is.
 ///
 /// ```
-/// 37%  step 7,400/20,000  epoch 8/20  loss 1.2345  validation 1.4012  best 1.3990  41.2k chars/s  left 5m 03s  2 workers
+/// [#####...........]  37%  step 7,400/20,000  epoch 8/20  loss 1.2345  validation 1.4012  best 1.3990  41.2k chars/s  left 5m 03s  2 workers
 /// ```
 ///
 /// Where the room is short the least important fields go first, and the step and the loss last.
@@ -35,6 +35,8 @@ package struct ProgressLine: Sendable, Equatable {
     ///   - usesColor: whether labels are dimmed and the loss stands out. Escapes take no column.
     package init(_ snapshot: ProgressSnapshot, width: Int? = nil, usesColor: Bool = false) {
         var fields = Self.fields(snapshot)
+        // A bar is for the eye, not for a log.
+        if width != nil { fields.insert(Field("", Self.bar(snapshot), rank: 10), at: 0) }
         func columns() -> Int { fields.reduce(0) { $0 + $1.width } + Self.gap.utf8.count * (fields.count - 1) }
         if let width {
             while fields.count > 1, columns() > width, let last = fields.map(\.rank).max() {
@@ -69,6 +71,13 @@ package struct ProgressLine: Sendable, Equatable {
         if let seconds = snapshot.remainingSeconds { fields.append(Field("left", duration(seconds), rank: 2)) }
         fields.append(Field("", "\(snapshot.workers)", snapshot.workers == 1 ? "worker" : "workers", rank: 6))
         return fields
+    }
+
+    private static func bar(_ snapshot: ProgressSnapshot) -> String {
+        let cells = 16
+        let share = Double(snapshot.step) / Double(max(snapshot.totalSteps, 1))
+        let full = min(cells, Int(share * Double(cells)))
+        return "[" + String(repeating: "#", count: full) + String(repeating: ".", count: cells - full) + "]"
     }
 
     private static func dimmed(_ text: String) -> String { text.isEmpty ? "" : "\u{1B}[2m\(text)\u{1B}[0m" }

@@ -1,3 +1,4 @@
+package import Coordination
 import Foundation
 
 /// Tells the user and the log how a run goes. Used by the coordinator's thread.
@@ -5,8 +6,11 @@ package final class ProgressReporter {
     private let configuration: RunConfiguration
     private let printer: ProgressPrinter
     private let log: RunLog
+    let monitor: RunMonitor
     private let entropyBound: Double?
     private var best: Double?
+    /// Of the best by validation loss, as far as this start has seen it.
+    private var bestStep: UInt64?
     private var validation: Double?
     private var secondsPerStep: Double?
     private let started = ContinuousClock.now
@@ -14,23 +18,26 @@ package final class ProgressReporter {
     private var last: StepRecord?
     private var exhausted: (step: UInt64, evaluations: Int)?
 
-    package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog) {
+    package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog, monitor: RunMonitor) {
         configuration = job.configuration
         entropyBound = job.entropyBound
         best = job.validations.best
         firstStep = job.step
         self.printer = printer
         self.log = log
+        self.monitor = monitor
     }
 
-    package func event(_ text: String) {
+    package func event(_ text: String, _ kind: RunSnapshot.Event.Kind = .information) {
         printer.event(text)
         log.write(text)
+        monitor.event(text, kind)
     }
 
     package func warning(_ text: String) {
         printer.event("warning: \(text)", isWarning: true)
         log.write("warning: \(text)")
+        monitor.event(text, .warning)
     }
 
     func recovered(step: UInt64) {
@@ -40,6 +47,7 @@ package final class ProgressReporter {
 
     func committed(_ record: StepRecord) {
         last = record
+        monitor.committed(record)
         secondsPerStep = secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
         let rate = Double(configuration.batch * configuration.window) / secondsPerStep!
         printer.update(
@@ -54,22 +62,24 @@ package final class ProgressReporter {
     }
 
     package func recorded(_ report: RecorderReport) {
+        monitor.recorded(report)
         switch report {
         case .evaluated(let step, let loss, let best):
             validation = loss
             let isBest = self.best.map { best < $0 } ?? true
             self.best = best
+            if isBest { bestStep = step }
             let bits = loss / 0.6931471805599453
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
-                    + (isBest ? " (best)" : ", best \(Self.four(best))"))
-        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)")
+                    + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
+        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)", .checkpoint)
         case .checkpointFailed(let step, let reason):
             warning("no checkpoint of step \(step): \(reason); training goes on")
         case .metricsFailed(let reason): warning("\(reason); training goes on")
         case .exhausted(let step, let evaluations):
             if step < configuration.totalSteps { exhausted = (step, evaluations) }
-        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n")
+        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)
         }
     }
 
@@ -81,7 +91,8 @@ package final class ProgressReporter {
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         let characters = Double(reached - firstStep) * Double(configuration.batch * configuration.window)
         var text =
-            "done: \(reached) steps in \(Int(seconds.rounded())) s, \(Int(characters / seconds)) characters/s, "
+            "done: \(reached) steps in \(ProgressLine.duration(seconds)), "
+            + "\(ProgressLine.grouped(UInt64(characters))) characters, \(Int(characters / seconds)) characters/s, "
             + "loss \(Self.four(last.loss))"
         if let exhausted {
             text =
@@ -89,9 +100,11 @@ package final class ProgressReporter {
                 + "evaluations"
         }
         if let best { text += ", best validation \(Self.four(best))" }
+        if let bestStep { text += " at step \(bestStep)" }
         if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
         event(text)
-        event("sample from it: lockstep sample \(folder)")
+        event("sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best"))
+        event("train it further: lockstep train --run \(folder) --resume --steps \(last.step * 2)")
     }
 
     package func finish() { printer.finish() }

@@ -31,6 +31,8 @@ package enum RecorderReport: Sendable {
 package final class Recorder: @unchecked Sendable {
     // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
     package enum Task {
+        /// Means over the workers, in seconds.
+        case phases(step: UInt64, [(name: String, seconds: Double)])
         /// With a state: evaluate it first, and keep it as a checkpoint where it is the best so far.
         case step(StepRecord, evaluate: CheckpointState?)
         case checkpoint(CheckpointState)
@@ -52,6 +54,9 @@ package final class Recorder: @unchecked Sendable {
     /// The run has ended with a step before those that still come: nothing of them is recorded, so that it ends on the
     /// same step however far the workers have got meanwhile.
     private var isExhausted = false
+    /// nil where the file could not be made.
+    private var events: EventFileWriter?
+    private var hasWarnedOfEvents = false
     private var evaluated: (step: UInt64, loss: Double)?
     /// The step of the newest checkpoint of this start.
     private var written: UInt64?
@@ -61,7 +66,7 @@ package final class Recorder: @unchecked Sendable {
     private static let maximumUnwritten = 1 << 16
 
     package init(
-        job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter,
+        job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter, events: consuming EventFileWriter?,
         report: @escaping @Sendable (RecorderReport) -> Void
     ) {
         configuration = job.configuration
@@ -70,6 +75,7 @@ package final class Recorder: @unchecked Sendable {
         validations = job.validations
         self.store = store
         self.metrics = metrics
+        self.events = events
         self.report = report
         let thread = Thread { [self] in work() }
         thread.name = "recorder"
@@ -84,7 +90,7 @@ package final class Recorder: @unchecked Sendable {
         switch task {
         case .sample: tasks.removeAll { if case .sample = $0 { true } else { false } }
         case .checkpoint: tasks.removeAll { if case .checkpoint = $0 { true } else { false } }
-        case .step: break
+        case .step, .phases: break
         }
         tasks.append(task)
         condition.signal()
@@ -116,6 +122,8 @@ package final class Recorder: @unchecked Sendable {
             if isExhausted { continue }
             switch task {
             case .step(let record, let state): write(record, evaluating: state)
+            case .phases(let step, let phases):
+                writeEvents { () throws(MetricsWriterError) in try events?.append(phases: phases, step: step) }
             case .checkpoint(let state): write(state)
             case .sample(let step, let parameters): sample(step, parameters)
             }
@@ -140,11 +148,22 @@ package final class Recorder: @unchecked Sendable {
         }
         if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
         writeLines()
+        writeEvents { () throws(MetricsWriterError) in try events?.append(record, validationLoss: loss) }
         if isBest, let state { write(state) }
         if loss != nil, let state, let patience = configuration.upkeep.patience, validations.stale >= patience {
             write(state)
             isExhausted = true
             report(.exhausted(step: record.step, evaluations: validations.stale))
+        }
+    }
+
+    /// What TensorBoard shows is not worth more than one warning.
+    private func writeEvents(_ write: () throws(MetricsWriterError) -> Void) {
+        do {
+            try write()
+        } catch {
+            if !hasWarnedOfEvents { report(.metricsFailed(reason: "\(error)")) }
+            hasWarnedOfEvents = true
         }
     }
 
@@ -200,5 +219,6 @@ package final class Recorder: @unchecked Sendable {
             return
         }
         report(.sampled(step: step, text: text))
+        writeEvents { () throws(MetricsWriterError) in try events?.append(sample: text, step: step) }
     }
 }

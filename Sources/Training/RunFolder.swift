@@ -28,6 +28,8 @@ package struct RunFolder: Sendable, Equatable {
     package var configuration: URL { url.appendingPathComponent("run.json") }
     package var vocabulary: URL { url.appendingPathComponent("vocabulary.json") }
     package var metrics: URL { url.appendingPathComponent("metrics.jsonl") }
+    /// Holds the coordinator's address while one trains here.
+    package var endpoint: URL { url.appendingPathComponent("endpoint") }
     package var log: URL { url.appendingPathComponent("log.txt") }
     package var checkpoints: URL { url.appendingPathComponent("checkpoints", isDirectory: true) }
 

@@ -46,6 +46,7 @@ final class WorkerCompute: @unchecked Sendable {
     /// Steps that the replica holds; nil before it is installed.
     private var step: UInt64?
     private(set) var history: [HistoryRecord] = []
+    private var account = ComputeAccount()
 
     init(
         configuration: RunConfiguration, replica: Replica, threads: Int, inbox: Inbox<Event>, faults: FaultPlan
@@ -95,9 +96,11 @@ final class WorkerCompute: @unchecked Sendable {
             while jobs.isEmpty { condition.wait() }
             let job = jobs.removeFirst()
             condition.unlock()
+            account.resumed()
             switch job {
             case .install(let step):
                 self.step = step
+                _ = account.updated()
                 inbox.post(.applied(Applied(step: step, digest: replica.digest)))
             case .apply(let commit, let average): apply(commit, average)
             case .compute(let lease, let contents): compute(lease, contents)
@@ -123,10 +126,12 @@ final class WorkerCompute: @unchecked Sendable {
         history.append(
             HistoryRecord(
                 step: commit.step + 1, learningRateBits: commit.learningRateBits, digest: digest, facts: commit.record))
-        inbox.post(.applied(Applied(step: commit.step + 1, digest: digest)))
+        inbox.post(.applied(Applied(step: commit.step + 1, digest: digest, times: account.updated())))
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
+        account.beganForward()
+        defer { account.endedCompute() }
         faults.strike(step: lease.step, phase: .forward)
         let started = ContinuousClock.now
         let shards = lease.shards.map(Int.init)
@@ -147,6 +152,7 @@ final class WorkerCompute: @unchecked Sendable {
             step: lease.step, parameters: replica.parameters, work: work,
             nodes: nodes.map { GradientNode(shards: tree.shards($0.node)!, gradient: $0.gradient) }
         ) { range in
+            account.reachedGradient()
             faults.strike(step: lease.step, phase: .backward)
             faults.corruptGradient(nodes[0].gradient, range: range, step: lease.step)
             let chunks = layout.completed(from: lower, downTo: range.lowerBound)

@@ -15,6 +15,7 @@ struct CoordinatorCommand: ParsableCommand {
     var listen = "tcp://127.0.0.1:5757"
     @Option(help: "Workers that the first step waits for.") var minimumWorkers = 1
     @OptionGroup var watch: WatchOptions
+    @OptionGroup var watching: WatchingOptions
     @Option(help: "Write the address to this file.") var endpointFile: String?
     @Flag(help: "Listen beyond this machine without authentication. Only on a network that you trust.")
     var insecure = false
@@ -26,6 +27,6 @@ struct CoordinatorCommand: ParsableCommand {
         service.settings.minimumWorkers = minimumWorkers
         service.settings.seeksWorkers = options.resume
         try service.settings.validate()
-        try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)
+        try CoordinatorRun.run(options, service, watching, listen: listen, endpointFile: endpointFile)
     }
 }

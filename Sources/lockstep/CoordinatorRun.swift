@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dashboard
 import Foundation
 import Kernels
 import Synchronization
@@ -8,7 +9,8 @@ import ZeroMQ
 /// What `train` and `coordinator` do alike, from the flags to the exit code.
 enum CoordinatorRun {
     static func run(
-        _ options: RunOptions, _ service: CoordinatorService.Options, listen: String?, endpointFile: String?
+        _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions, listen: String?,
+        endpointFile: String?
     ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
@@ -33,7 +35,13 @@ enum CoordinatorRun {
         let coordinator = try CoordinatorService(service)
         interrupt.withLock { $0 = coordinator.interrupt }
         if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }
-        let ending = try coordinator.run(job, listener: listener, folderName: relative(job.folder.url.path))
+        let folderName = relative(job.folder.url.path)
+        let monitor = RunMonitor(job: job, folder: folderName, trace: try watching.traceWriter())
+        let dashboard = try watching.dashboard(of: monitor) { warn($0) }
+        defer { dashboard?.stop() }
+        let ending = try coordinator.run(
+            job, listener: listener, folderName: folderName, monitor: monitor,
+            notices: dashboard.map { ["watch it at \($0.url)"] } ?? [])
         withExtendedLifetime(lock) {}
         if case .interrupted = ending { throw ExitCode(2) }
     }

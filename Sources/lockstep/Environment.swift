@@ -13,7 +13,7 @@ enum Environment {
             "alpha", "clip", "schedule", "schedule-unit", "schedule-size", "schedule-gamma", "schedule-after",
             "schedule-minimum", "warmup", "epochs", "steps", "run", "checkpoint-every", "evaluate-every",
             "sample-every", "keep", "config", "listen", "minimum-workers", "endpoint-file", "worker-timeout",
-            "heartbeat", "audit",
+            "heartbeat", "audit", "trace", "dashboard", "dashboard-token",
         ]
     private static let switches = ["no-bias", "stateless", "resume", "quiet", "insecure"]
 

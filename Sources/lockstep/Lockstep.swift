@@ -12,6 +12,7 @@ struct Lockstep: ParsableCommand {
               lockstep train                        the built-in demo text, two worker processes
               lockstep train book.txt               a text of your own, into runs/book
               lockstep train --run runs/book --resume
+              lockstep status runs/book             who works, who waits and why, while it trains
               lockstep sample runs/book --prime "The "
               lockstep evaluate runs/book other.txt
               lockstep export runs/book book-model/       for PyTorch
@@ -24,8 +25,8 @@ struct Lockstep: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, EvaluateCommand.self,
-            InspectCommand.self, ExportCommand.self, ImportCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, StatusCommand.self, DashboardCommand.self,
+            SampleCommand.self, EvaluateCommand.self, InspectCommand.self, ExportCommand.self, ImportCommand.self,
         ])
 
     /// An empty value, as a shell makes `--prime=` of `--prime=""`, stands in a word of its own for the parser.

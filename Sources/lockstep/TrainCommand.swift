@@ -18,6 +18,7 @@ struct TrainCommand: ParsableCommand {
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
     @OptionGroup var watch: WatchOptions
+    @OptionGroup var watching: WatchingOptions
 
     func validate() throws {
         guard (1...256).contains(workers) else { throw ValidationError("--workers must be from 1 to 256") }
@@ -37,6 +38,6 @@ struct TrainCommand: ParsableCommand {
         try service.settings.validate()
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
-        try CoordinatorRun.run(options, service, listen: listen, endpointFile: endpointFile)
+        try CoordinatorRun.run(options, service, watching, listen: listen, endpointFile: endpointFile)
     }
 }

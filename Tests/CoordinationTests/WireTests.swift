@@ -37,8 +37,14 @@ struct WireTests {
             Commit(
                 step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3, biasCorrection2Bits: 4,
                 record: facts)),
-        .applied(Applied(step: 3, digest: .max)), .heartbeat, .goodbye, .finish,
+        .applied(Applied(step: 3, digest: .max)), .applied(Applied(step: 3, digest: 1, times: times)), .heartbeat,
+        .goodbye, .finish, .statusRequest, .status(Array("{}".utf8)),
     ]
+    static let times: ComputeTimes = {
+        var times = ComputeTimes()
+        (times.awaitingLease, times.forward, times.backward, times.awaitingCommit, times.update) = (1, 2, 3, 4, 5)
+        return times
+    }()
     static let envelope = Envelope(run: 1, worker: 2, sequence: 3, acknowledged: 4)
 
     @Test("Every message reads back as it was written", arguments: examples)
@@ -77,6 +83,16 @@ struct WireTests {
             if (try? Wire.decode(bytes)) == nil { refused += 1 }
         }
         #expect(refused > 1000)
+    }
+
+    @Test("A status that is too long, and times of weeks, are refused")
+    func boundsOfWatching() {
+        let long = Message.status(Array(repeating: 32, count: Wire.maximumStatus + 1))
+        #expect(throws: WireError.outOfBounds("length")) { try Wire.decode(Wire.encode(long, Self.envelope)) }
+        var times = ComputeTimes()
+        times.update = 1 << 51
+        let slow = Message.applied(Applied(step: 1, digest: 1, times: times))
+        #expect(throws: WireError.outOfBounds("times")) { try Wire.decode(Wire.encode(slow, Self.envelope)) }
     }
 
     @Test("Shards out of order, or carried without being leased, are refused")

@@ -83,6 +83,14 @@ struct TerminalProgressTests {
         #expect(ProgressLine(Self.snapshot(7400), width: expected.count).text == expected)
     }
 
+    @Test("Where there is room for it, a bar is drawn, full at the end")
+    func bar() {
+        #expect(ProgressLine(Self.snapshot(7400), width: 160).text.hasPrefix("[#####...........]  37%  step 7,400"))
+        #expect(ProgressLine(Self.snapshot(0), width: 160).text.hasPrefix("[................]  0%"))
+        #expect(ProgressLine(Self.snapshot(20_000), width: 160).text.hasPrefix("[################]  100%"))
+        #expect(!ProgressLine(Self.snapshot(7400)).text.contains("["))
+    }
+
     @Test("What is not known is left out")
     func unknownFields() {
         let snapshot = ProgressSnapshot(

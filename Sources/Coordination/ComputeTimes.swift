@@ -1,0 +1,17 @@
+/// Where the time of a worker's compute thread went since its last update of the replica, in nanoseconds, in the order
+/// in which it was spent. A worker's word, for people: nothing is decided by it.
+package struct ComputeTimes: Hashable, Sendable {
+    /// More than two weeks is no time of a step.
+    static let limit: UInt64 = 1 << 50
+
+    package var awaitingLease: UInt64 = 0
+    /// Until the first chunks of the gradient were final.
+    package var forward: UInt64 = 0
+    package var backward: UInt64 = 0
+    package var awaitingCommit: UInt64 = 0
+    package var update: UInt64 = 0
+
+    package init() {}
+
+    package var total: UInt64 { awaitingLease + forward + backward + awaitingCommit + update }
+}

@@ -1,0 +1,54 @@
+import Foundation
+
+/// A run's loss and speed over its steps, in bounded memory: where there are too many points every second one goes.
+package struct Curve: Codable, Sendable, Equatable {
+    package struct Point: Codable, Sendable, Equatable {
+        package var step: UInt64
+        package var loss: Double
+        package var gradientNorm: Double
+        package var charactersPerSecond: Double
+        package var workers: Int
+    }
+    package struct Validation: Codable, Sendable, Equatable {
+        package var step: UInt64
+        package var loss: Double
+    }
+
+    static let limit = 2048
+    package private(set) var points: [Point] = []
+    package private(set) var validations: [Validation] = []
+    /// Steps between points.
+    private var stride: UInt64 = 1
+
+    private enum CodingKeys: String, CodingKey { case points, validations }
+
+    package init() {}
+
+    /// JSON, keys in snake case.
+    package func encoded() -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        // All numbers are finite.
+        return Array(try! encoder.encode(self))
+    }
+
+    package mutating func append(_ record: StepRecord, validationLoss: Double? = nil) {
+        if let validationLoss { append(validation: validationLoss, step: record.step) }
+        guard points.last.map({ record.step >= $0.step + stride }) ?? true else { return }
+        points.append(
+            Point(
+                step: record.step, loss: record.loss, gradientNorm: record.gradientNorm,
+                charactersPerSecond: record.charactersPerSecond, workers: record.workers))
+        if points.count > Self.limit {
+            points = points.enumerated().filter { $0.offset.isMultiple(of: 2) }.map(\.element)
+            stride *= 2
+        }
+    }
+
+    package mutating func append(validation loss: Double, step: UInt64) {
+        validations.append(Validation(step: step, loss: loss))
+        if validations.count > Self.limit {
+            validations = validations.enumerated().filter { $0.offset.isMultiple(of: 2) }.map(\.element)
+        }
+    }
+}

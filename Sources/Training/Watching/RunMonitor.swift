@@ -1,0 +1,247 @@
+package import Coordination
+import Foundation
+import Synchronization
+
+/// Gathers what happens in a run for whoever watches it. Fed by the coordinator's thread, read by any.
+///
+/// Memory is bounded: events, steps, checkpoints and curves are kept up to a limit each.
+package final class RunMonitor: Sendable {
+    static let eventsKept = 200
+    static let eventLength = 500
+    static let stepsKept = 24
+    static let checkpointsKept = 50
+    /// Seconds after the last look for which the cluster's state is kept fresh.
+    private static let attention = 5.0
+
+    struct WorkerFacts {
+        var name: String
+        /// On the coordinator's clock: when the last result of the open step came.
+        var reported: Double?
+        var spent = (computing: 0.0, waiting: 0.0, sending: 0.0)
+        var hasSpent = false
+    }
+
+    private struct State {
+        var snapshot: RunSnapshot
+        var curve = Curve()
+        var metrics = RunCounters()
+        var workers: [WorkerID: WorkerFacts] = [:]
+        var secondsPerStep: Double?
+        var lastStatus = 0.0
+        var lastLook = 0.0
+        var answer: (time: Double, bytes: [UInt8])?
+    }
+
+    private let state: Mutex<State>
+    private let charactersPerStep: Double
+    private let charactersPerShard: Double
+    private let trace: TraceWriter?
+    private let time: @Sendable () -> Double
+
+    /// - Parameters:
+    ///   - folder: the run folder as the user would write it.
+    ///   - trace: gets every step too.
+    ///   - time: seconds since 1970.
+    package init(
+        job: TrainingJob, folder: String, trace: TraceWriter? = nil,
+        time: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
+    ) {
+        let configuration = job.configuration
+        charactersPerStep = Double(configuration.batch * configuration.window)
+        charactersPerShard = Double(configuration.rowsPerShard * configuration.window)
+        self.trace = trace
+        self.time = time
+        let now = time()
+        var snapshot = RunSnapshot(
+            configuration: configuration, folder: folder, state: .waiting, step: job.step, time: now)
+        snapshot.progress.bestValidationLoss = job.bestValidation
+        snapshot.progress.entropyBound = job.entropyBound
+        state = Mutex(State(snapshot: snapshot))
+    }
+
+    // MARK: From the coordinator's thread
+
+    /// The run goes on after `step`: what is on record up to there belongs to the curves.
+    func began(after step: UInt64, metrics: URL) {
+        var curve = Curve()
+        MetricsReader.read(metrics) { record, validation in
+            if record.step <= step { curve.append(record, validationLoss: validation) }
+        }
+        state.withLock { state in
+            state.snapshot.progress.step = step
+            state.snapshot.progress.validationLoss = curve.validations.last?.loss
+            state.snapshot.progress.validationStep = curve.validations.last?.step
+            state.curve = curve
+        }
+    }
+
+    func event(_ text: String, _ kind: RunSnapshot.Event.Kind) {
+        let now = time()
+        let text = String(text.prefix(Self.eventLength))
+        state.withLock { state in
+            let number = (state.snapshot.events.last?.number ?? 0) + 1
+            state.snapshot.events.append(.init(number: number, time: now, kind: kind, text: text))
+            if state.snapshot.events.count > Self.eventsKept { state.snapshot.events.removeFirst() }
+            if kind == .lost { state.metrics.workersLost += 1 }
+            if kind == .joined { state.metrics.workersJoined += 1 }
+        }
+        trace?.event(text, at: now)
+    }
+
+    func committed(_ record: StepRecord) {
+        let now = time()
+        state.withLock { state in
+            let seconds = state.secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
+            state.secondsPerStep = seconds
+            state.curve.append(record)
+            state.metrics.committed(seconds: record.stepSeconds, characters: charactersPerStep)
+            state.snapshot.state = .training
+            var progress = state.snapshot.progress
+            progress.step = record.step
+            progress.epoch = record.epoch
+            progress.loss = record.loss
+            progress.gradientNorm = record.gradientNorm
+            progress.learningRate = record.learningRate
+            progress.stepSeconds = record.stepSeconds
+            progress.charactersPerSecond = charactersPerStep / seconds
+            progress.remainingSeconds = Double(progress.totalSteps - min(record.step, progress.totalSteps)) * seconds
+            state.snapshot.progress = progress
+            state.snapshot.recentSteps.append(
+                .init(step: record.step, committed: now, seconds: record.stepSeconds, loss: record.loss))
+            if state.snapshot.recentSteps.count > Self.stepsKept { state.snapshot.recentSteps.removeFirst() }
+        }
+        trace?.committed(record, at: now)
+    }
+
+    func recorded(_ report: RecorderReport) {
+        state.withLock { state in
+            switch report {
+            case .evaluated(let step, let loss, let best):
+                state.snapshot.progress.validationLoss = loss
+                state.snapshot.progress.validationStep = step
+                state.snapshot.progress.bestValidationLoss = best
+                state.curve.append(validation: loss, step: step)
+            case .checkpointed(let step, let path):
+                let progress = state.snapshot.progress
+                state.snapshot.checkpoints.append(
+                    .init(
+                        step: step, file: URL(fileURLWithPath: path).lastPathComponent,
+                        validationLoss: progress.validationStep == step ? progress.validationLoss : nil))
+                if state.snapshot.checkpoints.count > Self.checkpointsKept {
+                    state.snapshot.checkpoints.removeFirst()
+                }
+                state.metrics.checkpoints += 1
+            case .sampled(let step, let text): state.snapshot.sample = .init(step: step, text: text)
+            case .checkpointFailed, .metricsFailed: break
+            }
+        }
+    }
+
+    /// A worker's message that the machine has taken in.
+    func heard(_ message: Message, from worker: WorkerID, name: String) {
+        let now = time()
+        switch message {
+        case .shardResult:
+            state.withLock { $0.workers[worker, default: WorkerFacts(name: name)].reported = now }
+        case .applied(let applied) where applied.times.total > 0:
+            let work = state.withLock { state -> RunSnapshot.Step.Work in
+                let facts = state.workers[worker, default: WorkerFacts(name: name)]
+                let work = Self.work(of: applied.times, name: name, ended: now, reported: facts.reported)
+                state.workers[worker] = facts.adding(work)
+                state.metrics.worked(work)
+                if let index = state.snapshot.recentSteps.lastIndex(where: { $0.step == applied.step }) {
+                    state.snapshot.recentSteps[index].workers.append(work)
+                }
+                return work
+            }
+            trace?.worked(work, step: applied.step)
+        default: break
+        }
+    }
+
+    /// Means over the workers whose account of the step has come, in seconds; empty where none has.
+    func phases(step: UInt64) -> [(name: String, seconds: Double)] {
+        let works = state.withLock { $0.snapshot.recentSteps.last { $0.step == step }?.workers ?? [] }
+        guard !works.isEmpty else { return [] }
+        return RunCounters.phases.enumerated().map { index, name in
+            (name, works.reduce(0) { $0 + $1.phases[index] } / Double(works.count))
+        }
+    }
+
+    /// Whether the cluster's state is to be given now: often while somebody looks, else once a second.
+    func wantsStatus() -> Bool {
+        let now = time()
+        return state.withLock { now - $0.lastLook < Self.attention || now - $0.lastStatus > 1 }
+    }
+
+    func cluster(_ status: ClusterStatus) {
+        let now = time()
+        state.withLock { state in
+            state.lastStatus = now
+            let present = Set(status.members.map(\.worker))
+            state.workers = state.workers.filter { present.contains($0.key) }
+            state.snapshot.take(status, facts: state.workers, charactersPerShard: charactersPerShard)
+        }
+    }
+
+    package func ended(_ ending: RunSnapshot.State) {
+        state.withLock { state in
+            state.snapshot.state = ending
+            state.snapshot.openStep = nil
+            state.snapshot.progress.remainingSeconds = ending == .finished ? 0 : nil
+        }
+        trace?.finish()
+    }
+
+    /// Where the last part of a step's time went. The clock of the worker is not known here: its times are laid end to
+    /// end before the moment at which its answer came.
+    private static func work(of times: ComputeTimes, name: String, ended: Double, reported: Double?)
+        -> RunSnapshot.Step.Work
+    {
+        func seconds(_ nanoseconds: UInt64) -> Double { Double(nanoseconds) / 1e9 }
+        let awaited = seconds(times.awaitingCommit)
+        let computed = ended - seconds(times.update) - awaited
+        let sending = reported.map { min(awaited, max(0, $0 - computed)) } ?? 0
+        return RunSnapshot.Step.Work(
+            worker: name, began: ended - seconds(times.total), awaitingLease: seconds(times.awaitingLease),
+            forward: seconds(times.forward), backward: seconds(times.backward), sending: sending,
+            awaitingCommit: awaited - sending, update: seconds(times.update))
+    }
+
+    // MARK: From any thread
+
+    package func snapshot() -> RunSnapshot {
+        let now = time()
+        return state.withLock { state in
+            state.lastLook = now
+            state.snapshot.time = now
+            return state.snapshot
+        }
+    }
+
+    package var curve: Curve { state.withLock { $0.curve } }
+    package var counters: RunCounters { state.withLock { $0.metrics } }
+
+    /// The snapshot as a `status` message carries it: bounded, and made at most ten times a second however many ask.
+    package func statusAnswer() -> [UInt8] {
+        let now = time()
+        if let answer = state.withLock({ $0.answer }), now - answer.time < 0.1 { return answer.bytes }
+        let bytes = snapshot().encoded(limit: Wire.maximumStatus)
+        state.withLock { $0.answer = (now, bytes) }
+        return bytes
+    }
+}
+
+extension RunMonitor.WorkerFacts {
+    /// The last ten or so steps count.
+    fileprivate func adding(_ work: RunSnapshot.Step.Work) -> Self {
+        var facts = self
+        let keep = hasSpent ? 0.9 : 0
+        facts.spent.computing = spent.computing * keep + work.forward + work.backward + work.update
+        facts.spent.waiting = spent.waiting * keep + work.awaitingLease + work.awaitingCommit
+        facts.spent.sending = spent.sending * keep + work.sending
+        facts.hasSpent = true
+        facts.reported = nil
+        return facts
+    }
+}

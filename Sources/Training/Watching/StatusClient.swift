@@ -1,0 +1,52 @@
+package import Coordination
+import Foundation
+import ZeroMQ
+
+/// Asks a live coordinator how its run goes.
+package struct StatusClient {
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// - Parameter timeout: seconds to wait for the answer.
+    /// - Throws: ``Failure`` where nobody answers in time or the answer makes no sense; ``ZeroMQError`` where the endpoint
+    ///   is malformed.
+    package static func snapshot(of endpoint: String, timeout: Double) throws -> RunSnapshot {
+        let identity = UInt64.random(in: 1...UInt64.max)
+        let socket = try Socket(.dealer, context: Context())
+        try socket.prepare()
+        try socket.set(.routingID(RoutingIdentity.bytes(identity)))
+        try socket.set(.immediate(true))
+        try socket.connect(endpoint)
+        let deadline = ContinuousClock.now + .seconds(timeout)
+        func remaining() -> Int { max(0, Int((deadline - ContinuousClock.now) / .milliseconds(1))) }
+        let silent = Failure(
+            description:
+                "no coordinator answered at \(endpoint) within \(timeout) s: check that it runs, and the address")
+        guard try Poller.waitUntilWritable(socket: socket, milliseconds: remaining()) else { throw silent }
+        let envelope = Envelope(run: 0, worker: identity, sequence: 1, acknowledged: 0)
+        guard try socket.send(control: Wire.encode(.statusRequest, envelope)) == .sent else { throw silent }
+        while true {
+            if let received = try socket.receive(maximumParts: 3) {
+                return try answer(received, from: endpoint)
+            }
+            guard remaining() > 0 else { throw silent }
+            _ = try Poller.wait(socket: socket, milliseconds: min(remaining(), 100))
+        }
+    }
+
+    private static func answer(_ received: borrowing ReceivedMessage, from endpoint: String) throws -> RunSnapshot {
+        do {
+            guard received.partCount == 1 else { throw WireError.outOfBounds("parts") }
+            switch try Wire.decode(received.bytes(0)).0 {
+            case .status(let bytes): return try RunSnapshot(encoded: bytes)
+            case .refuse(let refusal): throw Failure(description: "\(endpoint): \(refusal.reason)")
+            default: throw WireError.outOfBounds("kind")
+            }
+        } catch let error as Failure {
+            throw error
+        } catch {
+            throw Failure(description: "\(endpoint) sent what is no status of a run: \(error)")
+        }
+    }
+}

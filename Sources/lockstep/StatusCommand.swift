@@ -1,0 +1,73 @@
+import ArgumentParser
+import Coordination
+import Foundation
+import Training
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Members, leases, speeds and progress of a live run.",
+        discussion: """
+            Asks the coordinator itself, while it trains or waits for workers. Without RUN or an address: the newest \
+            run in runs/.
+            """)
+
+    @Argument(help: ArgumentHelp("The folder of a run that is being trained on this machine.", valueName: "run"))
+    var folder: String?
+    @Option(help: "The coordinator: tcp://HOST:PORT or ipc://PATH.") var connect: String?
+    @Option(help: "Read the coordinator's address from this file.") var endpointFile: String?
+    @Flag(help: "As JSON, one line an answer.") var json = false
+    @Flag(help: "Ask again every second, until the run ends or Ctrl-C.") var watch = false
+
+    func validate() throws {
+        guard [folder, connect, endpointFile].compactMap({ $0 }).count <= 1 else {
+            throw ValidationError("give one of RUN, --connect and --endpoint-file")
+        }
+    }
+
+    func run() throws {
+        let endpoint = try self.endpoint()
+        let output = ProgressOutput.file(STDOUT_FILENO)
+        let clears = watch && !json && output.isTerminal
+        var hasAnswered = false
+        repeat {
+            let snapshot: RunSnapshot
+            do {
+                snapshot = try StatusClient.snapshot(of: endpoint, timeout: 3)
+            } catch  where hasAnswered {
+                // The run was there, and is not any more.
+                output.write("the coordinator at \(endpoint) has ended\n")
+                break
+            }
+            hasAnswered = true
+            if json {
+                output.write(String(decoding: snapshot.encoded(), as: UTF8.self) + "\n")
+            } else {
+                let width = output.isTerminal ? output.columns() : 120
+                let text = StatusReport(snapshot, width: width, usesColor: output.usesColor).text
+                output.write((clears ? "\u{1B}[H\u{1B}[2J" : "") + text + "\n")
+            }
+            if watch { Thread.sleep(forTimeInterval: 1) }
+        } while watch
+        output.flush()
+    }
+
+    private func endpoint() throws -> String {
+        if let connect { return connect }
+        let file: String
+        if let endpointFile {
+            file = endpointFile
+        } else {
+            let folder = try self.folder.map { try RunFolder.open($0) } ?? RunFolder.newest()
+            file = folder.endpoint.path
+        }
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8), text.utf8.count < 4096 else {
+            if endpointFile == nil {
+                let folder = (file as NSString).deletingLastPathComponent
+                throw ConfigurationError(
+                    "\(folder): nobody is training in it; lockstep inspect shows what it holds")
+            }
+            throw ConfigurationError("\(file): cannot be read; is the coordinator started with it?")
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+}

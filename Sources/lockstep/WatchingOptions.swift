@@ -1,0 +1,64 @@
+import ArgumentParser
+import Coordination
+import Dashboard
+import Foundation
+import Training
+
+/// How a run can be watched. Never changes a bit of it.
+struct WatchingOptions: ParsableArguments {
+    @Option(
+        help: """
+            Where to serve the live page and /metrics: HOST:PORT (port 0 picks one), or off. Beyond this machine it asks \
+            for a token, which is part of the address that is printed. (default: 127.0.0.1:0)
+            """)
+    var dashboard: String?
+    @Option(help: "The token that readers of the page need. (default beyond this machine: a random one)")
+    var dashboardToken: String?
+    @Option(help: "Write where the time goes to this file, in the trace-event format of Chrome and Perfetto.")
+    var trace: String?
+
+    /// - Throws: `ConfigurationError` where the file cannot be made.
+    func traceWriter() throws -> TraceWriter? {
+        try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
+    }
+
+    /// The page of a live run, already served; nil for none. One that nobody asked for is no reason not to train.
+    func dashboard(of monitor: RunMonitor, warn: (String) -> Void) throws -> DashboardServer? {
+        guard dashboard != "off" else { return nil }
+        let run = DashboardRun(
+            name: monitor.snapshot().name, isLive: true, snapshot: { monitor.snapshot().encoded() },
+            curve: { monitor.curve.encoded() },
+            metrics: { PrometheusText(monitor.snapshot(), monitor.counters).text })
+        do {
+            return try Self.serve([run], at: dashboard ?? "127.0.0.1:0", token: dashboardToken)
+        } catch {
+            guard dashboard == nil else { throw error }
+            warn("\(error)")
+            return nil
+        }
+    }
+
+    static func serve(_ runs: [DashboardRun], at address: String, token: String?) throws -> DashboardServer {
+        let address = try DashboardAddress(address)
+        var token = token
+        if let token, token.utf8.count < 8 || !token.utf8.allSatisfy({ isTokenByte($0) }) {
+            throw ConfigurationError("--dashboard-token must be 8 or more letters, digits, - and _")
+        }
+        if token == nil, !address.isLoopback {
+            token = hexadecimal(UInt64.random(in: 0...UInt64.max)) + hexadecimal(UInt64.random(in: 0...UInt64.max))
+        }
+        let server = try DashboardServer(address: address, runs: runs, token: token)
+        try server.start()
+        return server
+    }
+
+    /// What needs no escape in an address or a cookie.
+    private static func isTokenByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
+    }
+}

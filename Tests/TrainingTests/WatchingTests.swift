@@ -1,0 +1,123 @@
+import Coordination
+import Foundation
+import Testing
+
+@testable import Training
+
+@Suite("What watchers are shown")
+struct WatchingTests {
+    private func record(_ step: UInt64, loss: Double = 1) -> StepRecord {
+        StepRecord(
+            step: step, epoch: 1, loss: loss, gradientNorm: 2, learningRate: 0.25, charactersPerSecond: 8,
+            stepSeconds: 0.5, workers: 3, digest: 1)
+    }
+
+    private func snapshot() -> RunSnapshot {
+        RunSnapshot(
+            name: "anna", run: "00000000000000ff", software: "1", folder: "runs/anna", state: .training, time: 100,
+            started: 40, progress: .init(step: 7, totalSteps: 100, epoch: 1, totalEpochs: 3))
+    }
+
+    private func member(_ name: String) -> RunSnapshot.Member {
+        RunSnapshot.Member(
+            id: "1", name: name, host: "h", process: 1, threads: 1, state: .idle, shards: [0, 1, 2, 5],
+            reportedShards: 0, silence: 0.1)
+    }
+
+    @Test("A curve keeps its ends and its order, in bounded memory, however many steps there are")
+    func curve() {
+        var curve = Curve()
+        for step in 1...50_000 { curve.append(record(UInt64(step)), validationLoss: step % 10 == 0 ? 1 : nil) }
+        #expect(curve.points.count <= Curve.limit)
+        #expect(curve.points.count > Curve.limit / 4)
+        #expect(curve.validations.count <= Curve.limit)
+        #expect(curve.points.first?.step == 1)
+        #expect(curve.points.last!.step > 49_900)
+        #expect(zip(curve.points, curve.points.dropFirst()).allSatisfy { $0.step < $1.step })
+    }
+
+    @Test("A snapshot reads back from its JSON")
+    func roundTrip() throws {
+        var snapshot = snapshot()
+        snapshot.members = [member("w\u{1}\"<b>")]
+        snapshot.memberCount = 1
+        snapshot.openStep = .init(
+            step: 8, age: 0.5, shards: 16, acceptedShards: 2, chunks: 4, completeChunks: 1, waiting: "for w1")
+        snapshot.events = [.init(number: 1, time: 2, kind: .lost, text: "lost w2")]
+        #expect(try RunSnapshot(encoded: snapshot.encoded()) == snapshot)
+    }
+
+    @Test("A snapshot of a thousand workers is cut to what a message holds, and says how many there are")
+    func bounded() throws {
+        var snapshot = snapshot()
+        snapshot.members = (0..<1000).map { member("worker-\($0)") }
+        snapshot.memberCount = 1000
+        let bytes = snapshot.encoded(limit: 20_000)
+        #expect(bytes.count <= 20_000)
+        let back = try RunSnapshot(encoded: bytes)
+        #expect(back.memberCount == 1000)
+        #expect(back.members.count > 10)
+    }
+
+    @Test("The report names the workers, what is awaited and what happened, within the width")
+    func report() {
+        var snapshot = snapshot()
+        snapshot.members = [member("w1"), member("evil\u{1B}[31m")]
+        snapshot.memberCount = 2
+        snapshot.openStep = .init(
+            step: 8, age: 0.5, shards: 16, acceptedShards: 2, chunks: 4, completeChunks: 1,
+            waiting: "step 8 waits 0.5 s for worker w1, shards 0-5, phase forward")
+        snapshot.events = [.init(number: 1, time: 40, kind: .lost, text: "lost w2 (left); 1 left")]
+        let text = StatusReport(snapshot, width: 100).text
+        #expect(text.contains("anna  training  for 1m 00s"))
+        #expect(text.contains("step 7/100"))
+        #expect(text.contains("step 8 waits 0.5 s for worker w1, shards 0-5, phase forward"))
+        #expect(text.contains("0-2,5"))
+        #expect(text.contains("1m 00s ago  lost w2"))
+        #expect(!text.contains("\u{1B}"))
+        let narrow = StatusReport(snapshot, width: 30).text
+        #expect(narrow.split(separator: "\n").allSatisfy { $0.count <= 30 })
+    }
+
+    @Test("The phases of a worker's step are told in order, and add up")
+    func account() {
+        var account = ComputeAccount()
+        account.resumed()
+        account.beganForward()
+        account.reachedGradient()
+        account.reachedGradient()
+        account.endedCompute()
+        account.resumed()
+        let times = account.updated()
+        #expect(times.awaitingLease > 0 && times.forward > 0 && times.backward > 0)
+        #expect(times.awaitingCommit > 0 && times.update > 0)
+        #expect(account.updated().forward == 0)
+    }
+
+    @Test("A trace is whole JSON with the phases of each worker and arrows between processes")
+    func trace() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("trace-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let trace = try TraceWriter(path: path, started: 100) { Issue.record("\($0)") }
+        trace.event("w\"1 joined", at: 100)
+        for step in 1...3 {
+            trace.committed(record(UInt64(step)), at: 100 + Double(step))
+            let work = RunSnapshot.Step.Work(
+                worker: "w\"1", began: 99.5 + Double(step), awaitingLease: 0.1, forward: 0.1, backward: 0.1,
+                sending: 0.1, awaitingCommit: 0.1, update: 0.1)
+            trace.worked(work, step: UInt64(step))
+        }
+        trace.finish()
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        let events = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+        func named(_ name: String) -> [[String: Any]] { events.filter { $0["name"] as? String == name } }
+        #expect(named("step 2").count == 1)
+        #expect(named("backward").count == 3)
+        #expect(named("w\"1 joined").count == 1)
+        #expect(events.filter { $0["ph"] as? String == "s" }.count == 9)
+        #expect(events.filter { $0["ph"] as? String == "f" }.count == 9)
+        let forward = try #require(named("forward").first)
+        #expect(abs((forward["ts"] as! Double) - 600_000) < 1)
+        #expect(forward["pid"] as? Int == 2)
+    }
+}
