@@ -15,14 +15,16 @@ struct Lockstep: ParsableCommand {
               lockstep sample runs/book --prime "The "
 
             Workers on other hosts:
-              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --insecure
-              lockstep worker --connect tcp://HOST:5757
+              lockstep keys cluster-keys              says what each host needs
+              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --keys cluster-keys/coordinator
+              lockstep worker --connect tcp://HOST:5757 --keys cluster-keys/worker
 
             Exit codes: 0 done; 1 failed; 2 interrupted, resume with --resume; 64 bad usage.
             """,
         version: Version.text,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, SampleCommand.self, InspectCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self, SampleCommand.self,
+            InspectCommand.self,
         ])
 
     static func main() {
