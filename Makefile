@@ -56,7 +56,7 @@ test: setup ## Run all tests (TESTFLAGS="--filter NAME" for some)
 	swift test --disable-xctest $(LAYERS) $(TESTFLAGS)
 
 simulate: setup ## Run the protocol on SEEDS=100000 simulated networks, and all interleavings of a small world
-	LOCKSTEP_SIMULATION_SEEDS=$(SEEDS) swift test -c release --scratch-path .build-simulation --disable-xctest $(LAYERS) \
+	LOCKSTEP_SIMULATION_SEEDS=$(SEEDS) swift test -c release -Xswiftc -enable-testing --scratch-path .build-simulation --disable-xctest $(LAYERS) \
 		--filter 'CoordinationTests\.(SimulationTests|SmallWorldTests)'
 
 chaos: build ## Kill, stop, cut and join real processes for SECONDS=60, by SEED, on CORPUS=text

@@ -6,7 +6,7 @@ import Testing
 /// `Fixtures/tensorboard`: a file that TensorBoard 2.21 reads, and its records one by one.
 private struct EventFixture: Decodable {
     struct Record: Decodable {
-        var payload_hex: String
+        var payloadHex: String
         var recordHex: String
         var wallTime: Double
         var step: UInt64
@@ -81,7 +81,7 @@ struct EventFileTests {
             let record = EventRecord(
                 time: expected.wallTime, step: expected.step,
                 content: values.isEmpty ? .version : .summary(values))
-            #expect(hexadecimal(record.encoded) == expected.payload_hex)
+            #expect(hexadecimal(record.encoded) == expected.payloadHex)
             #expect(hexadecimal(record.framed) == expected.recordHex)
             whole += record.framed
         }
