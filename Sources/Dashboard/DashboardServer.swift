@@ -9,7 +9,7 @@ package final class DashboardServer: Sendable {
     private let feed: SnapshotFeed?
     private let guardian: RequestGuard
     private let server: HTTPServer
-    private let task = Mutex<Task<Void, Never>?>(nil)
+    private let task = Mutex<Task<Void, any Error>?>(nil)
     private let bound = Mutex<DashboardAddress?>(nil)
     private let requested: DashboardAddress
 
@@ -34,51 +34,36 @@ package final class DashboardServer: Sendable {
     /// Binds, and serves on threads of the system's pool.
     ///
     /// - Throws: ``DashboardError`` where the address is busy or not this machine's.
-    package func start() throws {
+    package func start() async throws {
         // A page that is closed must not end the process.
         signal(SIGPIPE, SIG_IGN)
-        let start = Start()
-        let running = Task.detached { [self, server] in
-            await server.appendRoute("*") { [self] request in await answer(request) }
-            do { try await server.run() } catch { start.ended(.failure(error)) }
-        }
-        Task.detached { [server] in
-            do {
-                try await server.waitUntilListening(timeout: 5)
-                switch await server.listeningAddress {
-                case .ip4(_, let port), .ip6(_, let port): start.ended(.success(port))
-                default: start.ended(.success(0))
+        await server.appendRoute("*") { [self] request in await answer(request) }
+        let running = Task.detached { [server] in try await server.run() }
+        do {
+            // A server that cannot listen ends at once, and waiting for it fails.
+            let listening = Task { [server] in try await server.waitUntilListening(timeout: 5) }
+            let watching = Task {
+                do { try await running.value } catch {
+                    listening.cancel()
+                    throw error
                 }
-            } catch {
-                start.ended(.failure(error))
             }
-        }
-        switch start.wait() {
-        case .success(let port):
+            do { try await listening.value } catch {
+                running.cancel()
+                try await watching.value
+                throw error
+            }
+            let port: UInt16 =
+                switch await server.listeningAddress {
+                case .ip4(_, let port), .ip6(_, let port): port
+                default: 0
+                }
             bound.withLock { $0 = requested.with(port: port) }
             task.withLock { $0 = running }
-        case .failure(let error):
-            running.cancel()
+        } catch {
             throw DashboardError(
                 "--dashboard \(requested): the page cannot be served there (\(error.localizedDescription)): choose another "
                     + "port, or off")
-        }
-    }
-
-    /// What came of the attempt to listen.
-    private final class Start: Sendable {
-        private let outcome = Mutex<Result<UInt16, any Error>?>(nil)
-        private let isDone = DispatchSemaphore(value: 0)
-
-        /// The first word counts.
-        func ended(_ result: Result<UInt16, any Error>) {
-            outcome.withLock { if $0 == nil { $0 = result } }
-            isDone.signal()
-        }
-
-        func wait() -> Result<UInt16, any Error> {
-            isDone.wait()
-            return outcome.withLock { $0! }
         }
     }
 
@@ -91,11 +76,14 @@ package final class DashboardServer: Sendable {
     }
 
     /// Gives every open page the last state, and ends.
-    package func stop() {
+    package func stop() async {
         feed?.close()
         let deadline = ContinuousClock.now + .seconds(1)
-        while let feed, feed.clientCount > 0, ContinuousClock.now < deadline { Thread.sleep(forTimeInterval: 0.02) }
+        while let feed, feed.clientCount > 0, ContinuousClock.now < deadline {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
         task.withLock { $0 }?.cancel()
+        await server.stop()
     }
 
     // MARK: Answers

@@ -31,15 +31,16 @@ enum CoordinatorRun {
             corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
             configurationFile: options.config, vocabularyFile: options.vocabulary, initialModel: options.initializeFrom,
             software: Version.text)
+        let trace = try watching.traceWriter()
         let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
         let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
         let coordinator = try CoordinatorService(service)
         interrupt.withLock { $0 = coordinator.interrupt }
         if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }
         let folderName = relative(job.folder.url.path)
-        let monitor = RunMonitor(job: job, folder: folderName, trace: try watching.traceWriter())
+        let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
         let dashboard = try watching.dashboard(of: monitor) { warn($0) }
-        defer { dashboard?.stop() }
+        defer { if let dashboard { try? waiting { await dashboard.stop() } } }
         let ending = try coordinator.run(
             job, listener: listener, folderName: folderName, monitor: monitor,
             notices: dashboard.map { ["watch it at \($0.url)"] } ?? [])

@@ -30,7 +30,7 @@ struct DashboardCommand: ParsableCommand {
         let output = ProgressOutput.file(STDOUT_FILENO)
         output.write("\(server.url)\nCtrl-C ends it.\n")
         isDone.wait()
-        server.stop()
+        try waiting { await server.stop() }
         withExtendedLifetime(watcher) {}
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Coordination
 import Dashboard
 import Foundation
+import Synchronization
 import Training
 
 /// How a run can be watched. Never changes a bit of it.
@@ -17,9 +18,10 @@ struct WatchingOptions: ParsableArguments {
     @Option(help: "Write where the time goes to this file, in the trace-event format of Chrome and Perfetto.")
     var trace: String?
 
-    /// - Throws: `ConfigurationError` where the file cannot be made.
+    /// - Throws: `ConfigurationError` where the file cannot be made, `DashboardError` where the page's address is none.
     func traceWriter() throws -> TraceWriter? {
-        try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
+        if let dashboard, dashboard != "off" { _ = try DashboardAddress(dashboard) }
+        return try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
     }
 
     /// The page of a live run, already served; nil for none. One that nobody asked for is no reason not to train.
@@ -48,7 +50,7 @@ struct WatchingOptions: ParsableArguments {
             token = hexadecimal(UInt64.random(in: 0...UInt64.max)) + hexadecimal(UInt64.random(in: 0...UInt64.max))
         }
         let server = try DashboardServer(address: address, runs: runs, token: token)
-        try server.start()
+        try waiting { try await server.start() }
         return server
     }
 
@@ -61,4 +63,19 @@ struct WatchingOptions: ParsableArguments {
         default: false
         }
     }
+}
+
+/// Waits for what is asynchronous. For the main thread alone, which no task runs on.
+func waiting(for work: @escaping @Sendable () async throws -> Void) throws {
+    final class Outcome: Sendable {
+        let error = Mutex<(any Error)?>(nil)
+        let isDone = DispatchSemaphore(value: 0)
+    }
+    let outcome = Outcome()
+    Task.detached {
+        do { try await work() } catch { outcome.error.withLock { $0 = error } }
+        outcome.isDone.signal()
+    }
+    outcome.isDone.wait()
+    if let error = outcome.error.withLock({ $0 }) { throw error }
 }
