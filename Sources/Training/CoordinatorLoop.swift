@@ -13,6 +13,8 @@ package enum CoordinatorEvent: Sendable {
     case processEnded(name: String, description: String)
     case failed(String)
     case recorded(RecorderReport)
+    /// For the log.
+    case noted(String)
 }
 
 /// The coordinator's one thread: its socket, its replica and the machine that decides.
@@ -54,6 +56,8 @@ package final class CoordinatorLoop {
     private var saidWaiting: (step: UInt64, time: ContinuousClock.Instant)?
     private var upkeep: UpkeepClock
     private var recalled: RecalledState?
+    private var admission: Admission?
+    private let keepsWorkers: Bool
     private lazy var judge = ShardJudge(configuration: configuration, chunks: chunks)
 
     /// - Parameters:
@@ -70,6 +74,7 @@ package final class CoordinatorLoop {
         self.startRecorder = startRecorder
         self.progress = progress
         self.onBan = onBan
+        keepsWorkers = options.keepsWorkers
         configuration = job.configuration
         chunks = job.replica.chunks
         encodedConfiguration = Array(try JSONEncoder().encode(job.configuration))
@@ -97,8 +102,11 @@ package final class CoordinatorLoop {
 
     /// Serves until all steps are done or someone interrupts; then a checkpoint of the last committed step stands.
     ///
-    /// - Parameter socket: a bound router, created on this thread.
-    package func run(socket: borrowing Socket) throws -> Ending {
+    /// - Parameters:
+    ///   - socket: a bound router, created on this thread.
+    ///   - admission: says whose key may speak.
+    package func run(socket: borrowing Socket, admission: Admission) throws -> Ending {
+        self.admission = admission
         if machine.isRecovering {
             progress.event(machine.waitingReason(now: clock)!)
         } else {
@@ -131,7 +139,7 @@ package final class CoordinatorLoop {
             if savesState { perform(farewell, socket) }
             throw failure
         }
-        perform(machine.finish(now: clock), socket)
+        if !(keepsWorkers && ending == .interrupted("SIGTERM")) { perform(machine.finish(now: clock), socket) }
         return ending ?? .finished
     }
 
@@ -173,6 +181,7 @@ package final class CoordinatorLoop {
         case .recorded(let report):
             progress.recorded(report)
             if case .exhausted = report { ending = .finished }
+        case .noted(let text): progress.event(text)
         }
     }
 
@@ -194,6 +203,13 @@ package final class CoordinatorLoop {
         // The transport vouches for the routing id; the envelope has to agree.
         guard envelope.worker == sender else {
             perform(machine.violated(sender, "spoke in another's name", now: clock), socket)
+            return
+        }
+        // A key may have been taken off the allowlist while its connection stands.
+        guard admission?.allows(received.sender) ?? true else {
+            let reason = "its key is not, or no longer, on the coordinator's allowlist"
+            perform([.refuse(sender, Refusal(code: .sessionBroken, reason: reason))], socket)
+            perform(machine.lose(sender, reason, now: clock), socket)
             return
         }
         if case .statusRequest = message {

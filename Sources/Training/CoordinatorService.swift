@@ -77,11 +77,14 @@ package struct CoordinatorService {
                     inbox.post(.recorded($0))
                 }
             })
+        listener.admission.report { [inbox] in inbox.post(.noted($0)) }
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
 
         let result: Result<CoordinatorLoop.Ending, any Error>
-        do { result = .success(try loop.run(socket: listener.socket)) } catch { result = .failure(error) }
+        do { result = .success(try loop.run(socket: listener.socket, admission: listener.admission)) } catch {
+            result = .failure(error)
+        }
         var isHurried = true
         if case .success(.finished) = result { isHurried = false }
         loop.finishRecording(hurried: isHurried)

@@ -11,6 +11,9 @@ package struct CoordinatorSettings: Sendable, Equatable {
     /// Whether workers of an earlier start may still be there, with state that is newer than the checkpoint.
     package var seeksWorkers = false
 
+    /// Whether workers are to wait for the next start when SIGTERM stops this one: a service manager starts it again.
+    package var keepsWorkers = false
+
     package init() {}
 
     /// - Throws: ``ConfigurationError`` naming the value that cannot be, and its bounds.

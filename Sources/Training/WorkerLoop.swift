@@ -7,7 +7,7 @@ package import ZeroMQ
 /// A worker's main thread: its socket and the machine that decides. The arithmetic is ``WorkerCompute``'s.
 package final class WorkerLoop {
     package struct Options: Sendable {
-        package var endpoint: String
+        package var access: WorkerAccess
         package var name: String
         package var threads: Int
         /// Seconds to look for a coordinator, at the start and after it was lost.
@@ -16,9 +16,9 @@ package final class WorkerLoop {
         package var software: String
 
         package init(
-            endpoint: String, name: String, threads: Int, retryFor: Double, faults: FaultPlan, software: String
+            access: WorkerAccess, name: String, threads: Int, retryFor: Double, faults: FaultPlan, software: String
         ) {
-            self.endpoint = endpoint
+            self.access = access
             self.name = name
             self.threads = threads
             self.retryFor = retryFor
@@ -95,6 +95,8 @@ package final class WorkerLoop {
     /// - Throws: ``Failure`` when refused, or when no coordinator answers for `retryFor` seconds.
     package func run() throws -> Ending {
         var lastContact = ContinuousClock.now
+        // Without its numbers, which may count up.
+        var said: String?
         while true {
             let hadJoined = try serve()
             if hadJoined { lastContact = .now }
@@ -106,10 +108,16 @@ package final class WorkerLoop {
                 let waited = (ContinuousClock.now - lastContact) / .seconds(1)
                 guard waited < options.retryFor else {
                     throw Failure(
-                        description: "no coordinator answered at \(options.endpoint) for \(Int(waited)) s "
-                            + "(\(reason)): start it, or check --connect")
+                        description: "gave up on the coordinator at \(options.access.endpoint) after \(Int(waited)) s: "
+                            + reason)
                 }
-                if hadJoined { say("\(reason); joining again") }
+                if hadJoined {
+                    said = nil
+                    say("\(reason); joining again")
+                } else if reason.filter({ !$0.isNumber }) != said {
+                    said = reason.filter { !$0.isNumber }
+                    say("waits: \(reason)")
+                }
                 Thread.sleep(forTimeInterval: 0.1)
             }
         }
@@ -133,9 +141,11 @@ package final class WorkerLoop {
         try socket.set(.immediate(true))
         try socket.set(.reconnectInterval(milliseconds: 100))
         try socket.set(.reconnectIntervalMaximum(milliseconds: 1000))
-        try socket.connect(options.endpoint)
         defer { leaveSession() }
-        guard try awaitPeer(socket) else { return false }
+        if let obstacle = try FirstContact(options.access, socket).wait(socket, isInterrupted: isInterrupted) {
+            verdict = isInterrupted() ? .ended(.interrupted) : .rejoin(obstacle)
+            return false
+        }
         perform(machine.start(now: clock), socket)
         var lastTick = ContinuousClock.now
         while verdict == nil {
@@ -156,19 +166,6 @@ package final class WorkerLoop {
             }
         }
         return machine.hasJoined || hadWelcome
-    }
-
-    /// Waits until somebody listens at the other end.
-    private func awaitPeer(_ socket: borrowing Socket) throws -> Bool {
-        for _ in 0..<20 {
-            if isInterrupted() {
-                verdict = .ended(.interrupted)
-                return false
-            }
-            if try Poller.waitUntilWritable(socket: socket, milliseconds: 50) { return true }
-        }
-        verdict = .rejoin("nobody listens there")
-        return false
     }
 
     /// What this worker still holds, once its compute thread is done with the last session.
@@ -219,7 +216,8 @@ package final class WorkerLoop {
             }
         } catch {
             verdict = .failed(
-                Failure(description: "the coordinator at \(options.endpoint) sent what makes no sense: \(error)"))
+                Failure(description: "the coordinator at \(options.access.endpoint) sent what makes no sense: \(error)")
+            )
         }
     }
 

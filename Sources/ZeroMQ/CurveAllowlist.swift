@@ -2,21 +2,23 @@ import CZeroMQ
 import Foundation
 import Synchronization
 
-/// Decides which CURVE clients may connect: those whose public key is listed. Answers libzmq's questions (ZAP 1.0,
+/// Decides which CURVE clients may connect. Answers libzmq's questions (ZAP 1.0,
 /// https://rfc.zeromq.org/spec/27) on a thread of its own; one for each context.
 ///
-/// To be made before a socket with `.curveServer` and `.zapDomain` is bound, and kept as long as it lives: without it libzmq
-/// lets every client in.
+/// For sockets with `.curveServer` and `.zapDomain`; to be made before they are bound, and kept as long as they live.
 package final class CurveAllowlist: Sendable {
     private static let address = "inproc://zeromq.zap.01"
 
-    private let allowed: Mutex<Set<CurveKey>>
+    /// Whether the owner of a public key may connect from a numeric address. Called on a thread of the allowlist's own.
+    package typealias Decision = @Sendable (_ key: CurveKey, _ address: String) -> Bool
+
+    private let isAllowed: Decision
     private let stop: Waker
     private let stopped = DispatchSemaphore(value: 0)
 
     /// - Throws: ``ZeroMQError`` where the context has an allowlist already, or no thread can start.
-    package init(context: Context, allowed: Set<CurveKey>) throws(ZeroMQError) {
-        self.allowed = Mutex(allowed)
+    package init(context: Context, isAllowed: @escaping Decision) throws(ZeroMQError) {
+        self.isAllowed = isAllowed
         stop = try Waker()
         let outcome = Handover()
         let thread = Thread { [self] in serve(context, outcome) }
@@ -24,9 +26,6 @@ package final class CurveAllowlist: Sendable {
         thread.start()
         if let error = outcome.take() { throw error }
     }
-
-    /// Changes who may connect from now on. Connections that stand are not cut.
-    package func replace(allowed: Set<CurveKey>) { self.allowed.withLock { $0 = allowed } }
 
     /// Ends the thread. To be called before the context can end.
     package func close() {
@@ -75,15 +74,17 @@ package final class CurveAllowlist: Sendable {
         guard request.partCount == 8, request.bytes(0).isEmpty, request.bytes(1) == Array("1.0".utf8) else {
             return nil
         }
-        let isAllowed =
-            if request.bytes(6) == Array("CURVE".utf8), let key = CurveKey(bytes: request.bytes(7)) {
-                allowed.withLock { $0.contains(key) }
-            } else { false }
-        let verdict = isAllowed ? ("200", "OK") : ("400", "this key is not allowed")
+        var user = ""
+        if request.bytes(6) == Array("CURVE".utf8), let key = CurveKey(bytes: request.bytes(7)),
+            isAllowed(key, String(decoding: request.bytes(4), as: UTF8.self))
+        {
+            user = key.z85
+        }
+        let verdict = user.isEmpty ? ("400", "this key is not allowed") : ("200", "OK")
         // Version, request id, status, text, user, metadata.
         return [
             request.routingID, [], Array("1.0".utf8), request.bytes(2), Array(verdict.0.utf8), Array(verdict.1.utf8),
-            [], [],
+            Array(user.utf8), [],
         ]
     }
 }

@@ -41,6 +41,12 @@ package struct ReceivedMessage: ~Copyable {
         return try body(UnsafeRawBufferPointer(start: zmq_msg_data(frames + part), count: count))
     }
 
+    /// The CURVE key of the client that sent the message, where a ``CurveAllowlist`` let it in.
+    package var sender: CurveKey? {
+        guard keptCount > 0, let text = zmq_msg_gets(frames, "User-Id") else { return nil }
+        return try? CurveKey(z85: String(cString: text))
+    }
+
     /// A copy of a part: for small ones.
     package func bytes(_ part: Int) -> [UInt8] { withBytes(part) { Array($0) } }
 }

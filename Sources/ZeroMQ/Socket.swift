@@ -8,7 +8,8 @@ import Glibc
 package struct Socket: ~Copyable {
     let raw: UnsafeMutableRawPointer
     let type: SocketType
-    private let context: Context
+    /// Held as long as the socket lives.
+    package let context: Context
     private let owner = pthread_self()
 
     private static let defaultLinger: Int32 = 1000
@@ -68,6 +69,12 @@ package struct Socket: ~Copyable {
     func bindInProcess(_ name: String) throws(ZeroMQError) {
         checkThread()
         guard zmq_bind(raw, name) == 0 else { throw ZeroMQError(.listen, subject: name) }
+    }
+
+    /// Connects to a socket of the same context that listens there already.
+    func connectInProcess(_ name: String) throws(ZeroMQError) {
+        checkThread()
+        guard zmq_connect(raw, name) == 0 else { throw ZeroMQError(.connect, subject: name) }
     }
 
     /// Stops listening on an address, given as `lastEndpoint` told it.

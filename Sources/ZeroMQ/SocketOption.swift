@@ -28,6 +28,8 @@ package enum SocketOption: Sendable {
     case curveServer(CurveKeyPair)
     /// Speaks CURVE to the server with this public key.
     case curveClient(CurveKeyPair, server: CurveKey)
+    /// Asks the process's ``CurveAllowlist`` about every client. Where none answers, libzmq lets them in: messages of such
+    /// a client have no ``ReceivedMessage/sender``.
     case zapDomain(String)
 
     /// For messages to people.

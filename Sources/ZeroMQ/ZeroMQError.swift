@@ -18,6 +18,7 @@ package struct ZeroMQError: Error, Equatable, CustomStringConvertible {
         case send = "send a message"
         case receive = "receive a message"
         case poll = "wait for messages"
+        case monitor = "watch a socket's connections"
         case curveKey = "use the CURVE key"
     }
 

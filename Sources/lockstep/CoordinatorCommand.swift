@@ -7,7 +7,8 @@ struct CoordinatorCommand: ParsableCommand {
         abstract: "The coordinator alone: workers of this and other hosts connect to it.",
         discussion: """
             Every flag may come from the environment as LOCKSTEP_<FLAG>, such as LOCKSTEP_LISTEN. Workers may start \
-            before or after it, and come and go while it trains.
+            before or after it, and come and go while it trains. Ctrl-C ends them too; SIGTERM, which service managers \
+            send, leaves them waiting for the next start with --resume.
             """)
 
     @OptionGroup var options: RunOptions
@@ -17,16 +18,32 @@ struct CoordinatorCommand: ParsableCommand {
     @OptionGroup var watch: WatchOptions
     @OptionGroup var watching: WatchingOptions
     @Option(help: "Write the address to this file.") var endpointFile: String?
+    @Option(help: "The folder of the coordinator's keys, from lockstep keys. Only workers with allowed keys get in.")
+    var keys: String?
+    @Option(help: "The file of the workers' public keys; read again when it changes. (default: allow in --keys)")
+    var allow: String?
     @Flag(help: "Listen beyond this machine without authentication. Only on a network that you trust.")
     var insecure = false
 
+    func validate() throws {
+        guard keys != nil || allow == nil else {
+            throw ValidationError("--allow needs --keys: without keys nobody can be told from another")
+        }
+        guard keys == nil || !insecure else {
+            throw ValidationError("--insecure is for a coordinator without keys: leave it out, or --keys")
+        }
+    }
+
     func run() throws {
-        try CoordinatorRun.checkExposure(listen, insecure: insecure)
+        try CoordinatorRun.checkExposure(listen, hasKeys: keys != nil, insecure: insecure)
+        let admitted = try keys.map { try Admission.Keys(folder: KeyFolder($0), allow: allow) }
         var service = CoordinatorService.Options()
         service.settings = watch.settings
         service.settings.minimumWorkers = minimumWorkers
         service.settings.seeksWorkers = options.resume
+        service.settings.keepsWorkers = true
         try service.settings.validate()
-        try CoordinatorRun.run(options, service, watching, listen: listen, endpointFile: endpointFile)
+        try CoordinatorRun.run(
+            options, service, watching, listen: listen, keys: admitted, endpointFile: endpointFile)
     }
 }

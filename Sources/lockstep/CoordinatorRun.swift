@@ -10,6 +10,7 @@ import ZeroMQ
 enum CoordinatorRun {
     static func run(
         _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions, listen: String?,
+        keys: Admission.Keys? = nil,
         endpointFile: String?
     ) throws {
         _ = try InstructionSet.select()
@@ -30,7 +31,7 @@ enum CoordinatorRun {
             corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
             configurationFile: options.config, vocabularyFile: options.vocabulary, initialModel: options.initializeFrom,
             software: Version.text)
-        let listener = try Listener(address: listen, endpointFile: endpointFile)
+        let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
         let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
         let coordinator = try CoordinatorService(service)
         interrupt.withLock { $0 = coordinator.interrupt }
@@ -46,13 +47,13 @@ enum CoordinatorRun {
         if case .interrupted = ending { throw ExitCode(2) }
     }
 
-    /// - Throws: a refusal to listen beyond this machine without `--insecure`.
-    static func checkExposure(_ listen: String, insecure: Bool) throws {
-        guard try isExposed(listen) else { return }
+    /// - Throws: a refusal to listen beyond this machine without keys or `--insecure`.
+    static func checkExposure(_ listen: String, hasKeys: Bool, insecure: Bool) throws {
+        guard try isExposed(listen), !hasKeys else { return }
         guard insecure else {
             throw ConfigurationError(
-                "\(listen) is open to other machines, and workers are not authenticated: listen on 127.0.0.1, or give "
-                    + "--insecure on a network that you trust")
+                "\(listen) is open to other machines, and nobody is authenticated there: make keys with lockstep keys and "
+                    + "give --keys, or give --insecure on a network that you trust")
         }
         warn("--insecure: anyone who reaches \(listen) can join the run and change its result")
     }

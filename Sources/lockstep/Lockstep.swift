@@ -18,14 +18,16 @@ struct Lockstep: ParsableCommand {
               lockstep export runs/book book-model/       for PyTorch
 
             Workers on other hosts:
-              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --insecure
-              lockstep worker --connect tcp://HOST:5757
+              lockstep keys cluster-keys              says what each host needs
+              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --keys cluster-keys/coordinator
+              lockstep worker --connect tcp://HOST:5757 --keys cluster-keys/worker
 
             Exit codes: 0 done; 1 failed; 2 interrupted, resume with --resume; 64 bad usage.
             """,
         version: Version.text,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, StatusCommand.self, DashboardCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self,
+            StatusCommand.self, DashboardCommand.self,
             SampleCommand.self, EvaluateCommand.self, InspectCommand.self, ExportCommand.self, ImportCommand.self,
         ])
 

@@ -16,6 +16,8 @@ struct WorkerCommand: ParsableCommand {
 
     @Option(help: "The coordinator: tcp://HOST:PORT or ipc://PATH.") var connect: String?
     @Option(help: "Read the coordinator's address from this file, once it is there.") var endpointFile: String?
+    @Option(help: "The folder of this worker's keys, from lockstep keys.") var keys: String?
+    @Option(help: "The file of the coordinator's public key. (default: server.public in --keys)") var serverKey: String?
     @Option(help: "Compute threads. (default: all cores)") var threads: Int?
     @Option(help: "What the coordinator calls this worker. (default: host and process)") var name: String?
     @Option(help: "How long to look for a coordinator, such as 60s or 10m.") var retryFor = Interval.seconds(60)
@@ -25,6 +27,9 @@ struct WorkerCommand: ParsableCommand {
     func validate() throws {
         guard (connect == nil) != (endpointFile == nil) else {
             throw ValidationError("give the coordinator's address with --connect, or a file with --endpoint-file")
+        }
+        guard keys != nil || serverKey == nil else {
+            throw ValidationError("--server-key needs --keys: a worker with keys has one of its own")
         }
         guard threads.map({ (1...1024).contains($0) }) ?? true else {
             throw ValidationError("--threads must be from 1 to 1024")
@@ -42,11 +47,12 @@ struct WorkerCommand: ParsableCommand {
         }
         guard case .seconds(let patience) = retryFor else { return }
         let endpoint = try connect ?? waitForFile(patience, interrupted)
-        _ = try Endpoint(endpoint)
+        let access = try WorkerAccess(
+            endpoint: endpoint, keys: keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: serverKey) })
         let host = ProcessInfo.processInfo.hostName
         let name = name ?? "\(host)-\(ProcessInfo.processInfo.processIdentifier)"
         let options = WorkerLoop.Options(
-            endpoint: endpoint, name: name,
+            access: access, name: name,
             threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, retryFor: patience,
             faults: try FaultPlan(inject ?? "").concerning(name: name), software: Version.text)
         let isQuiet = quiet

@@ -50,6 +50,88 @@ struct NetworkTests {
         #expect(try await first.result().code == 2)
     }
 
+    @Test("SIGTERM stops the coordinator alone: its worker waits for the next start, and the bits are the same")
+    func serviceRestart() async throws {
+        let folder = try TinyRun.folder()
+        let first = try Execution(Self.coordinator(), in: folder)
+        let address = try await Self.endpoint(in: folder)
+        let worker = try Execution(
+            ["worker", "--connect=\(address)", "--threads=1", "--inject=slow:20"], in: folder)
+        try await Deadline.wait(for: "a few steps") { try Trace.steps(run: "run", in: folder).count > 3 }
+        first.send(SIGTERM)
+        #expect(try await first.result().code == 2)
+        let second = try Execution(
+            ["coordinator", "--run=run", "--resume", "--listen=\(address)", "--quiet"], in: folder)
+        for process in [second, worker] {
+            let result = try await process.result()
+            #expect(result.code == 0, "\(result.errors)")
+        }
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test(
+        "A worker says at once what it waits for",
+        arguments: [
+            ("tcp://no-such-host.invalid:5757", "cannot be found"),
+            ("tcp://127.0.0.1:1", "refuses connections"),
+            ("tcp://[::1]:1", "tcp://[::1]:1 refuses connections"),
+            ("ipc:///no/such/bus", "there is no /no/such/bus"),
+        ])
+    func waits(_ address: String, _ words: String) async throws {
+        let folder = try TemporaryFolder()
+        let result = try await Execution.run(["worker", "--connect=\(address)", "--retry-for=3s"], in: folder)
+        #expect(result.code == 1)
+        // Once while it waits, and once when it gives up.
+        #expect(result.errorLines.count == 2 && result.errorLines.allSatisfy { $0.contains(words) }, "\(result.errors)")
+        #expect(result.errors.contains("waits: ") && result.errors.contains("gave up"), "\(result.errors)")
+    }
+
+    @Test("Workers come over IPv6, by number and by name")
+    func ipv6() async throws {
+        let folder = try TinyRun.folder()
+        let coordinator = try Execution(
+            ["coordinator", "text.txt", "--run=run", "--listen=tcp://[::1]:0", "--endpoint-file=endpoint"]
+                + ["--minimum-workers=2"] + TinyRun.flags, in: folder)
+        let address = try await Self.endpoint(in: folder)
+        #expect(address.hasPrefix("tcp://[::1]:"))
+        let port = address.split(separator: ":").last!
+        // Where the machine has a name for the address.
+        let name = Self.resolves("localhost", to: "::1") ? "localhost" : "[::1]"
+        let workers = try [address, "tcp://\(name):\(port)"].map {
+            try Execution(["worker", "--connect=\($0)", "--threads=1", "--quiet"], in: folder)
+        }
+        for process in [coordinator] + workers {
+            let result = try await process.result()
+            #expect(result.code == 0, "\(result.errors)")
+        }
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test("Every flag of the worker and the coordinator may come from the environment, and a flag wins")
+    func environment() async throws {
+        let folder = try TinyRun.folder()
+        let made = try await Execution.run(["keys", "keys"], in: folder)
+        #expect(made.code == 0)
+        let coordinator = try Execution(
+            ["coordinator", "text.txt"] + TinyRun.flags, in: folder,
+            environment: [
+                "LOCKSTEP_LISTEN": "tcp://127.0.0.1:0", "LOCKSTEP_ENDPOINT_FILE": "endpoint", "LOCKSTEP_RUN": "run",
+                "LOCKSTEP_KEYS": "keys/coordinator", "LOCKSTEP_HIDDEN": "99", "LOCKSTEP_ALLOW": "",
+            ])
+        let address = try await Self.endpoint(in: folder)
+        let worker = try Execution(
+            ["worker", "--connect=\(address)"], in: folder,
+            environment: [
+                "LOCKSTEP_ENDPOINT_FILE": "no-such-file", "LOCKSTEP_KEYS": "keys/worker", "LOCKSTEP_THREADS": "1",
+                "LOCKSTEP_SERVER_KEY": "keys/coordinator/curve.public", "LOCKSTEP_QUIET": "true",
+            ])
+        for process in [coordinator, worker] {
+            let result = try await process.result()
+            #expect(result.code == 0 && result.errors.isEmpty, "\(result.errors)")
+        }
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A second trainer on a run folder is refused")
     func lockedFolder() async throws {
         let folder = try TinyRun.folder()
@@ -69,5 +151,17 @@ struct NetworkTests {
             ["worker", "--connect=ipc://\(folder.file("bus").path)", "--retry-for=1s", "--quiet"], in: folder)
         #expect(result.code == 1)
         #expect(result.errorLines.count == 1, "\(result.errors)")
+    }
+
+    private static func resolves(_ name: String, to address: String) -> Bool {
+        var results: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(name, nil, nil, &results) == 0 else { return false }
+        defer { freeaddrinfo(results) }
+        return sequence(first: results!) { $0.pointee.ai_next }.contains { entry in
+            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+            let info = entry.pointee
+            getnameinfo(info.ai_addr, info.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+            return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) == address
+        }
     }
 }

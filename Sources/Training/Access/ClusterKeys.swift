@@ -1,0 +1,70 @@
+import Foundation
+import ZeroMQ
+
+/// The keys of a cluster, as `lockstep keys` keeps them: a ``KeyFolder`` for the coordinator and one for each worker key.
+package struct ClusterKeys {
+    package static let coordinatorName = "coordinator"
+
+    private let path: String
+
+    package init(_ path: String) { self.path = path }
+
+    package var coordinator: KeyFolder { folder(Self.coordinatorName) }
+
+    package func folder(_ name: String) -> KeyFolder { KeyFolder(path + "/" + name) }
+
+    /// Names of the worker keys that are here.
+    package var workers: [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [])
+            .filter { $0 != Self.coordinatorName && folder($0).exists }.sorted()
+    }
+
+    /// - Throws: ``ConfigurationError`` for what cannot be the name of a folder and a word in the allowlist.
+    package static func checkName(_ name: String) throws {
+        let isPlain = name.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || [0x2D, 0x2E, 0x5F].contains(byte)
+        }
+        guard isPlain, !name.isEmpty, name.utf8.count <= 64, !name.hasPrefix("."), name != coordinatorName else {
+            throw ConfigurationError(
+                "\(name) cannot name a worker's key: use letters, digits, dots, dashes and underscores, and another "
+                    + "name than coordinator")
+        }
+    }
+
+    /// Makes the coordinator's keys, and an allowlist that is empty yet. Workers that are here learn the new key.
+    package func makeCoordinator() throws {
+        let pair = try coordinator.makePair(owner: "the coordinator")
+        if !FileManager.default.fileExists(atPath: coordinator.allow) { try writeAllowlist() }
+        for name in workers { try writeServer(pair.publicKey, for: name) }
+    }
+
+    /// Makes a worker's keys and allows them.
+    package func makeWorker(_ name: String) throws {
+        try Self.checkName(name)
+        let server = try coordinator.readPair().publicKey
+        _ = try folder(name).makePair(owner: name)
+        try writeServer(server, for: name)
+        try writeAllowlist()
+    }
+
+    /// Deletes a worker's keys and allows them no more.
+    package func remove(_ name: String) throws {
+        try Self.checkName(name)
+        guard folder(name).exists else { throw ConfigurationError("\(path): there is no key of \(name) here") }
+        do { try FileManager.default.removeItem(atPath: folder(name).path) } catch {
+            throw ConfigurationError("\(folder(name).path): cannot be deleted: \(error.localizedDescription)")
+        }
+        try writeAllowlist()
+    }
+
+    private func writeServer(_ key: CurveKey, for name: String) throws {
+        try KeyFile.write("# Public key of the coordinator.\n\(key.z85)\n", to: folder(name).server, mode: 0o644)
+    }
+
+    private func writeAllowlist() throws {
+        var text = "# Public keys of the workers that may join, and their names. Read again whenever it changes.\n"
+        for name in workers { try text += "\(folder(name).readPair().publicKey.z85) \(name)\n" }
+        try KeyFile.write(text, to: coordinator.allow, mode: 0o644)
+    }
+}

@@ -1,0 +1,39 @@
+import Foundation
+package import ZeroMQ
+
+/// A folder with what one host needs: its secret key and, of a worker, the coordinator's public key; of the coordinator,
+/// the allowlist.
+package struct KeyFolder: Sendable {
+    package let path: String
+
+    package init(_ path: String) { self.path = path }
+
+    package var secret: String { path + "/curve.secret" }
+    package var publicKey: String { path + "/curve.public" }
+    package var server: String { path + "/server.public" }
+    package var allow: String { path + "/allow" }
+
+    package var exists: Bool { FileManager.default.fileExists(atPath: secret) }
+
+    /// - Throws: ``ConfigurationError``.
+    package func readPair() throws -> CurveKeyPair { try KeyFile.readSecret(secret) }
+
+    /// Makes the folder (0700) and a new pair of keys in it: the secret one 0600.
+    ///
+    /// - Parameter owner: for the comment in the files.
+    /// - Throws: ``ConfigurationError``; ``ZeroMQError`` where libzmq was built without CURVE.
+    package func makePair(owner: String) throws -> CurveKeyPair {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw ConfigurationError("\(path): the folder cannot be made: \(error.localizedDescription)")
+        }
+        let pair = try CurveKeyPair.generate()
+        try KeyFile.write(
+            "# Secret key of \(owner). Whoever reads it can pass for \(owner).\n\(pair.secretKey.z85)\n", to: secret,
+            mode: 0o600)
+        try KeyFile.write("# Public key of \(owner).\n\(pair.publicKey.z85)\n", to: publicKey, mode: 0o644)
+        return pair
+    }
+}

@@ -1,0 +1,32 @@
+import ZeroMQ
+
+/// How a worker gets to its coordinator: the address, and the keys where there are any.
+package struct WorkerAccess: Sendable {
+    package struct Keys: Sendable {
+        package var folder: KeyFolder
+        /// The file of the coordinator's public key.
+        package var server: String
+
+        /// - Parameter server: nil for the one in the folder.
+        package init(folder: KeyFolder, server: String?) {
+            self.folder = folder
+            self.server = server ?? folder.server
+        }
+
+        func read() throws -> (pair: CurveKeyPair, server: CurveKey) {
+            (try folder.readPair(), try KeyFile.readPublic(server))
+        }
+    }
+
+    package let endpoint: String
+    package let keys: Keys?
+    let address: CoordinatorAddress
+
+    /// - Throws: ``ZeroMQError`` for what is no address; ``ConfigurationError`` for keys that cannot be used.
+    package init(endpoint: String, keys: Keys? = nil) throws {
+        self.endpoint = endpoint
+        self.keys = keys
+        address = try CoordinatorAddress(endpoint: Endpoint(endpoint))
+        _ = try keys?.read()
+    }
+}
