@@ -1,6 +1,11 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// For `lockstep --version`: the commit this is built from; nil in a tree without history.
+let commit = Context.gitInformation.map { git in
+    String(git.currentCommit.prefix(12)) + (git.hasUncommittedChanges ? "+" : "")
+}
+
 /// The layers of the design: a target may import only what its row names.
 let package = Package(
     name: "lockstep",
@@ -21,6 +26,9 @@ let package = Package(
                 .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"])
             ]),
         .target(name: "CProcesses"),
+        .target(
+            name: "CBuildInfo",
+            cSettings: commit.map { [.define("LOCKSTEP_COMMIT", to: "\"\($0)\"")] } ?? []),
         .target(name: "Kernels", dependencies: ["CKernels"]),
         .target(name: "Corpus", dependencies: []),
         .target(name: "LanguageModel", dependencies: ["Kernels"]),
@@ -42,6 +50,7 @@ let package = Package(
             name: "lockstep",
             dependencies: [
                 "Training", "Dashboard", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ",
+                "CBuildInfo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),
@@ -75,7 +84,9 @@ if Context.environment["LOCKSTEP_FUZZ"] != nil {
 }
 
 for target in package.targets
-where [.regular, .executable, .test].contains(target.type) && !["CKernels", "CProcesses"].contains(target.name) {
+where [.regular, .executable, .test].contains(target.type)
+    && !["CKernels", "CProcesses", "CBuildInfo"].contains(target.name)
+{
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("InternalImportsByDefault"),

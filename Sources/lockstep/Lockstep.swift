@@ -24,7 +24,7 @@ struct Lockstep: ParsableCommand {
 
             Exit codes: 0 done; 1 failed; 2 interrupted, resume with --resume; 64 bad usage.
             """,
-        version: Version.text,
+        version: Version.withCommit,
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self,
             StatusCommand.self, DashboardCommand.self,
