@@ -5,13 +5,14 @@
 #
 #   deploy/hosts/test.sh LOCKSTEP        (make test-hosts)
 #
-# Needs root, iproute2 and nftables; a kernel without netem leaves the delay out, and says so. Exit code 77: skipped, with
+# Needs root, iproute2 and nftables, and python3 where the kernel has no netem to delay frames. Exit code 77: skipped, with
 # the reason.
 set -euo pipefail
 lockstep=$(realpath "$1")
 skip() { echo "skipped: $*"; exit 77; }
 [ "$(id -u)" = 0 ] || skip "network namespaces need root"
 for tool in ip tc nft unshare; do command -v $tool > /dev/null || skip "no $tool here: install iproute2 and nftables"; done
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lab=lockstep$$
 net=198.18.76
 scratch=$(mktemp -d)
@@ -45,7 +46,7 @@ table bridge lab {
   }
 }
 NFT
-delay="without delay: this kernel has no netem"
+delay="5 ms of delay each way"
 for n in 1 2 3 4 5; do
     ip netns add "$lab-h$n"
     ip -n "$lab-h$n" link set lo up
@@ -58,11 +59,23 @@ for n in 1 2 3 4 5; do
         # shellcheck disable=SC2086
         set -- $side
         if tc -n "$1" qdisc replace dev "$2" root netem delay 5ms rate 100mbit limit 2000 2> /dev/null; then
-            delay="5 ms each way"
+            continue
         else
             tc -n "$1" qdisc replace dev "$2" root tbf rate 100mbit burst 64kb latency 100ms
         fi
     done
+    if ! tc -n "$lab-switch" qdisc show dev "v$n" | grep -q netem; then
+        if [ -c /dev/net/tun ] && command -v python3 > /dev/null; then
+            (exec nsenter --net="/run/netns/$lab-switch" python3 "$here/relay.py" "v$n" "p$n" 0.005 > "$scratch/relay$n") &
+            processes+=($!)
+            for _ in $(seq 100); do [ -s "$scratch/relay$n" ] && break; sleep 0.05; done
+            [ -s "$scratch/relay$n" ] || { echo "hosts: the relay of host $n does not start" >&2; exit 1; }
+            switch ip link set "v$n" nomaster
+            switch ip link set "p$n" master br0 up
+        else
+            delay="no delay (no netem in this kernel, and no python3 or /dev/net/tun)"
+        fi
+    fi
 done
 echo "five hosts, 100 Mbit/s, 0.3 % loss, $delay"
 
