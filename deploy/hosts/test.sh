@@ -21,7 +21,7 @@ processes=()
 down() {
     local code=$? name
     trap - EXIT
-    if [ ${#processes[@]} -gt 0 ]; then kill -KILL "${processes[@]}" 2> /dev/null || true; fi
+    if [ ${#processes[@]} -gt 0 ]; then { kill -KILL "${processes[@]}"; wait; } 2> /dev/null || true; fi
     if [ "$code" -ne 0 ] && [ "$code" -ne 77 ]; then tail -n 15 "$scratch"/*.log "$scratch/run/log.txt" >&2 || true; fi
     for name in h1 h2 h3 h4 h5 switch; do ip netns del "$lab-$name" 2> /dev/null || true; done
     rm -rf "$scratch"
