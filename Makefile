@@ -22,6 +22,10 @@ SECONDS ?= 60
 TRIALS ?= 20
 
 .PHONY: help setup build train test simulate chaos recovery fuzz sanitize lint format bench clean
+.PHONY: package test-package test-slurm test-kubernetes test-systemd test-containers test-hosts
+
+# A test of deployment says with exit code 77 that this machine lacks something, and what.
+OR_SKIPPED := || [ $$? = 77 ]
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,5 +101,26 @@ reproduce-anna: setup ## Train the classic recipe, 2 x 512, in hours: CORPUS=ann
 reproduce-tinyshakespeare: setup ## Train char-rnn's defaults: CORPUS=tinyshakespeare.txt EPOCHS=33 or STEPS=N
 	Benchmarks/reproduce tinyshakespeare "$(CORPUS)"
 
+package: setup ## Make a .deb and a tarball in dist/
+	deploy/package/build.sh
+
+test-package: package ## Install the .deb into a clean Debian, run it there, boot it with both services
+	deploy/package/test.sh $(OR_SKIPPED)
+
+test-slurm: build ## Run jobs on a Slurm of its own, losing nodes on the way
+	deploy/slurm/test.sh "$$($(RELEASE) --show-bin-path)/lockstep" $(OR_SKIPPED)
+
+test-hosts: build ## Train on five network namespaces with CURVE, delay, loss, narrow links and a partition
+	deploy/hosts/test.sh "$$($(RELEASE) --show-bin-path)/lockstep" $(OR_SKIPPED)
+
+test-kubernetes: ## Render the manifests and hold them against the published schemas
+	deploy/kubernetes/test.sh $(OR_SKIPPED)
+
+test-systemd: ## Verify the units
+	deploy/systemd/test.sh $(OR_SKIPPED)
+
+test-containers: package ## Build the image and train in three containers
+	deploy/container/test.sh .build-package/root/usr/bin/lockstep $(OR_SKIPPED)
+
 clean: ## Remove what was built; runs stay
-	rm -rf .build .build-*
+	rm -rf .build .build-* dist

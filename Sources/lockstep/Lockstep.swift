@@ -26,9 +26,9 @@ struct Lockstep: ParsableCommand {
             """,
         version: Version.withCommit,
         subcommands: [
-            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self, StatusCommand.self,
-            DashboardCommand.self, SampleCommand.self, EvaluateCommand.self, InspectCommand.self, ExportCommand.self,
-            ImportCommand.self,
+            TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self, PlanCommand.self,
+            StatusCommand.self, DashboardCommand.self, SampleCommand.self, EvaluateCommand.self, InspectCommand.self,
+            ExportCommand.self, ImportCommand.self,
         ])
 
     /// An empty value, as a shell makes `--prime=` of `--prime=""`, stands in a word of its own for the parser.

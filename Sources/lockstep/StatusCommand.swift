@@ -15,6 +15,8 @@ struct StatusCommand: ParsableCommand {
     var folder: String?
     @Option(help: "The coordinator: tcp://HOST:PORT or ipc://PATH.") var connect: String?
     @Option(help: "Read the coordinator's address from this file.") var endpointFile: String?
+    @Option(help: "Keys for a coordinator that has them: the folder of a worker's, or the coordinator's own.")
+    var keys: String?
     @Flag(help: "As JSON, one line an answer.") var json = false
     @Flag(help: "Ask again every second, until the run ends or Ctrl-C.") var watch = false
 
@@ -26,13 +28,14 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let endpoint = try self.endpoint()
+        let access = keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: nil) }
         let output = ProgressOutput.file(STDOUT_FILENO)
         let clears = watch && !json && output.isTerminal
         var hasAnswered = false
         repeat {
             let snapshot: RunSnapshot
             do {
-                snapshot = try StatusClient.snapshot(of: endpoint, timeout: 3)
+                snapshot = try StatusClient.snapshot(of: endpoint, keys: access, timeout: 3)
             } catch  where hasAnswered {
                 // The run was there, and is not any more.
                 output.write("the coordinator at \(endpoint) has ended\n")

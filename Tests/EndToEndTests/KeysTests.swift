@@ -89,6 +89,14 @@ struct KeysTests {
             Self.coordinator("--minimum-workers=1", "--steps=1000000"), in: folder)
         let alpha = try Execution(Self.worker("--keys=keys/alpha"), in: folder)
         try await Self.wait(alpha, says: "joined the run")
+        // The status takes keys too: a worker's, or the coordinator's own.
+        for keys in ["alpha", "coordinator"] {
+            let status = try await Execution.run(
+                ["status", "--endpoint-file=endpoint", "--json", "--keys=keys/\(keys)"], in: folder)
+            #expect(status.code == 0, "\(status.errors)")
+        }
+        let nameless = try await Execution.run(["status", "--endpoint-file=endpoint"], in: folder)
+        #expect(nameless.code == 1 && nameless.errors.contains("--keys"), "\(nameless.errors)")
         // Those of alpha are still in the worker's folder of a copy: only the allowlist loses them.
         let made = try await Execution.run(["keys", "keys", "--worker=gamma"], in: folder)
         #expect(made.code == 0)

@@ -118,7 +118,7 @@ wait_for 60 "three idle nodes" idle 3
 sinfo -N
 
 flags="--hidden 64 --layers 1 --dropout 0.2 --batch 32 --window 32 --sample-every 0 --checkpoint-every 20 --quiet --seed 5"
-reached() { [ "$(wc -l 2> /dev/null < "$1/metrics.jsonl" || echo 0)" -ge "$2" ]; }
+reached() { [ "$({ wc -l < "$1/metrics.jsonl"; } 2> /dev/null || echo 0)" -ge "$2" ]; }
 gone() { [ -z "$(squeue --noheader --jobs="$1" 2> /dev/null)" ]; }
 restarted() { squeue --noheader --jobs="$1" --Format=RestartCnt 2> /dev/null | grep -q '[1-9]'; }
 digest() { "$lockstep" inspect --json "$1" | tr ',{' '\n\n' | sed -n 's/.*"state_digest" *: *"\([0-9a-f]*\)".*/\1/p'; }

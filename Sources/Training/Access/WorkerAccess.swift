@@ -1,3 +1,4 @@
+import Glibc
 import ZeroMQ
 
 /// How a worker gets to its coordinator: the address, and the keys where there are any.
@@ -7,10 +8,11 @@ package struct WorkerAccess: Sendable {
         /// The file of the coordinator's public key.
         package var server: String
 
-        /// - Parameter server: nil for the one in the folder.
+        /// - Parameter server: nil for the one in the folder, which in the coordinator's own is its public key.
         package init(folder: KeyFolder, server: String?) {
             self.folder = folder
-            self.server = server ?? folder.server
+            let isWorkers = access(folder.server, F_OK) == 0 || access(folder.allow, F_OK) != 0
+            self.server = server ?? (isWorkers ? folder.server : folder.publicKey)
         }
 
         func read() throws -> (pair: CurveKeyPair, server: CurveKey) {

@@ -8,21 +8,27 @@ package struct StatusClient {
         package let description: String
     }
 
-    /// - Parameter timeout: seconds to wait for the answer.
+    /// - Parameters:
+    ///   - keys: for a coordinator that has keys: a worker's, or the coordinator's own.
+    ///   - timeout: seconds to wait for the answer.
     /// - Throws: ``Failure`` where nobody answers in time or the answer makes no sense; ``ZeroMQError`` where the endpoint
     ///   is malformed.
-    package static func snapshot(of endpoint: String, timeout: Double) throws -> RunSnapshot {
+    package static func snapshot(
+        of endpoint: String, keys: WorkerAccess.Keys? = nil, timeout: Double
+    ) throws -> RunSnapshot {
         let identity = UInt64.random(in: 1...UInt64.max)
         let socket = try Socket(.dealer, context: Context())
         try socket.prepare()
         try socket.set(.routingID(RoutingIdentity.bytes(identity)))
         try socket.set(.immediate(true))
+        if let keys = try keys?.read() { try socket.set(.curveClient(keys.pair, server: keys.server)) }
         try socket.connect(endpoint)
         let deadline = ContinuousClock.now + .seconds(timeout)
         func remaining() -> Int { max(0, Int((deadline - ContinuousClock.now) / .milliseconds(1))) }
         let silent = Failure(
             description:
-                "no coordinator answered at \(endpoint) within \(timeout) s: check that it runs, and the address")
+                "no coordinator answered at \(endpoint) within \(timeout) s: check that it runs, the address, "
+                + "and --keys where it has keys")
         guard try Poller.waitUntilWritable(socket: socket, milliseconds: remaining()) else { throw silent }
         let envelope = Envelope(run: 0, worker: identity, sequence: 1, acknowledged: 0)
         guard try socket.send(control: Wire.encode(.statusRequest, envelope)) == .sent else { throw silent }

@@ -1,0 +1,122 @@
+import Coordination
+package import LanguageModel
+
+/// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
+///
+/// The model: a worker computes its shards in proportion; gradients become final layer by layer, the output first, and
+/// leave as chunks of tree nodes; the chunk's nodes of all workers share the coordinator's link (or its processor, where
+/// that is slower), are folded, and the average leaves to all workers over the other direction of the link; then every
+/// replica takes the update. Chunks form a pipeline. Once a step, a word goes there and another back.
+package struct StarPlan: Sendable {
+    /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
+    package struct Link: Sendable, Equatable {
+        /// Bits a second.
+        package var bandwidth: Double
+        /// Seconds one way.
+        package var latency: Double
+        package var usesCurve: Bool
+
+        package init(bandwidth: Double, latency: Double, usesCurve: Bool) {
+            self.bandwidth = bandwidth
+            self.latency = latency
+            self.usesCurve = usesCurve
+        }
+    }
+
+    package struct Prediction: Sendable, Equatable, Encodable {
+        package var workers: Int
+        package var stepSeconds: Double
+        /// The time without any communication, as a share of the step.
+        package var efficiency: Double
+        /// Against one worker on the coordinator's host.
+        package var speedup: Double
+        /// Payload at the coordinator a step, in from all workers and out to them.
+        package var bytesIn: Int
+        package var bytesOut: Int
+    }
+
+    /// Headers of Ethernet, IP and TCP with timestamps in 1,500-byte packets: 1448 of 1538 bytes on the wire are ours.
+    static let linkShare = 1448.0 / 1538.0
+    /// Processor seconds a byte at one end: a socket and the fold; and CURVE on top.
+    static let plainCost = 0.4e-9
+    static let curveCost = 1.2e-9
+
+    private let shape: ModelShape
+    private let rows: Int
+    private let window: Int
+    private let shards: Int
+    private let stepSeconds: Double
+    private let link: Link
+
+    /// - Parameters:
+    ///   - rows: of the global batch.
+    ///   - stepSeconds: of one worker with all of them, as `lockstep bench --workers 1` gives it.
+    package init(shape: ModelShape, rows: Int, window: Int, shards: Int, stepSeconds: Double, link: Link) {
+        self.shape = shape
+        self.rows = rows
+        self.window = window
+        self.shards = shards
+        self.stepSeconds = stepSeconds
+        self.link = link
+    }
+
+    /// How many tree nodes each of `workers` equal workers sends, and its shards.
+    private func share(_ workers: Int) -> (nodes: [Int], largest: Int) {
+        let tree = ReductionTree(leaves: shards)
+        let plan = LeasePlan.apportion(Array(0..<shards), among: (0..<workers).map { (WorkerID($0 + 1), 1000) })
+        return (plan.map { tree.cover($0.shards).count }, plan.map(\.shards.count).max()!)
+    }
+
+    package func predict(workers: Int) -> Prediction {
+        let (nodes, largest) = share(workers)
+        let compute = stepSeconds * Double(largest) / Double(shards)
+        let layout = ParameterLayout(shape)
+        let chunks = ChunkLayout(floats: layout.count)
+        // A carry for each row goes up with the results; tokens and targets of a row come down.
+        let carries = rows * shape.carryCount * 4
+        let tokens = rows * window * 8
+        let rate = link.bandwidth / 8 * Self.linkShare
+        let cost = Self.plainCost + (link.usesCurve ? Self.curveCost : 0)
+        func time(_ bytes: Int) -> Double { max(Double(bytes) / rate, Double(bytes) * cost) }
+
+        var arrived = 0.0
+        var left = 0.0
+        var bytesIn = 0
+        var bytesOut = 0
+        for chunk in (0..<chunks.count).reversed() {
+            let bytes = chunks.range(chunk).count * 4
+            let up = bytes * nodes.reduce(0, +)
+            let down = bytes * nodes.count
+            // Forward takes a third; what is left of the parameters behind a chunk tells how far the rest is.
+            let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
+            let final = compute * (1.0 / 3 + 2.0 / 3 * depth)
+            arrived = max(arrived, final) + time(up)
+            left = max(left, arrived) + time(down)
+            bytesIn += up
+            bytesOut += down
+        }
+        arrived += time(carries)
+        bytesIn += carries
+        bytesOut += tokens
+        let total = max(left, arrived, compute) + time(tokens) + 2 * link.latency
+        return Prediction(
+            workers: workers, stepSeconds: total, efficiency: compute / total * ideal(workers, largest),
+            speedup: stepSeconds / total, bytesIn: bytesIn, bytesOut: bytesOut)
+    }
+
+    /// Shards that do not divide evenly leave workers idle.
+    private func ideal(_ workers: Int, _ largest: Int) -> Double {
+        Double(shards) / (Double(workers) * Double(largest))
+    }
+
+    /// The number of workers beyond which another one makes a step no shorter; at most one a shard.
+    package var mostUseful: Int {
+        var best = predict(workers: 1)
+        for workers in 1...shards {
+            let prediction = predict(workers: workers)
+            // Two in a hundred more speed are not worth a host.
+            if prediction.stepSeconds < best.stepSeconds * 0.98 { best = prediction }
+        }
+        return best.workers
+    }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Foundation
+import LanguageModel
+import Training
+
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Predicts the time of a step on many hosts, and how many of them pay.",
+        discussion: """
+            Give the time of a whole step on one host (step_seconds of lockstep bench, or of metrics.jsonl with one \
+            worker) and the coordinator's link. All workers' gradients share that link: from some number on another host \
+            makes a step no shorter.
+            """)
+
+    @Option(help: "Seconds of a step with one worker, on a host like those to come.") var stepSeconds: Double
+    @Option(help: "Of the coordinator's link each way: 100mbit, 1gbit, 25gbit.") var bandwidth: Bandwidth
+    @Option(help: "Milliseconds of the link, one way.") var latency = 0.1
+    @Flag(help: "Without CURVE (--insecure).") var insecure = false
+    @Option(help: "Units of each LSTM layer.") var hidden = 512
+    @Option(help: "LSTM layers.") var layers = 2
+    @Option(help: "Distinct characters of the text.") var distinct = 83
+    @Option(help: "Rows of the global batch.") var batch = 128
+    @Option(help: "Characters of a row in one step.") var window = 100
+    @Option(help: "Leaves of the reduction tree. (default: at most 16, a power of two)") var shards: Int?
+    @Flag(help: "Print JSON.") var json = false
+
+    func validate() throws {
+        func require(_ isFine: Bool, _ message: String) throws { if !isFine { throw ValidationError(message) } }
+        try require(stepSeconds > 0 && stepSeconds < 1e6, "--step-seconds must be above 0 and below 1000000")
+        try require((0...10000).contains(latency), "--latency must be from 0 to 10000 milliseconds")
+        try require((1...8192).contains(hidden), "--hidden must be from 1 to 8192")
+        try require((1...16).contains(layers), "--layers must be from 1 to 16")
+        try require((1...1_000_000).contains(distinct), "--distinct must be from 1 to 1000000")
+        try require((1...65536).contains(batch), "--batch must be from 1 to 65536")
+        try require((1...65536).contains(window), "--window must be from 1 to 65536")
+        try require(
+            shards.map { (1...4096).contains($0) && batch.isMultiple(of: $0) } ?? true,
+            "--shards must be from 1 to 4096 and divide --batch")
+    }
+
+    func run() throws {
+        let shards = shards ?? RunConfiguration.defaultShards(batch: batch)
+        let plan = StarPlan(
+            shape: ModelShape(vocabulary: distinct, hidden: hidden, layers: layers), rows: batch, window: window,
+            shards: shards, stepSeconds: stepSeconds,
+            link: .init(bandwidth: bandwidth.bitsPerSecond, latency: latency / 1000, usesCurve: !insecure))
+        let counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter { $0 <= shards }
+        let predictions = counts.map(plan.predict)
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            print(
+                String(
+                    decoding: try encoder.encode(Report(predictions: predictions, mostUseful: plan.mostUseful)),
+                    as: UTF8.self))
+            return
+        }
+        print("workers   step s  efficiency  speedup   MB in  MB out a step, at the coordinator")
+        for row in predictions {
+            print(
+                String(
+                    format: "%7d %8.3f %10.0f%% %8.2f %7.2f %7.2f", row.workers, row.stepSeconds, row.efficiency * 100,
+                    row.speedup, Double(row.bytesIn) / 1e6, Double(row.bytesOut) / 1e6))
+        }
+        let most = plan.mostUseful
+        print(
+            most == shards
+                ? "up to \(most) workers, one a shard, each makes a step shorter"
+                : "beyond \(most) worker\(most == 1 ? "" : "s") another one makes a step no shorter over this link")
+    }
+
+    private struct Report: Encodable {
+        var predictions: [StarPlan.Prediction]
+        var mostUseful: Int
+    }
+}
+
+/// A rate such as 100mbit.
+struct Bandwidth: ExpressibleByArgument {
+    let bitsPerSecond: Double
+
+    init?(argument: String) {
+        let units = [("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)]
+        guard let unit = units.first(where: { argument.lowercased().hasSuffix($0.0) }),
+            let number = Double(argument.dropLast(4)), number > 0, number.isFinite
+        else { return nil }
+        bitsPerSecond = number * unit.1
+    }
+}

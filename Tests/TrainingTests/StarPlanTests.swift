@@ -1,0 +1,57 @@
+import LanguageModel
+import Testing
+
+@testable import Training
+
+@Suite("The plan of a star") struct StarPlanTests {
+    private func plan(
+        bandwidth: Double, latency: Double = 0, curve: Bool = false, step: Double = 1, shards: Int = 16
+    ) -> StarPlan {
+        StarPlan(
+            shape: ModelShape(vocabulary: 83, hidden: 512, layers: 2), rows: 128, window: 100, shards: shards,
+            stepSeconds: step, link: .init(bandwidth: bandwidth, latency: latency, usesCurve: curve))
+    }
+
+    @Test("Over a link that costs nothing, workers share the computation")
+    func free() {
+        let plan = plan(bandwidth: 1e15)
+        for workers in [1, 2, 4, 8, 16] {
+            let prediction = plan.predict(workers: workers)
+            // What is left is the processor's time for bytes.
+            #expect(abs(prediction.stepSeconds - 1 / Double(workers)) < 0.25)
+            #expect(prediction.stepSeconds >= 1 / Double(workers))
+        }
+    }
+
+    @Test("Each of a power of two workers sends one gradient and gets one average")
+    func bytes() {
+        let gradient = ParameterLayout(ModelShape(vocabulary: 83, hidden: 512, layers: 2)).count * 4
+        let carries = 128 * 2 * 2 * 512 * 4
+        for workers in [1, 2, 4, 8, 16] {
+            let prediction = plan(bandwidth: 1e9).predict(workers: workers)
+            #expect(prediction.bytesIn == workers * gradient + carries)
+            #expect(prediction.bytesOut == workers * gradient + 128 * 100 * 8)
+        }
+        // 16 shards in runs of 6, 5 and 5 need more nodes than workers.
+        #expect(plan(bandwidth: 1e9).predict(workers: 3).bytesIn > 3 * gradient + carries)
+    }
+
+    @Test("On a slow link a step takes as long as all gradients on it, and few workers pay")
+    func slow() {
+        let plan = plan(bandwidth: 100e6)
+        let eight = plan.predict(workers: 8)
+        let onTheWire = Double(eight.bytesIn) * 8 / 100e6
+        #expect(eight.stepSeconds > onTheWire && eight.stepSeconds < 1.4 * onTheWire)
+        #expect(plan.mostUseful < 4)
+        #expect(self.plan(bandwidth: 25e9, step: 10).mostUseful == 16)
+    }
+
+    @Test("Latency counts there and back, and CURVE costs time")
+    func costs() {
+        let near = plan(bandwidth: 10e9).predict(workers: 4).stepSeconds
+        #expect(abs(plan(bandwidth: 10e9, latency: 0.05).predict(workers: 4).stepSeconds - near - 0.1) < 1e-9)
+        #expect(
+            plan(bandwidth: 10e9, curve: true).predict(workers: 8).stepSeconds
+                > plan(bandwidth: 10e9).predict(workers: 8).stepSeconds)
+    }
+}

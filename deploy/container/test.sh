@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Builds the image over a Debian from debootstrap, with a program that was built already, and trains in three containers.
+#
+#   deploy/container/test.sh LOCKSTEP        (make test-containers)
+#
+# LOCKSTEP needs its Swift runtime inside, as deploy/package/build.sh builds it. ROOT=DIR takes an unpacked Debian in place
+# of a new one. Needs root, buildah, podman and runc. Exit code 77: skipped, with the reason.
+set -euo pipefail
+lockstep=$(realpath "$1")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+skip() { echo "skipped: $*"; exit 77; }
+for tool in buildah podman runc; do command -v $tool > /dev/null || skip "no $tool here"; done
+[ "$(id -u)" = 0 ] || skip "these containers need root"
+scratch=$(mktemp -d)
+export CONTAINERS_CONF=$scratch/containers.conf CONTAINERS_STORAGE_CONF=$scratch/storage.conf BUILDAH_ISOLATION=chroot
+cat > "$CONTAINERS_CONF" << 'CONF'
+[containers]
+default_ulimits = ["nofile=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+CONF
+cat > "$CONTAINERS_STORAGE_CONF" << CONF
+[storage]
+driver = "vfs"
+graphroot = "$scratch/storage"
+runroot = "$scratch/run"
+CONF
+cleanup() {
+    local code=$?
+    podman rm -f -a -t 1 > /dev/null 2>&1 || true
+    rm -rf "$scratch" 2> /dev/null || true
+    exit $code
+}
+trap cleanup EXIT
+
+hadolint=$(command -v hadolint || true)
+if [ -n "$hadolint" ]; then
+    "$hadolint" --ignore DL3008 "$here/Containerfile"
+else
+    echo "not linted: no hadolint here"
+fi
+
+root=${ROOT:-$scratch/root}
+if [ -z "${ROOT:-}" ]; then
+    command -v debootstrap > /dev/null || skip "no debootstrap here to make a base image"
+    debootstrap --variant=minbase bookworm "$root" > "$scratch/debootstrap.log" 2>&1 || skip "debootstrap failed"
+fi
+tar -C "$root" --exclude=./proc/* --exclude=./sys/* -c . | podman import -q - localhost/base:12 > /dev/null
+mkdir -p "$scratch/program/out"
+cp "$lockstep" "$scratch/program/out/"
+tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
+
+# The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.
+sed '/^FROM ${SWIFT_IMAGE} AS build/,/^$/d' "$here/Containerfile" > "$scratch/Containerfile"
+buildah build -q --pull=never --network=host --build-arg BASE_IMAGE=localhost/base:12 \
+    --build-arg PROGRAM=localhost/program:test -f "$scratch/Containerfile" -t localhost/lockstep "$scratch" > /dev/null
+echo "built: $(podman image inspect localhost/lockstep --format '{{.Size}} bytes, user {{.User}}')"
+
+"$lockstep" keys "$scratch/keys" > /dev/null
+mkdir "$scratch/runs"
+chown -R 10001:10001 "$scratch/keys" "$scratch/runs"
+chmod 755 "$scratch"
+flags=(--network=host --read-only --cap-drop=all --security-opt=no-new-privileges)
+port=$((20000 + RANDOM % 10000))
+podman run -d --name coordinator "${flags[@]}" -v "$scratch/keys/coordinator:/keys:ro" -v "$scratch/runs:/runs" \
+    localhost/lockstep coordinator --run /runs/run --listen "tcp://127.0.0.1:$port" --keys /keys --minimum-workers 2 \
+    --steps 200 --hidden 32 --layers 1 --batch 16 --window 32 --seed 3 --sample-every 0 > /dev/null
+for name in alpha beta; do
+    podman run -d --name $name "${flags[@]}" -v "$scratch/keys/worker:/keys:ro" \
+        localhost/lockstep worker --connect "tcp://127.0.0.1:$port" --keys /keys --threads 1 --name $name > /dev/null
+done
+code=$(timeout 120 podman wait coordinator)
+podman logs coordinator
+podman logs alpha
+[ "$code" = 0 ] || { echo "containers: the coordinator ended with $code" >&2; exit 1; }
+[ "$(podman inspect coordinator --format '{{.Config.User}}')" = 10001:10001 ]
+"$lockstep" train --run "$scratch/reference" --workers 1 --threads 1 --steps 200 --hidden 32 --layers 1 --batch 16 \
+    --window 32 --seed 3 --sample-every 0 --quiet
+last() { tail -1 "$1/metrics.jsonl" | sed 's/.*"digest" *: *"\([0-9a-f]*\)".*/\1/'; }
+[ "$(last "$scratch/runs/run")" = "$(last "$scratch/reference")" ] || { echo "containers: other bits" >&2; exit 1; }
+echo "three containers, the same bits as one process pair: $(last "$scratch/reference")"
+echo "containers: passed"
