@@ -1,7 +1,7 @@
 /// Where the time of a step went, in seconds of the thread that runs it: its pool's other threads work beside it.
 ///
 /// Read from the clock a few times a step, between the pool's jobs, so that the account costs nothing.
-package struct PhaseTimes: Sendable, Equatable {
+package struct PhaseTimes: Codable, Sendable, Equatable {
     /// Weights into panels, and the tokens and carries into place.
     package var pack = 0.0
     /// All layers, and logits and losses with the gradient of what the output layer reads.
