@@ -149,3 +149,15 @@ static double multiply_adds(long rounds) {
         for (int j = 0; j < WIDTH; j++) sink = sink + a[i][j];
     return (double)rounds * CHAINS * 2 * WIDTH;
 }
+
+static float read_all(long count, const float *x) {
+    f16 sums[4];
+    UNROLL for (int i = 0; i < 4; i++) sums[i] = splat(0);
+    long j = 0;
+    for (; j + 4 * WIDTH <= count; j += 4 * WIDTH) {
+        UNROLL for (int i = 0; i < 4; i++) sums[i] += load(x + j + i * WIDTH);
+    }
+    for (; j < count; j++) sums[0] += splat(x[j]);
+    f16 all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    return all[0];
+}

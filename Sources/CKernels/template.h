@@ -46,5 +46,5 @@ const ls_kernels LS_TABLE = {
     pack_rows,       weight_gradient, column_gradient, cell_forward, cell_backward, dropout_forward,
     dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
     add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,
-    sigmoid,         philox,      multiply_adds,
+    sigmoid,         philox,      multiply_adds,   read_all,
 };

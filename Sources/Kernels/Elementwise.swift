@@ -41,16 +41,3 @@ package func digest(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     guard let base = bytes.baseAddress else { return InstructionSet.table.pointee.digest(0, "") }
     return InstructionSet.table.pointee.digest(bytes.count, base)
 }
-
-/// The fused multiply-adds that one thread can do in a second, in GFLOP (two operations each): the roof that a step is
-/// measured against. Takes about a tenth of a second.
-package func measurePeakGigaflops() -> Double {
-    let table = InstructionSet.table.pointee
-    var best = 0.0
-    for _ in 0..<3 {
-        let start = ContinuousClock.now
-        let operations = table.multiply_adds(2_000_000)
-        best = max(best, operations / ((ContinuousClock.now - start) / .seconds(1)))
-    }
-    return best * 1e-9
-}

@@ -13,15 +13,9 @@ package import Kernels
 /// Memory for R rows: `4 R T (L (4H + 2H) + H)` bytes, `4 R T L H` more with dropout, and one packed operand
 /// `4 R T H`.
 package final class GradientEngine {
-    package struct Phases: Sendable, Equatable {
-        package var forward = 0.0
-        package var backward = 0.0
-        package var weightGradients = 0.0
-    }
-
     package let geometry: EngineGeometry
-    /// Seconds of the last run.
-    package private(set) var phases = Phases()
+    /// Of the last run.
+    package private(set) var phases = PhaseTimes()
     private let pool: ComputePool
     private let model: PackedModel
     private let layout: ParameterLayout
@@ -62,11 +56,12 @@ package final class GradientEngine {
             defer { clock = now }
             return (now - clock) / .seconds(1)
         }
-        phases = Phases()
+        phases = PhaseTimes()
         model.pack(parameters, pool: pool)
         let held = activations.flatMap { $0.rows == rows ? $0 : nil } ?? Activations(geometry: geometry, rows: rows)
         activations = held
         held.load(work)
+        phases.pack = lap()
         let pass = RowPass(model: model, activations: held, geometry: geometry, step: step)
         pool.run { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
         phases.forward = lap()

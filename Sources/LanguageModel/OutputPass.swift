@@ -16,7 +16,6 @@ final class OutputPass: @unchecked Sendable {
     private let scale: Float
     private let budget: Int
     private var logits = FloatBuffer(count: 0)
-    private var packed = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
     private var biasStacks = FloatBuffer(count: 0)
     private var blocks: [FloatBuffer] = []
@@ -88,14 +87,15 @@ final class OutputPass: @unchecked Sendable {
         let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden)
         let biasCount = WeightGradient.columnStackCount(shards: node.shards, columns: block, vocabulary: 0)
         grow(&logits, waves.map(\.tokens).max()! * vocabulary)
-        grow(&packed, waves.map { WeightGradient.packedCount($0.node, columns: hidden) }.max()!)
         grow(&stacks, (waves.count > 1 ? tasks : pool.threads) * stackCount)
         grow(&biasStacks, tasks * biasCount)
         let blockCount = waves.map { WeightGradient.blockCount($0.node, rows: block) }.max()!
         if (blocks.first?.count ?? 0) < blockCount {
             blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
         }
-        let (logits, packed, blocks, stacks, biasStacks) = (logits, packed, blocks, stacks, biasStacks)
+        // The layers pack their inputs into the same buffer after this.
+        let packed = held.packed(count: waves.map { WeightGradient.packedCount($0.node, columns: hidden) }.max()!)
+        let (logits, blocks, stacks, biasStacks) = (logits, blocks, stacks, biasStacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         nonisolated(unsafe) let inputs = held.output(layer: geometry.shape.layers - 1)
         for wave in waves {

@@ -47,6 +47,8 @@ final class WorkerCompute: @unchecked Sendable {
     private var step: UInt64?
     private(set) var history: [HistoryRecord] = []
     private var account = ComputeAccount()
+    /// For `lockstep bench` only.
+    private var phaseLog = PhaseLog()
 
     init(
         configuration: RunConfiguration, replica: Replica, threads: Int, inbox: Inbox<Event>, faults: FaultPlan
@@ -118,6 +120,7 @@ final class WorkerCompute: @unchecked Sendable {
     }
 
     private func apply(_ commit: Commit, _ average: FloatBuffer) {
+        let started = PhaseLog.now
         replica.apply(UpdateScalars(commit), average: average)
         faults.corruptParameters(replica.parameters, step: commit.step)
         step = commit.step + 1
@@ -127,12 +130,14 @@ final class WorkerCompute: @unchecked Sendable {
             HistoryRecord(
                 step: commit.step + 1, learningRateBits: commit.learningRateBits, digest: digest, facts: commit.record))
         inbox.post(.applied(Applied(step: commit.step + 1, digest: digest, times: account.updated())))
+        phaseLog?.updated(step: commit.step, since: started)
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
         account.beganForward()
         defer { account.endedCompute() }
         faults.strike(step: lease.step, phase: .forward)
+        let logStart = PhaseLog.now
         let started = ContinuousClock.now
         let shards = lease.shards.map(Int.init)
         let zero = Array(repeating: Float(0), count: configuration.rowsPerShard * configuration.model.carryCount)
@@ -177,5 +182,6 @@ final class WorkerCompute: @unchecked Sendable {
                 lossBits: outcome.loss.bitPattern)
             inbox.post(.result(result, carry: outcome.carry))
         }
+        phaseLog?.computed(step: lease.step, since: logStart, engine.phases)
     }
 }

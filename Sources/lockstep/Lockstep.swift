@@ -28,7 +28,7 @@ struct Lockstep: ParsableCommand {
         subcommands: [
             TrainCommand.self, CoordinatorCommand.self, WorkerCommand.self, KeysCommand.self, PlanCommand.self,
             StatusCommand.self, DashboardCommand.self, SampleCommand.self, EvaluateCommand.self, InspectCommand.self,
-            ExportCommand.self, ImportCommand.self,
+            ExportCommand.self, ImportCommand.self, BenchCommand.self,
         ])
 
     /// An empty value, as a shell makes `--prime=` of `--prime=""`, stands in a word of its own for the parser.

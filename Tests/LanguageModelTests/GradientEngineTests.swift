@@ -35,6 +35,8 @@ struct GradientEngineTests {
                 covered = range.lowerBound
             }
             #expect(covered == 0)
+            let phases = engine.phases
+            #expect([phases.pack, phases.forward, phases.backward, phases.weightGradients].allSatisfy { $0 > 0 })
             for node in own { nodes[node.shards] = node.gradient }
         }
         func sum(_ range: Range<Int>) -> FloatBuffer {

@@ -91,6 +91,8 @@ typedef struct {
     void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
     // Runs `rounds` rounds of independent multiply-adds; returns the arithmetic done in floating-point operations.
     double (*multiply_adds)(long rounds);
+    // Reads all of x, as fast as it comes; returns some sum of it.
+    float (*read_all)(long count, const float *x);
 } ls_kernels;
 
 extern const ls_kernels ls_baseline;
