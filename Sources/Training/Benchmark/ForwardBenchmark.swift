@@ -81,7 +81,7 @@ package struct ForwardBenchmark: Sendable {
         let scratch = try PrivateFolder()
         let request = RunPreparation.Request(
             corpus: corpus, settings: settings, run: "\(scratch.path)/run", resume: false, configurationFile: nil,
-            vocabularyFile: vocabularyFile, software: software)
+            vocabularyFile: vocabularyFile, initialModel: nil, software: software)
         let (job, lock) = try RunPreparation.prepare(request) { _ in }
         defer { withExtendedLifetime((scratch, lock)) {} }
         let shape = job.configuration.model

@@ -70,7 +70,7 @@ package struct TrainingBenchmark: Sendable {
         settings.sampleEvery = .never
         let request = RunPreparation.Request(
             corpus: corpus, settings: settings, run: "\(scratch.path)/run", resume: false, configurationFile: nil,
-            vocabularyFile: vocabularyFile, software: software)
+            vocabularyFile: vocabularyFile, initialModel: nil, software: software)
         let listener = try Listener(address: nil, endpointFile: nil)
         let (job, lock) = try RunPreparation.prepare(request, warn: warn)
         let peakBefore = PeakMeter.multiplyAdds(threads: workers * threads)
@@ -81,7 +81,9 @@ package struct TrainingBenchmark: Sendable {
         options.isQuiet = true
         let coordinator = try CoordinatorService(options)
         started(coordinator.interrupt)
-        let ending = try coordinator.run(job, listener: listener, folderName: "\(scratch.path)/run")
+        let folder = "\(scratch.path)/run"
+        let ending = try coordinator.run(
+            job, listener: listener, folderName: folder, monitor: RunMonitor(job: job, folder: folder))
         withExtendedLifetime(lock) {}
         if case .interrupted(let signal) = ending { throw ConfigurationError("stopped by \(signal)") }
         let peakAfter = PeakMeter.multiplyAdds(threads: workers * threads)

@@ -54,7 +54,7 @@ package final class RunMonitor: Sendable {
         let now = time()
         var snapshot = RunSnapshot(
             configuration: configuration, folder: folder, state: .waiting, step: job.step, time: now)
-        snapshot.progress.bestValidationLoss = job.bestValidation
+        snapshot.progress.bestValidationLoss = job.validations.best
         snapshot.progress.entropyBound = job.entropyBound
         state = Mutex(State(snapshot: snapshot))
     }
@@ -132,7 +132,7 @@ package final class RunMonitor: Sendable {
                 }
                 state.metrics.checkpoints += 1
             case .sampled(let step, let text): state.snapshot.sample = .init(step: step, text: text)
-            case .checkpointFailed, .metricsFailed: break
+            case .checkpointFailed, .metricsFailed, .exhausted: break
             }
         }
     }

@@ -18,7 +18,7 @@ package struct StatusClient {
     ) throws -> RunSnapshot {
         let identity = UInt64.random(in: 1...UInt64.max)
         let socket = try Socket(.dealer, context: Context())
-        try socket.prepare()
+        try socket.prepare(maximumFrame: Socket.maximumFrame)
         try socket.set(.routingID(RoutingIdentity.bytes(identity)))
         try socket.set(.immediate(true))
         if let keys = try keys?.read() { try socket.set(.curveClient(keys.pair, server: keys.server)) }
