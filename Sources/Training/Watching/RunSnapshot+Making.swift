@@ -47,7 +47,7 @@ extension RunSnapshot {
             state = status.age == nil ? .waiting : .training
         }
         openStep =
-            status.isFinished || status.isRecovering
+            status.isFinished
             ? nil
             : OpenStep(
                 step: status.step + 1, age: status.age.map { Double($0) / 1e9 }, shards: status.shards,
