@@ -80,7 +80,7 @@ if Context.environment["LOCKSTEP_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
-            path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run"]))
+            path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run", "words.dict"]))
 }
 
 for target in package.targets

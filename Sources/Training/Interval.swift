@@ -7,7 +7,8 @@ package enum Interval: Codable, Sendable, Equatable, CustomStringConvertible {
     package init?(argument: String) {
         let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
         if let last = argument.last, let unit = units[last] {
-            guard let count = Double(argument.dropLast()), count > 0, count.isFinite else { return nil }
+            // Some 30,000 years: in whole seconds, far from where integers end.
+            guard let count = Double(argument.dropLast()), count > 0, count * unit <= 1e12 else { return nil }
             self = .seconds(count * unit)
         } else {
             guard let count = UInt64(argument) else { return nil }

@@ -23,6 +23,12 @@ enum Seeds {
         return String(decoding: encoded ?? Data(), as: UTF8.self)
     }()
 
+    private static let schedules = [
+        LearningRateSchedule(.step(size: 3, gamma: 0.5), unit: .epoch),
+        LearningRateSchedule(.exponential(gamma: 0.9, after: 2), warmup: 3, warmupStart: 0.1),
+        LearningRateSchedule(.cosine(period: 7, minimum: 0.0001)), LearningRateSchedule(.cosine(period: nil, minimum: 0)),
+    ]
+
     static func write(to path: String) throws {
         for target in Target.allCases {
             let folder = URL(fileURLWithPath: path).appendingPathComponent(target.rawValue)
@@ -46,7 +52,13 @@ enum Seeds {
                             + #""data_offsets":[0,24]}}  "#).utf8),
             ]
         case .model, .checkpoint: [try checkpointBytes()]
-        case .configuration: [configuration]
+        case .configuration:
+            try schedules.map { schedule in
+                var object = try JSONSerialization.jsonObject(with: Data(configuration)) as? [String: Any] ?? [:]
+                object["schedule"] = try JSONSerialization.jsonObject(with: JSONEncoder().encode(schedule))
+                object["initializer"] = "uniform:0.1"
+                return Array(try JSONSerialization.data(withJSONObject: object, options: .sortedKeys))
+            } + [configuration]
         case .vocabulary: [Array("{\"format\":1,\"characters\":\"\\n abcé漢\"}".utf8)]
         case .corpus: [Array("plain text, long enough\n".utf8), Array("naïve 漢字 \u{1F600}\r\n".utf8)]
         case .metrics:
