@@ -75,11 +75,14 @@ package final class DashboardServer: Sendable {
         return "http://\(host)/" + (guardian.token.map { "?token=\($0)" } ?? "")
     }
 
+    /// Open pages.
+    var clientCount: Int { feed?.clientCount ?? 0 }
+
     /// Gives every open page the last state, and ends.
     package func stop() async {
         feed?.close()
         let deadline = ContinuousClock.now + .seconds(1)
-        while let feed, feed.clientCount > 0, ContinuousClock.now < deadline {
+        while clientCount > 0, ContinuousClock.now < deadline {
             try? await Task.sleep(for: .milliseconds(20))
         }
         task.withLock { $0 }?.cancel()

@@ -1,5 +1,6 @@
 import Coordination
 import Foundation
+import Synchronization
 import Testing
 
 @Suite("The whole protocol on a simulated network", .serialized)
@@ -18,9 +19,18 @@ struct SimulationTests {
     }
 
     /// Runs the cluster that `make` gives for each seed, and holds every one against the clean run.
+    ///
+    /// On a thread of its own: it computes for long, and other tests wait on the few threads of the pool.
     private func survey(
-        _ count: UInt64, _ name: String, make: (UInt64) -> SimulatedCluster,
-        check: (UInt64, SimulatedCluster.Outcome) -> String? = { _, _ in nil }
+        _ count: UInt64, _ name: String, make: @escaping @Sendable (UInt64) -> SimulatedCluster,
+        check: @escaping @Sendable (UInt64, SimulatedCluster.Outcome) -> String? = { _, _ in nil }
+    ) async throws {
+        try await onThread { try Self.survey(count, name, make, check) }
+    }
+
+    private static func survey(
+        _ count: UInt64, _ name: String, _ make: (UInt64) -> SimulatedCluster,
+        _ check: (UInt64, SimulatedCluster.Outcome) -> String?
     ) throws {
         let expected = try Self.clean()
         let seeds = Self.seeds(count)
@@ -54,8 +64,8 @@ struct SimulationTests {
     @Test(
         "Crashes, hangs, partitions, lost, doubled and reordered messages, slow workers, and a coordinator that is killed or stopped, change no bit, in thousands of seeds"
     )
-    func faults() throws {
-        try survey(
+    func faults() async throws {
+        try await survey(
             2000, "all faults",
             make: { seed in
                 var run = SimulatedRun()
@@ -68,10 +78,9 @@ struct SimulationTests {
     }
 
     @Test("A killed coordinator loses no step of the workers that live")
-    func coordinatorKilled() throws {
-        var restarts = 0
-        var kept = 0
-        try survey(
+    func coordinatorKilled() async throws {
+        let counts = Mutex((restarts: 0, kept: 0))
+        try await survey(
             300, "coordinator",
             make: { seed in
                 var run = SimulatedRun()
@@ -81,19 +90,24 @@ struct SimulationTests {
                 return SimulatedCluster(seed: seed, workers: Int(seed % 4) + 1, run: run, faults: faults)
             },
             check: { _, outcome in
-                restarts += outcome.restarts.count
-                kept += outcome.restarts.count { Int($0.recoveredAt) >= $0.lines }
+                counts.withLock {
+                    $0.restarts += outcome.restarts.count
+                    $0.kept += outcome.restarts.count { Int($0.recoveredAt) >= $0.lines }
+                }
                 // A commit that no worker had heard of yet is computed again.
                 let late = outcome.restarts.first { Int($0.recoveredAt) < $0.lines - 1 }
                 return late.map { "\($0.lines) steps were on record, and it went on from \($0.recoveredAt)" }
             })
-        #expect(kept * 10 > restarts * 9, "of \(restarts) restarts \(kept) lost nothing")
+        let (restarts, kept) = counts.withLock { $0 }
+        if Self.seeds(300).count > 1 {
+            #expect(kept * 10 > restarts * 9, "of \(restarts) restarts \(kept) lost nothing")
+        }
     }
 
     @Test("A worker that lies is found and refused, and changes no bit")
-    func lies() throws {
-        var banned = 0
-        try survey(
+    func lies() async throws {
+        let banned = Mutex(0)
+        try await survey(
             300, "lies",
             make: { seed in
                 var run = SimulatedRun()
@@ -114,9 +128,9 @@ struct SimulationTests {
                 return SimulatedCluster(seed: seed, workers: Int(seed % 4) + 2, run: run, faults: faults)
             },
             check: { _, outcome in
-                banned += outcome.banned.count
+                banned.withLock { $0 += outcome.banned.count }
                 return outcome.banned.subtracting(["w0"]).first.map { "\($0) was banned, and is honest" }
             })
-        #expect(banned > 100)
+        if Self.seeds(300).count > 1 { #expect(banned.withLock { $0 } > 100) }
     }
 }

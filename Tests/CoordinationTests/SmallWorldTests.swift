@@ -16,14 +16,14 @@ struct SmallWorldTests {
         return run
     }
 
-    private struct Search {
+    private struct Search: Sendable {
         var states = 0
         var ends = 0
         var problem: String?
     }
 
     /// Visits every state that can be reached.
-    private func search(_ start: SmallWorld, expected: [SimulatedRun.Line]) -> Search {
+    private static func search(_ start: SmallWorld, expected: [SimulatedRun.Line]) -> Search {
         var result = Search()
         var seen: Set<Int> = [start.hashValue]
         var stack: [(world: SmallWorld, path: [SmallWorld.Move])] = [(start, [])]
@@ -80,11 +80,12 @@ struct SmallWorldTests {
     @Test(
         "Two shards, two steps, and a crash anywhere: always the same bits, and never a standstill",
         arguments: World.all)
-    func everything(world: World) throws {
+    func everything(world: World) async throws {
         let start = try SmallWorld(
             workers: world.workers, run: Self.run, crashes: world.crashes,
             coordinatorCrashes: world.coordinatorCrashes)
-        let result = search(start, expected: try SimulationTests.clean(Self.run))
+        let expected = try SimulationTests.clean(Self.run)
+        let result = try await onThread { Self.search(start, expected: expected) }
         print("\(world.testDescription): \(result.states) states, \(result.ends) of them ends")
         #expect(result.problem == nil)
         #expect(result.ends > 0)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Dashboard
 
-@Suite("The page's server", .timeLimit(.minutes(1)))
+@Suite("The page's server", .timeLimit(.minutes(3)))
 struct DashboardServerTests {
     private func server(token: String? = nil, at address: String = "127.0.0.1:0") async throws -> DashboardServer {
         let run = DashboardRun(
@@ -60,7 +60,7 @@ struct DashboardServerTests {
         let server = try await server()
         let url = server.url + "events"
         let stream = Task { try await get(url) }
-        try await Task.sleep(for: .milliseconds(300))
+        while server.clientCount == 0 { try await Task.sleep(for: .milliseconds(10)) }
         await server.stop()
         let answer = try await stream.value
         #expect(answer.code == 200)

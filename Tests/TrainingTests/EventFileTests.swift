@@ -11,20 +11,30 @@ private struct EventFixture: Decodable {
         var wallTime: Double
         var step: UInt64
         var values: [String: Double]
+
+        enum CodingKeys: String, CodingKey {
+            case step, values
+            case payloadHex = "payload_hex"
+            case recordHex = "record_hex"
+            case wallTime = "wall_time"
+        }
     }
     var file: String
     var records: [Record]
     var crc32c: [String: String]
     var maskedCrc32c: [String: String]
 
+    enum CodingKeys: String, CodingKey {
+        case file, records, crc32c
+        case maskedCrc32c = "masked_crc32c"
+    }
+
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Fixtures/tensorboard")
 
     init() throws {
         let data = try Data(contentsOf: Self.folder.appendingPathComponent("index.json"))
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        self = try decoder.decode(Self.self, from: data)
+        self = try JSONDecoder().decode(Self.self, from: data)
     }
 }
 

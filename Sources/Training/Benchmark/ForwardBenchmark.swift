@@ -41,7 +41,7 @@ package struct ForwardBenchmark: Sendable {
 
     /// The loss of whole windows of the text.
     package func evaluate(windows: Int) throws -> Result {
-        try timed(passes: windows, rowsOf: { $0.configuration.batch }) { job, engine in
+        try timed(passes: windows, rowsOf: \.configuration.batch) { job, engine in
             let shape = job.configuration.model
             var carry = [Float](repeating: 0, count: job.configuration.batch * shape.carryCount)
             return { pass in
@@ -57,20 +57,22 @@ package struct ForwardBenchmark: Sendable {
 
     /// Text of `count` streams, `length` characters each.
     package func sample(count: Int, length: Int) throws -> Result {
-        try timed(passes: length, rowsOf: { _ in count }) { job, engine in
-            let shape = job.configuration.model
-            var carry = [Float](repeating: 0, count: count * shape.carryCount)
-            var samplers = try (0..<count).map { try Sampler(seed: UInt64($0)) }
-            var tokens = [UInt32](repeating: 0, count: count)
-            return { _ in
-                let logits = engine.logits(tokens: tokens, carry: &carry)
-                for stream in 0..<count {
-                    let own = logits[stream * shape.vocabulary..<(stream + 1) * shape.vocabulary]
-                    tokens[stream] = UInt32(try samplers[stream].next(logits: own))
+        try timed(
+            passes: length, rowsOf: { _ in count },
+            prepare: { job, engine in
+                let shape = job.configuration.model
+                var carry = [Float](repeating: 0, count: count * shape.carryCount)
+                var samplers = try (0..<count).map { try Sampler(seed: UInt64($0)) }
+                var tokens = [UInt32](repeating: 0, count: count)
+                return { _ in
+                    let logits = engine.logits(tokens: tokens, carry: &carry)
+                    for stream in 0..<count {
+                        let own = logits[stream * shape.vocabulary..<(stream + 1) * shape.vocabulary]
+                        tokens[stream] = UInt32(try samplers[stream].next(logits: own))
+                    }
+                    return count
                 }
-                return count
-            }
-        }
+            })
     }
 
     /// - Parameter prepare: gives the pass to time, which tells how many characters it did.
