@@ -31,14 +31,17 @@ def load(path):
 
 
 @torch.no_grad()
-def loss(model, characters, text, piece=4096):
-    """The mean loss in nats of every character of a text but the first, given all before it. Unknown ones are left out."""
+def loss(model, characters, text, length=4096, context=512):
+    """The mean loss in nats of every character of a text but the first, as `lockstep evaluate` defines it: unknown
+    characters are left out, and each segment is read from `context` characters before it."""
     tokens = {character: token for token, character in enumerate(characters)}
     known = torch.tensor([tokens[character] for character in text if character in tokens])
-    total, state = 0.0, None
-    for start in range(0, len(known) - 1, piece):
-        inputs = known[start : start + piece + 1]
-        one_hot = nn.functional.one_hot(inputs[:-1], len(characters)).float()[None]
-        logits, state = model(one_hot, state)
-        total += nn.functional.cross_entropy(logits[0].double(), inputs[1:], reduction="sum").item()
+    total = 0.0
+    for start in range(0, len(known) - 1, length):
+        first = max(0, start - context)
+        read = known[first : start + length + 1]
+        one_hot = nn.functional.one_hot(read[:-1], len(characters)).float()[None]
+        logits, _ = model(one_hot)
+        scored = slice(start - first, None)
+        total += nn.functional.cross_entropy(logits[0, scored].double(), read[1:][scored], reduction="sum").item()
     return total / (len(known) - 1)
