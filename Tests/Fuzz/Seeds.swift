@@ -26,7 +26,8 @@ enum Seeds {
     private static let schedules = [
         LearningRateSchedule(.step(size: 3, gamma: 0.5), unit: .epoch),
         LearningRateSchedule(.exponential(gamma: 0.9, after: 2), warmup: 3, warmupStart: 0.1),
-        LearningRateSchedule(.cosine(period: 7, minimum: 0.0001)), LearningRateSchedule(.cosine(period: nil, minimum: 0)),
+        LearningRateSchedule(.cosine(period: 7, minimum: 0.0001)),
+        LearningRateSchedule(.cosine(period: nil, minimum: 0)),
     ]
 
     static func write(to path: String) throws {
