@@ -49,7 +49,7 @@ if [ -z "${ROOT:-}" ]; then
 fi
 tar -C "$root" --exclude=./proc/* --exclude=./sys/* -c . | podman import -q - localhost/base:12 > /dev/null
 mkdir -p "$scratch/program/out"
-cp "$lockstep" "$scratch/program/out/"
+cp "$lockstep" "$scratch/program/out/lockstep"
 tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
 
 # The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.
