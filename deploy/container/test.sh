@@ -13,9 +13,12 @@ for tool in buildah podman runc; do command -v $tool > /dev/null || skip "no $to
 [ "$(id -u)" = 0 ] || skip "these containers need root"
 scratch=$(mktemp -d)
 export CONTAINERS_CONF=$scratch/containers.conf CONTAINERS_STORAGE_CONF=$scratch/storage.conf BUILDAH_ISOLATION=chroot
-cat > "$CONTAINERS_CONF" << 'CONF'
+# Limits that this machine itself has: where it may not raise them, runc may not either.
+processes=$(ulimit -Hu)
+files=$(ulimit -Hn)
+cat > "$CONTAINERS_CONF" << CONF
 [containers]
-default_ulimits = ["nofile=4096:4096"]
+default_ulimits = ["nofile=$files:$files", "nproc=${processes/unlimited/-1}:${processes/unlimited/-1}"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -49,7 +52,7 @@ if [ -z "${ROOT:-}" ]; then
 fi
 tar -C "$root" --exclude=./proc/* --exclude=./sys/* -c . | podman import -q - localhost/base:12 > /dev/null
 mkdir -p "$scratch/program/out"
-cp "$lockstep" "$scratch/program/out/"
+cp "$lockstep" "$scratch/program/out/lockstep"
 tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
 
 # The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.

@@ -45,8 +45,8 @@ for page in "$scratch"/man.tmp/lockstep*.1; do
     if [ "$name" = lockstep.help ]; then continue; fi
     gzip -9n < "$page" > "$root/usr/share/man/man1/${name//./-}.1.gz"
 done
-install -m 644 README.md CHANGELOG.md deploy/README.md "$root/usr/share/doc/lockstep/" 2> /dev/null \
-    || install -m 644 README.md CHANGELOG.md "$root/usr/share/doc/lockstep/"
+install -m 644 README.md CHANGELOG.md "$root/usr/share/doc/lockstep/"
+install -m 644 deploy/README.md "$root/usr/share/doc/lockstep/deployment.md"
 cp -r deploy/slurm/lockstep.sbatch deploy/kubernetes "$root/usr/share/doc/lockstep/"
 rm -f "$root/usr/share/doc/lockstep/kubernetes/test.sh"
 
