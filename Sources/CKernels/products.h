@@ -39,10 +39,38 @@ static void tile(long m, long k, const float *a, long lda, const float *b, float
     }
 }
 
+// One to three rows of A against several panels at once: enough chains to hide the latency of a multiply-add, and as
+// many streams of B, which is read once only.
+INLINE void tile_panels(const int m, const int panels, long k, const float *a, long lda, const float *b, float *c,
+                        long ldc) {
+    f16 acc[3][4 * LS_VECTORS];
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
+        acc[i][j] = load(c + i * ldc + j * WIDTH);
+    for (long x = 0; x < k; x++) {
+        f16 s[3];
+        UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda + x]);
+        UNROLL for (int p = 0; p < panels; p++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
+            f16 row = load(b + (p * k + x) * PANEL + j * WIDTH);
+            UNROLL for (int i = 0; i < m; i++)
+                acc[i][p * LS_VECTORS + j] = fma16(s[i], row, acc[i][p * LS_VECTORS + j]);
+        }
+    }
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
+        store(c + i * ldc + j * WIDTH, acc[i][j]);
+}
+
 static void gemm(long m, long n, long k, const float *a, long lda, const float *packed, float *c, long ldc) {
     // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
-    long tiles = (m + TILE - 1) / TILE;
-    for (long first = 0; first < n; first += PANEL, packed += k * PANEL) {
+    long tiles = (m + TILE - 1) / TILE, first = 0;
+    if (m <= 3) {
+        long panels = m == 1 ? 4 : m == 2 ? 3 : 2;
+        for (; first + panels * PANEL <= n; first += panels * PANEL, packed += panels * k * PANEL) {
+            if (m == 1) tile_panels(1, 4, k, a, lda, packed, c + first, ldc);
+            if (m == 2) tile_panels(2, 3, k, a, lda, packed, c + first, ldc);
+            if (m == 3) tile_panels(3, 2, k, a, lda, packed, c + first, ldc);
+        }
+    }
+    for (; first < n; first += PANEL, packed += k * PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
         for (long t = 0; t < tiles; t++) {
             long r0 = m * t / tiles, r1 = m * (t + 1) / tiles;
@@ -78,6 +106,9 @@ static void pack(long n, long k, const float *w, float *packed) {
 
 // MARK: Weight gradients
 
+// Rows of the result that come at a time: see WeightGradient.blockTiles.
+#define BLOCK_ROWS 96
+
 static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
     long first_row = node.first_row + shard * node.rows_per_shard;
     for (long first = 0; first < columns; first += PANEL) {
@@ -90,14 +121,18 @@ static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *
     }
 }
 
+// Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
+#define AHEAD (TILE >= 6 ? PANEL * TILE / BLOCK_ROWS : 1)
+
 // C[TILE][PANEL] += A^T B over `inner` rows; a is [inner][TILE], b is [inner][PANEL].
-INLINE void outer_products(long inner, const float *a, const float *b, float *c, long ldc) {
+INLINE void outer_products(long inner, const float *a, const float *b, float *c, long ldc, const float *next) {
     f16 acc[TILE][LS_VECTORS];
     UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
         acc[i][j] = load(c + i * ldc + j * WIDTH);
     for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
         f16 row[LS_VECTORS];
         UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
+        if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
         UNROLL for (int i = 0; i < TILE; i++) {
             f16 s = splat(a[i]);
             UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
@@ -148,6 +183,8 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
     for (long t = 0; t < node.time_steps; t++)
         for (long r = 0; r < node.rows_per_shard; r++, a += TILE) {
             const float *from = g.base + (t * node.rows + first_row + r) * g.stride;
+            // Rows are too far apart for the hardware to guess the next.
+            for (long n = n0; n < n1; n += WIDTH) __builtin_prefetch(from + node.rows * g.stride + n, 0, 2);
             float *to = a;
             long n = n0;
             for (; n + TILE <= n1; n += TILE, to += step) memcpy(to, from + n, TILE * sizeof(float));
@@ -157,12 +194,12 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
         }
 }
 
-// Rows of B that stay in L1 together with a panel of A.
-#define INNER 256
+// Rows of B, at most, that stay in L1 together with a panel of A.
+#define INNER 288
 
 static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
                             long ld_out, float *block, float *base) {
-    long inner = node.time_steps * node.rows_per_shard;
+    long inner = node.time_steps * node.rows_per_shard, parts = (inner + INNER - 1) / INNER;
     long tiles = (n1 - n0 + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, width = panels * PANEL;
     stack sums = {base, tiles * TILE * width, 0};
     for (long shard = 0; shard < node.count; shard++) {
@@ -170,11 +207,12 @@ static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long
         float *c = stack_open(&sums, shard, node);
         const float *b = packed_x + shard * panels * inner * PANEL;
         for (long p = 0; p < panels; p++, b += inner * PANEL)
-            for (long x = 0; x < inner; x += INNER) {
-                long length = inner - x < INNER ? inner - x : INNER;
+            for (long part = 0; part < parts; part++) {
+                long x = inner * part / parts, length = inner * (part + 1) / parts - x;
+                const float *next = b + (x + length) * PANEL;
                 for (long i = 0; i < tiles; i++)
                     outer_products(length, block + (i * inner + x) * TILE, b + x * PANEL,
-                                   c + i * TILE * width + p * PANEL, width);
+                                   c + i * TILE * width + p * PANEL, width, next + i * length * AHEAD);
             }
         stack_close(&sums, shard, node);
     }

@@ -26,9 +26,18 @@ package final class PackedWeight: @unchecked Sendable {
     }
 
     /// `c[rows, columns] += a[rows, inner] B`: each element one chain of fused multiply-adds from the value it holds.
+    ///
+    /// - Parameter part: of `parts` nearly equal ones, so that threads may share the columns; all of them by default.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int
+        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int,
+        part: Int = 0, of parts: Int = 1
     ) {
-        InstructionSet.table.pointee.gemm(rows, columns, inner, a, stride, panels.base, c, target)
+        let width = InstructionSet.table.pointee.panel_width
+        let count = (columns + width - 1) / width
+        let first = count * part / parts * width
+        let end = min(columns, count * (part + 1) / parts * width)
+        guard first < end else { return }
+        InstructionSet.table.pointee.gemm(
+            rows, end - first, inner, a, stride, panels.base + first * inner, c + first, target)
     }
 }

@@ -26,9 +26,7 @@ package final class ForwardEngine: @unchecked Sendable {
     package func logits(tokens: [UInt32], carry: inout [Float]) -> [Float] {
         let state = State(shape: shape, rows: tokens.count)
         state.load(carry)
-        pool.run { [pool, self] thread in
-            step(tokens, state, rows: pool.share(of: tokens.count, thread: thread))
-        }
+        if pool.threads == 1 { step(tokens, state, rows: 0..<tokens.count) } else { stepTogether(tokens, state) }
         state.store(&carry)
         return state.logits.array
     }
@@ -123,6 +121,51 @@ package final class ForwardEngine: @unchecked Sendable {
         }
     }
 
+    /// One step of all rows, whose products the threads share by columns: each reads its part of the weights only, which
+    /// is what the time goes into where rows are few.
+    private func stepTogether(_ tokens: [UInt32], _ state: State) {
+        let (hidden, width, rows, threads) = (shape.hidden, 4 * shape.hidden, tokens.count, pool.threads)
+        for layer in 0..<shape.layers {
+            for (row, token) in tokens.enumerated() {
+                let start = layer == 0 ? model.table.base + Int(token) * width : model.biases[layer].base
+                (state.gates.base + row * width).update(from: start, count: width)
+            }
+            pool.run { [self] thread in
+                if layer > 0 {
+                    model.input[layer - 1].multiply(
+                        state.h[layer - 1].base, stride: hidden, rows: rows, into: state.gates.base, stride: width,
+                        part: thread, of: threads)
+                }
+                model.recurrent[layer].multiply(
+                    state.h[layer].base, stride: hidden, rows: rows, into: state.gates.base, stride: width,
+                    part: thread, of: threads)
+            }
+            if rows < 2 * threads {
+                cells(layer, state, rows: 0..<rows)
+            } else {
+                pool.run { [self] thread in cells(layer, state, rows: pool.share(of: rows, thread: thread)) }
+            }
+        }
+        for row in 0..<rows {
+            (state.logits.base + row * shape.vocabulary).update(from: model.outputBias.base, count: shape.vocabulary)
+        }
+        pool.run { [self] thread in
+            model.output.multiply(
+                state.h[shape.layers - 1].base, stride: hidden, rows: rows, into: state.logits.base,
+                stride: shape.vocabulary, part: thread, of: threads)
+        }
+    }
+
+    private func cells(_ layer: Int, _ state: State, rows: Range<Int>) {
+        let (hidden, width) = (shape.hidden, 4 * shape.hidden)
+        for row in rows {
+            RowKernels.cellForward(
+                hidden: hidden, gates: state.gates.base + row * width, previous: state.c[layer].base + row * hidden,
+                c: state.c[layer].base + row * hidden, h: state.h[layer].base + row * hidden)
+        }
+    }
+
+    /// One step of some rows, on one thread.
     private func step(_ tokens: [UInt32], _ state: State, rows: Range<Int>) {
         guard !rows.isEmpty else { return }
         let (hidden, width) = (shape.hidden, 4 * shape.hidden)
@@ -143,12 +186,7 @@ package final class ForwardEngine: @unchecked Sendable {
             model.recurrent[layer].multiply(
                 state.h[layer].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
                 stride: width)
-            for (index, row) in rows.enumerated() {
-                let at = row * hidden
-                RowKernels.cellForward(
-                    hidden: hidden, gates: gates + index * width, previous: state.c[layer].base + at,
-                    c: state.c[layer].base + at, h: state.h[layer].base + at)
-            }
+            cells(layer, state, rows: rows)
         }
         let logits = state.logits.base + rows.lowerBound * shape.vocabulary
         for index in 0..<rows.count {

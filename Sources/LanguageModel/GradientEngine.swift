@@ -84,27 +84,69 @@ package final class GradientEngine {
 
     // MARK: Weight gradients
 
+    /// One operand of a layer's weight gradients: what the gates were multiplied with, `[T][R][H]`.
+    private struct Operand: @unchecked Sendable {
+        // @unchecked: only read while threads share it.
+        let inputs: UnsafeMutablePointer<Float>
+        /// Where the gradient of the weight begins.
+        let start: Int
+    }
+
+    /// All gradients of a layer. A task has some of the gates; the sums of columns follow while these are near.
     private func layerGradients(_ layer: Int, _ held: Activations, _ nodes: [GradientNode]) {
         let shape = geometry.shape
-        let gates = held.gates[layer].base
-        products(
-            of: gates, rows: 4 * shape.hidden, inputs: held.h[layer].base, name: "lstm.weight_hh_l\(layer)", held,
-            nodes)
-        if layer > 0 {
-            products(
-                of: gates, rows: 4 * shape.hidden, inputs: held.output(layer: layer - 1),
-                name: "lstm.weight_ih_l\(layer)", held, nodes)
-        }
-        guard shape.bias || layer == 0 else { return }
-        columns(
-            of: gates, count: 4 * shape.hidden, weight: layer == 0 ? "lstm.weight_ih_l0" : nil,
-            bias: shape.bias ? "lstm.bias_ih_l\(layer)" : nil, held, nodes)
-        guard shape.bias else { return }
-        // Both biases are added to the same sums: their gradients are equal.
-        let from = layout["lstm.bias_ih_l\(layer)"]!.range
-        let to = layout["lstm.bias_hh_l\(layer)"]!.range
-        for node in nodes {
-            (node.gradient.base + to.lowerBound).update(from: node.gradient.base + from.lowerBound, count: from.count)
+        let hidden = shape.hidden
+        let count = 4 * hidden
+        func start(_ name: String) -> Int { layout["lstm.\(name)_l\(layer)"]!.range.lowerBound }
+        var operands = [Operand(inputs: held.h[layer].base, start: start("weight_hh"))]
+        if layer > 0 { operands.append(Operand(inputs: held.output(layer: layer - 1), start: start("weight_ih"))) }
+        let biasStart = shape.bias ? start("bias_ih") : nil
+        let tableStart = layer == 0 ? start("weight_ih") : nil
+        let vocabulary = layer == 0 ? shape.vocabulary : 0
+        let hasColumns = biasStart != nil || tableStart != nil
+        nonisolated(unsafe) let gradient = held.gates[layer].base
+        nonisolated(unsafe) let tokens = UnsafePointer(held.inputs)
+
+        let tile = WeightGradient.tileRows
+        let tiles = (count + tile - 1) / tile
+        let block = WeightGradient.blockTiles
+        // As many blocks for one thread as for another.
+        let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
+        // Sums of a block of columns stay in L2, however large the vocabulary.
+        let columnBlock = max(16, min(block * tile, 65536 / (vocabulary + 1)) / 16 * 16)
+        for (node, place) in zip(nodes, rows(of: nodes, held)) {
+            let packed = held.packed(count: WeightGradient.packedCount(place, columns: hidden))
+            let blockCount = WeightGradient.blockCount(place, rows: block * tile)
+            let stackCount = max(
+                WeightGradient.stackCount(shards: place.shards, rows: block * tile, columns: hidden),
+                WeightGradient.columnStackCount(shards: place.shards, columns: columnBlock, vocabulary: vocabulary))
+            let buffers = scratch(count: blockCount + stackCount)
+            for (index, operand) in operands.enumerated() {
+                pool.run(tasks: place.shards) { shard, _ in
+                    WeightGradient.pack(
+                        operand.inputs, stride: hidden, place, shard: shard, columns: hidden, into: packed.base)
+                }
+                let sumsColumns = hasColumns && index + 1 == operands.count
+                pool.run(tasks: blocks) { task, thread in
+                    let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
+                    guard !rows.isEmpty else { return }
+                    let stack = buffers[thread].base
+                    WeightGradient.compute(
+                        gradient, stride: count, packed: packed.base, place, rows: rows, columns: hidden,
+                        into: node.gradient.base + operand.start, block: stack + stackCount, stack: stack)
+                    guard sumsColumns else { return }
+                    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: columnBlock) {
+                        WeightGradient.computeColumns(
+                            gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
+                            columns: first..<min(rows.upperBound, first + columnBlock),
+                            weight: tableStart.map { node.gradient.base + $0 },
+                            bias: biasStart.map { node.gradient.base + $0 }, stack: stack)
+                    }
+                }
+            }
+            guard let biasStart else { continue }
+            // Both biases are added to the same sums: their gradients are equal.
+            (node.gradient.base + start("bias_hh")).update(from: node.gradient.base + biasStart, count: count)
         }
     }
 
@@ -115,59 +157,6 @@ package final class GradientEngine {
             return NodeRows(
                 rows: held.rows, timeSteps: geometry.window, firstRow: first, rowsPerShard: geometry.rowsPerShard,
                 shards: node.shards.count)
-        }
-    }
-
-    /// `gradient^T x` for a weight of `count` rows whose inputs are `[T][R][H]`.
-    private func products(
-        of gradient: UnsafeMutablePointer<Float>, rows count: Int, inputs: UnsafeMutablePointer<Float>, name: String,
-        _ held: Activations, _ nodes: [GradientNode]
-    ) {
-        let hidden = geometry.shape.hidden
-        let start = layout[name]!.range.lowerBound
-        let places = rows(of: nodes, held)
-        nonisolated(unsafe) let (gradient, inputs) = (gradient, inputs)
-        for (node, place) in zip(nodes, places) {
-            let packed = held.packed(count: WeightGradient.packedCount(place, columns: hidden))
-            pool.run(tasks: place.shards) { shard, _ in
-                WeightGradient.pack(inputs, stride: hidden, place, shard: shard, columns: hidden, into: packed.base)
-            }
-            let block = 8 * WeightGradient.tileRows
-            let blockCount = WeightGradient.blockCount(place, rows: block)
-            let stackCount = WeightGradient.stackCount(shards: place.shards, rows: block, columns: hidden)
-            let buffers = scratch(count: blockCount + stackCount)
-            pool.run(tasks: (count + block - 1) / block) { task, thread in
-                WeightGradient.compute(
-                    gradient, stride: count, packed: packed.base, place,
-                    rows: task * block..<min(count, (task + 1) * block), columns: hidden,
-                    into: node.gradient.base + start, block: buffers[thread].base + stackCount,
-                    stack: buffers[thread].base)
-            }
-        }
-    }
-
-    private func columns(
-        of gradient: UnsafeMutablePointer<Float>, count: Int, weight: String?, bias: String?, _ held: Activations,
-        _ nodes: [GradientNode]
-    ) {
-        let vocabulary = weight == nil ? 0 : geometry.shape.vocabulary
-        // Accumulators of a block of columns stay in L2.
-        let block = min(256, max(16, 65536 / (vocabulary + 1) / 16 * 16))
-        let weightStart = weight.map { layout[$0]!.range.lowerBound }
-        let biasStart = bias.map { layout[$0]!.range.lowerBound }
-        nonisolated(unsafe) let gradient = gradient
-        nonisolated(unsafe) let tokens = UnsafePointer(held.inputs)
-        for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            let buffers = scratch(
-                count: WeightGradient.columnStackCount(
-                    shards: place.shards, columns: block, vocabulary: vocabulary))
-            pool.run(tasks: (count + block - 1) / block) { task, thread in
-                WeightGradient.computeColumns(
-                    gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
-                    columns: task * block..<min(count, (task + 1) * block),
-                    weight: weightStart.map { node.gradient.base + $0 },
-                    bias: biasStart.map { node.gradient.base + $0 }, stack: buffers[thread].base)
-            }
         }
     }
 

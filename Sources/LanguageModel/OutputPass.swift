@@ -81,7 +81,7 @@ final class OutputPass: @unchecked Sendable {
         let (hidden, vocabulary) = (geometry.shape.hidden, geometry.shape.vocabulary)
         let tile = WeightGradient.tileRows
         let tiles = (vocabulary + tile - 1) / tile
-        let block = min(8, (tiles + pool.threads - 1) / pool.threads) * tile
+        let block = min(WeightGradient.blockTiles, (tiles + pool.threads - 1) / pool.threads) * tile
         let tasks = (vocabulary + block - 1) / block
         let waves = waves(of: node)
         let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden)

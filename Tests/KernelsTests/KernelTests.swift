@@ -27,11 +27,15 @@ struct KernelTests {
     func product(path: String) {
         let kernels = table(path)
         var random = SeededRandom(state: 1)
-        for _ in 0..<60 {
-            let (m, n, k) = (
+        var sizes = (0..<60).map { _ in
+            (
                 Int.random(in: 1...40, using: &random), Int.random(in: 1...90, using: &random),
                 Int.random(in: 0...50, using: &random)
             )
+        }
+        // Beyond what is taken at a time of rows and of the chain, and few rows, which take several panels together.
+        sizes += [(1, 300, 257), (2, 207, 300), (3, 131, 513), (4, 65, 256), (97, 33, 260), (200, 17, 600)]
+        for (m, n, k) in sizes {
             let (a, w, start) = (random.floats(m * k), random.floats(n * k), random.floats(m * n))
             var expected = start
             for row in 0..<m {

@@ -41,7 +41,7 @@ package struct ForwardBenchmark: Sendable {
 
     /// The loss of whole windows of the text.
     package func evaluate(windows: Int) throws -> Result {
-        try timed(passes: windows, rowsOf: \.configuration.batch) { job, engine in
+        try timed(passes: windows, rows: nil) { job, engine in
             let shape = job.configuration.model
             var carry = [Float](repeating: 0, count: job.configuration.batch * shape.carryCount)
             return { pass in
@@ -57,27 +57,27 @@ package struct ForwardBenchmark: Sendable {
 
     /// Text of `count` streams, `length` characters each.
     package func sample(count: Int, length: Int) throws -> Result {
-        try timed(
-            passes: length, rowsOf: { _ in count },
-            prepare: { job, engine in
-                let shape = job.configuration.model
-                var carry = [Float](repeating: 0, count: count * shape.carryCount)
-                var samplers = try (0..<count).map { try Sampler(seed: UInt64($0)) }
-                var tokens = [UInt32](repeating: 0, count: count)
-                return { _ in
-                    let logits = engine.logits(tokens: tokens, carry: &carry)
-                    for stream in 0..<count {
-                        let own = logits[stream * shape.vocabulary..<(stream + 1) * shape.vocabulary]
-                        tokens[stream] = UInt32(try samplers[stream].next(logits: own))
-                    }
-                    return count
+        try timed(passes: length, rows: count) { job, engine in
+            let shape = job.configuration.model
+            var carry = [Float](repeating: 0, count: count * shape.carryCount)
+            var samplers = try (0..<count).map { try Sampler(seed: UInt64($0)) }
+            var tokens = [UInt32](repeating: 0, count: count)
+            return { _ in
+                let logits = engine.logits(tokens: tokens, carry: &carry)
+                for stream in 0..<count {
+                    let own = logits[stream * shape.vocabulary..<(stream + 1) * shape.vocabulary]
+                    tokens[stream] = UInt32(try samplers[stream].next(logits: own))
                 }
-            })
+                return count
+            }
+        }
     }
 
-    /// - Parameter prepare: gives the pass to time, which tells how many characters it did.
+    /// - Parameters:
+    ///   - rows: nil for those of the batch.
+    ///   - prepare: gives the pass to time, which tells how many characters it did.
     private func timed(
-        passes: Int, rowsOf: (TrainingJob) -> Int,
+        passes: Int, rows: Int?,
         prepare: (TrainingJob, ForwardEngine) throws -> (_ pass: Int) throws -> Int
     ) throws -> Result {
         let scratch = try PrivateFolder()
@@ -103,7 +103,7 @@ package struct ForwardBenchmark: Sendable {
         let median = times.sorted()[passes / 2]
         let perPass = Double(characters) / Double(passes)
         return Result(
-            shape: shape, rows: rowsOf(job), threads: threads, passSeconds: median, passes: passes,
+            shape: shape, rows: rows ?? job.configuration.batch, threads: threads, passSeconds: median, passes: passes,
             charactersPerSecond: perPass / median,
             passOperations: StepArithmetic.forward(shape, characters: characters / passes),
             peak: max(peakBefore, PeakMeter.multiplyAdds(threads: threads)),
