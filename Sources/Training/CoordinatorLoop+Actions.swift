@@ -1,0 +1,91 @@
+import Coordination
+import Kernels
+import ZeroMQ
+
+// What the machine decided, done in order.
+extension CoordinatorLoop {
+    func perform(
+        _ actions: [CoordinatorAction], _ socket: borrowing Socket, message: Message? = nil,
+        payload: UnsafeRawBufferPointer? = nil
+    ) {
+        var committed: UInt64?
+        var hasCommitted = false
+        // What the machine is told meanwhile makes new messages, which must not leave before those decided already.
+        var afterwards: [CoordinatorAction] = []
+        for action in actions {
+            if failure != nil { return }
+            switch action {
+            case .send(let worker, let item, let sequence, let acknowledged):
+                send(item, to: worker, sequence: sequence, acknowledged: acknowledged, socket)
+            case .refuse(let worker, let refusal):
+                // Of a member, the eviction tells; a broken session is mended by joining anew.
+                if names[worker] == nil, refusal.code != .sessionBroken {
+                    complain("refused a peer that has not joined: \(refusal.reason)")
+                }
+                let envelope = Envelope(
+                    run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
+                _ = try? socket.send(
+                    to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
+            case .takeSnapshot(let worker, let step):
+                // A worker that greets again ends its earlier session, which may complete the step: the update first.
+                if let done = committed {
+                    update(done)
+                    committed = nil
+                }
+                snapshots[worker] = snapshot(step: step)
+            case .fold(let chunk, let changes):
+                let average = averages[machine.step] ?? averagePool.take()
+                averages[machine.step] = average
+                fold.apply(changes, chunk: chunk, payload: payload!, into: average)
+            case .acceptShard(let shard):
+                guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
+                losses[shard] = Double(bitPattern: result.lossBits)
+                carries.accept(shard: shard, bytes: payload!)
+            case .commit(let step):
+                decide(step)
+                committed = step
+                hasCommitted = true
+            case .discard: break
+            case .joined(let worker): announce(worker)
+            case .evict(let worker, let reason):
+                snapshots[worker] = nil
+                guard let name = names.removeValue(forKey: worker) else { break }
+                progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left", .lost)
+            case .abandonStep: abandonStep()
+            case .settle, .verifyRecalled: afterwards.append(action)
+            case .ban(_, let name): onBan(name)
+            case .note(let text): progress.event(text)
+            case .storeRecalledPart(let part): recall().store(part: part, payload!)
+            case .storeRecalledCarry(let shard): recall().store(carry: shard, payload!)
+            case .storeHistory(let records): recall().history = records
+            case .recovered(let step): goOn(from: step)
+            case .keptCheckpoint:
+                recalled = nil
+                progress.event("no worker holds a whole state newer than the checkpoint of step \(job.step)")
+                attempt { try begin() }
+            case .fail(let reason, let savesState):
+                self.savesState = savesState
+                failure = Failure(description: reason)
+            case .finished: break
+            }
+        }
+        if let committed, failure == nil { update(committed) }
+        if hasCommitted { forgetOldSteps() }
+        let lost = unreachable
+        unreachable = []
+        for worker in lost where failure == nil {
+            perform(machine.lose(worker, "cannot be reached", now: clock), socket)
+        }
+        for action in afterwards where failure == nil {
+            switch action {
+            case .settle(let dispute): settle(dispute, socket)
+            case .verifyRecalled: verifyRecalled(socket)
+            default: preconditionFailure("no other action is put off")
+            }
+        }
+    }
+
+    func attempt(_ body: () throws -> Void) {
+        do { try body() } catch { failure = failure ?? Failure(description: "\(error)") }
+    }
+}

@@ -1,0 +1,91 @@
+import Coordination
+import Foundation
+import Kernels
+import LanguageModel
+
+// The end of a step: its scalars, the update, what is recorded of it.
+extension CoordinatorLoop {
+    /// All of a step is there: the scalars that every replica will use.
+    func decide(_ step: UInt64) {
+        let average = averages[step]!
+        var squares = 0.0
+        for chunk in 0..<chunks.count { squares += Kernels.sumOfSquares(average, range: chunks.range(chunk)) }
+        let norm = squares.squareRoot()
+        let loss = treeSum(losses, machine.tree) / Double(configuration.batch * configuration.window)
+        guard norm.isFinite, loss.isFinite else {
+            failure = Failure(
+                description:
+                    "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
+                    + "step is kept; resume with a lower --learning-rate or --clip")
+            return
+        }
+        let clip = configuration.clip
+        let coefficient = clip > 0 ? min(1, clip / (norm + 1e-6)) : 1
+        let rate = configuration.schedule.learningRate(
+            base: configuration.optimizer.learningRate, step: step, stepsPerEpoch: configuration.stepsPerEpoch,
+            totalSteps: configuration.totalSteps)
+        scalars[step] = Optimizer.scalars(
+            configuration: configuration.optimizer, update: step + 1, learningRate: rate, clipCoefficient: coefficient)
+        latest = (loss, norm, rate)
+        let elapsed = (ContinuousClock.now - stepStarted) / .nanoseconds(1)
+        facts[step] = StepFacts(
+            lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: UInt64(max(1, elapsed)),
+            workers: UInt32(machine.readyWorkers.count))
+        carries.commit()
+    }
+
+    /// The coordinator's own copy follows while the workers are at the next step.
+    func update(_ step: UInt64) {
+        let replica = job.replica
+        replica.apply(scalars[step]!, average: averages[step]!)
+        committedStep = step + 1
+        let digest = replica.digest
+        machine.digested(step: step + 1, digest: digest)
+        fold.clear()
+        newestSnapshot = nil
+        let now = ContinuousClock.now
+        let seconds = (now - stepStarted) / .seconds(1)
+        stepStarted = now
+        let record = StepRecord(
+            step: step + 1, epoch: configuration.epoch(step: step) + 1, loss: latest.loss,
+            gradientNorm: latest.norm, learningRate: latest.rate,
+            charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
+            workers: machine.readyWorkers.count, digest: digest)
+        let due = upkeep.committed(step: step + 1, isLast: machine.isFinished)
+        let evaluates = due.evaluate && job.validation != nil
+        let state = evaluates || due.checkpoint ? checkpointState() : nil
+        let phases = progress.monitor.phases(step: step)
+        if !phases.isEmpty { recorder?.post(.phases(step: step, phases)) }
+        recorder?.post(.step(record, evaluate: evaluates ? state : nil))
+        if due.checkpoint, let state { recorder?.post(.checkpoint(state)) }
+        if due.sample {
+            recorder?.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
+        }
+        progress.committed(record)
+    }
+
+    func forgetOldSteps() {
+        let oldest = machine.oldestNeededStep
+        averages = averages.filter { $0.key >= oldest }
+        scalars = scalars.filter { $0.key >= oldest }
+        facts = facts.filter { $0.key >= oldest }
+    }
+
+    /// An immutable copy of the state after the last committed step.
+    func checkpointState() -> CheckpointState {
+        CheckpointState(
+            step: committedStep, parameters: job.replica.parameters.copy(),
+            slots: job.replica.optimizer.slots.map { $0.copy() }, carry: carries.committed)
+    }
+
+    func checkpoint() { recorder?.post(.checkpoint(checkpointState())) }
+}
+
+/// The canonical tree over Doubles: the same sum whoever computed the leaves.
+func treeSum(_ values: [Double], _ tree: ReductionTree) -> Double {
+    func sum(_ node: TreeNode) -> Double {
+        guard let (left, right) = tree.children(of: node) else { return values[tree.shards(node)!.lowerBound] }
+        return sum(left) + sum(right)
+    }
+    return sum(tree.root)
+}

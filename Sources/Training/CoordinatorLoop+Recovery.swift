@@ -1,0 +1,65 @@
+import Coordination
+import Corpus
+import Kernels
+import LanguageModel
+import ZeroMQ
+
+// Taking over what workers kept, and settling what is in doubt.
+extension CoordinatorLoop {
+    func recall() -> RecalledState {
+        let state = recalled ?? RecalledState(configuration: configuration)
+        recalled = state
+        return state
+    }
+
+    func verifyRecalled(_ socket: borrowing Socket) {
+        let state = recall()
+        guard state.history.allSatisfy(\.isSound) else {
+            failure = Failure(description: "a worker handed over a history that makes no sense: stop the workers")
+            return
+        }
+        state.completeCarries()
+        perform(
+            machine.recalled(digest: state.replica.digest, stateDigest: state.replica.stateDigest, now: clock), socket)
+        // Where it was refused, the next attempt starts from nothing.
+        if machine.isRecovering { recalled = nil }
+    }
+
+    func goOn(from step: UInt64) {
+        let state = recall()
+        job.replica = state.replica
+        job.step = step
+        carries = state.carries
+        progress.recovered(step: step)
+        attempt { try begin() }
+    }
+
+    // MARK: Doubt
+
+    /// What was folded and pushed of the open step is void. What is still on its way keeps its own buffer.
+    func abandonStep() {
+        fold.clear()
+        averages[machine.step] = nil
+    }
+
+    func settle(_ dispute: Dispute, _ socket: borrowing Socket) {
+        progress.event(
+            "step \(dispute.step + 1): computing shard\(dispute.shards.count == 1 ? "" : "s") "
+                + dispute.shards.map(String.init).joined(separator: ", ") + " here, since "
+                + (dispute.kind == .notFinite ? "a worker sent what is not finite" : "two workers differ"))
+        let rows = configuration.rowsPerShard
+        let resets = configuration.stateless || dispute.step % configuration.stepsPerEpoch == 0
+        var verdict: ShardJudge.Verdict?
+        var isFinite = true
+        for shard in dispute.shards where isFinite {
+            let tokens = job.batches.tokens(
+                rows: shard * rows..<(shard + 1) * rows, window: configuration.window(step: dispute.step))
+            let carry = carries.shard(shard)
+            verdict = judge.judge(
+                shard: shard, step: dispute.step, parameters: job.replica.parameters, tokens: tokens,
+                carry: resets ? Array(repeating: 0, count: carry.count) : Array(carry))
+            isFinite = verdict!.isFinite
+        }
+        perform(machine.settled(dispute, answer: verdict?.answer, isFinite: isFinite, now: clock), socket)
+    }
+}

@@ -1,0 +1,83 @@
+import Coordination
+import Corpus
+import Kernels
+import ZeroMQ
+
+// The bytes that leave: snapshots, leases, averages.
+extension CoordinatorLoop {
+    func announce(_ worker: WorkerID) {
+        guard let hello = machine.hello(of: worker) else { return }
+        names[worker] = hello.name
+        snapshots[worker] = nil
+        saidWaiting = nil
+        if stepIsFresh { stepStarted = .now }
+        let count = machine.readyWorkers.count
+        progress.event(
+            "\(hello.name) joined from \(hello.host), \(hello.threads) thread\(hello.threads == 1 ? "" : "s"); "
+                + "\(count) worker\(count == 1 ? "" : "s")", .joined)
+    }
+
+    /// Before the first commit of this start there is no time of a step to measure.
+    var stepIsFresh: Bool { machine.step == job.step }
+
+    func snapshot(step: UInt64) -> [FloatBuffer] {
+        if let newest = newestSnapshot, newest.step == step { return newest.buffers }
+        let buffers = job.replica.buffers.map { $0.copy() }
+        newestSnapshot = (step, buffers)
+        return buffers
+    }
+
+    func send(
+        _ item: CoordinatorItem, to worker: WorkerID, sequence: UInt64, acknowledged: UInt64,
+        _ socket: borrowing Socket
+    ) {
+        let envelope = Envelope(
+            run: configuration.runNumber, worker: worker, sequence: sequence, acknowledged: acknowledged)
+        let route = RoutingIdentity.bytes(worker)
+        do {
+            let outcome: SendOutcome
+            switch item {
+            case .welcome(let step, let snapshotParts):
+                let welcome = Welcome(
+                    run: configuration.runNumber, term: machine.configuration.term, step: step,
+                    snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
+                    silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration)
+                outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
+            case .snapshot(let part):
+                let (buffer, range) = job.replica.part(Int(part.part))
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.snapshot(part), envelope), payload: snapshots[worker]![buffer],
+                    range: range)
+            case .lease(let lease):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.lease(lease), envelope), bytes: leasePayload(lease))
+            case .average(let part):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.average(part), envelope), payload: averages[part.step]!,
+                    range: chunks.range(Int(part.chunk)))
+            case .commit(let step):
+                outcome = try socket.send(
+                    to: route,
+                    control: Wire.encode(.commit(scalars[step]!.commit(step: step, record: facts[step]!)), envelope))
+            case .heartbeat: outcome = try socket.send(to: route, control: Wire.encode(.heartbeat, envelope))
+            case .finish: outcome = try socket.send(to: route, control: Wire.encode(.finish, envelope))
+            case .recall(let recall):
+                outcome = try socket.send(to: route, control: Wire.encode(.recall(recall), envelope))
+            case .restart(let restart):
+                outcome = try socket.send(to: route, control: Wire.encode(.restart(restart), envelope))
+            }
+            if outcome != .sent { unreachable.append(worker) }
+        } catch {
+            failure = failure ?? Failure(description: "\(error)")
+        }
+    }
+
+    func leasePayload(_ lease: Lease) -> [UInt8] {
+        let rows = configuration.rowsPerShard
+        let window = configuration.window(step: lease.step)
+        let tokens = lease.shards.map { shard in
+            job.batches.tokens(rows: Int(shard) * rows..<(Int(shard) + 1) * rows, window: window)
+        }
+        return LeasePayload.encode(tokens: tokens, carries: lease.carried.map { carries.shard(Int($0)) })
+    }
+}
