@@ -5,8 +5,9 @@ package struct ComputeTimes: Hashable, Sendable {
     static let limit: UInt64 = 1 << 50
 
     package var awaitingLease: UInt64 = 0
-    /// Until the first chunks of the gradient were final.
+    /// With the packing of the weights.
     package var forward: UInt64 = 0
+    /// With the weight gradients.
     package var backward: UInt64 = 0
     package var awaitingCommit: UInt64 = 0
     package var update: UInt64 = 0

@@ -218,7 +218,7 @@ package final class CoordinatorLoop {
         }
         if case .statusRequest = message {
             // Whoever may reach this socket may ask; nobody who has gone is missed.
-            let answer = Message.status(progress.monitor.statusAnswer())
+            let answer = Message.status(progress.monitor.statusAnswer { machine.status(now: clock) })
             _ = try? socket.send(to: RoutingIdentity.bytes(sender), control: Wire.encode(answer, envelope))
             return
         }

@@ -134,8 +134,8 @@ final class WorkerCompute: @unchecked Sendable {
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
-        account.beganForward()
-        defer { account.endedCompute() }
+        account.beganCompute()
+        defer { account.endedCompute(engine.phases) }
         faults.strike(step: lease.step, phase: .forward)
         let logStart = PhaseLog.now
         let started = ContinuousClock.now
@@ -157,7 +157,6 @@ final class WorkerCompute: @unchecked Sendable {
             step: lease.step, parameters: replica.parameters, work: work,
             nodes: nodes.map { GradientNode(shards: tree.shards($0.node)!, gradient: $0.gradient) }
         ) { range in
-            account.reachedGradient()
             faults.strike(step: lease.step, phase: .backward)
             faults.corruptGradient(nodes[0].gradient, range: range, step: lease.step)
             let chunks = layout.completed(from: lower, downTo: range.lowerBound)

@@ -1,5 +1,6 @@
 import Coordination
 import Foundation
+import LanguageModel
 import Testing
 
 @testable import Training
@@ -83,14 +84,21 @@ struct WatchingTests {
     func account() {
         var account = ComputeAccount()
         account.resumed()
-        account.beganForward()
-        account.reachedGradient()
-        account.reachedGradient()
-        account.endedCompute()
+        var phases = PhaseTimes()
+        phases.forward = 1e-9
+        account.beganCompute()
+        account.endedCompute(phases)
         account.resumed()
         let times = account.updated()
         #expect(times.awaitingLease > 0 && times.forward > 0 && times.backward > 0)
         #expect(times.awaitingCommit > 0 && times.update > 0)
+        #expect(times.forward == 1)
+        // More than has passed is not believed.
+        account.beganCompute()
+        phases.forward = 1e6
+        account.endedCompute(phases)
+        let capped = account.updated()
+        #expect(capped.forward < 1_000_000_000_000 && capped.backward == 0)
         #expect(account.updated().forward == 0)
     }
 

@@ -1,10 +1,10 @@
 import Coordination
+import LanguageModel
 
 /// Keeps a compute thread's ``ComputeTimes``: told when it gets work and when it is done.
 struct ComputeAccount {
     private var times = ComputeTimes()
     private var mark = ContinuousClock.now
-    private var isInForward = false
     private var hasComputed = false
 
     /// The thread was idle until now.
@@ -13,22 +13,17 @@ struct ComputeAccount {
         if hasComputed { times.awaitingCommit += waited } else { times.awaitingLease += waited }
     }
 
-    mutating func beganForward() {
+    mutating func beganCompute() {
         mark = .now
-        isInForward = true
         hasComputed = true
     }
 
-    /// The first part of the gradient is final.
-    mutating func reachedGradient() {
-        guard isInForward else { return }
-        times.forward += lap()
-        isInForward = false
-    }
-
-    mutating func endedCompute() {
-        reachedGradient()
-        times.backward += lap()
+    /// - Parameter phases: how the engine divides the time since the beginning; what it does not name is backward's.
+    mutating func endedCompute(_ phases: PhaseTimes) {
+        let elapsed = lap()
+        let forward = min(elapsed, UInt64(max(0, phases.pack + phases.forward) * 1e9))
+        times.forward += forward
+        times.backward += elapsed - forward
     }
 
     /// The replica is updated: the account of the step, and a new one begins.

@@ -223,9 +223,12 @@ package final class RunMonitor: Sendable {
     package var counters: RunCounters { state.withLock { $0.metrics } }
 
     /// The snapshot as a `status` message carries it: bounded, and made at most ten times a second however many ask.
-    package func statusAnswer() -> [UInt8] {
+    ///
+    /// - Parameter status: the cluster's state as it is now.
+    func statusAnswer(_ status: () -> ClusterStatus) -> [UInt8] {
         let now = time()
         if let answer = state.withLock({ $0.answer }), now - answer.time < 0.1 { return answer.bytes }
+        cluster(status())
         let bytes = snapshot().encoded(limit: Wire.maximumStatus)
         state.withLock { $0.answer = (now, bytes) }
         return bytes
