@@ -33,8 +33,8 @@ package struct Recovery: Hashable, Sendable {
 
     /// - Parameters:
     ///   - knownDigests: of steps beyond the checkpoint.
-    ///   - wait: nanoseconds to wait for workers with something newer; three times as long where a part of it is there.
-    ///     More than the 3 s after which a worker greets again.
+    ///   - wait: nanoseconds to wait for workers with something newer; more than the 3 s after which a
+    ///     worker greets again.
     package init(knownDigests: [UInt64: UInt64], checkpoint: UInt64, wait: UInt64 = 4_000_000_000) {
         self.knownDigests = knownDigests
         newestKnown = max(checkpoint, knownDigests.keys.max() ?? 0)
@@ -63,9 +63,7 @@ extension CoordinatorMachine {
             return evict(late, "did not hand over its state in time", .sessionBroken, now: now)
         }
         let choice = choose(now: now)
-        let newest = offers.filter { isTrusted($0.1) }.map(\.1.step).max() ?? 0
-        let isPartial = newest > choice?.state.step ?? step
-        let isOver = now >= began + recovery!.wait * (isPartial ? 3 : 1)
+        let isOver = now >= began + recovery!.wait
         if let choice, choice.state.step >= recovery!.newestKnown || isOver {
             recall(choice)
             return []
