@@ -225,8 +225,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var late = order.compactMap { worker -> String? in
             let member = members[worker]!
             let open = member.openShards.subtracting(accepted).sorted()
-            guard let first = open.first, let last = open.last else { return nil }
-            let shards = first == last ? "shard \(first)" : "shards \(first)-\(last)"
+            guard !open.isEmpty else { return nil }
+            let shards = (open.count == 1 ? "shard " : "shards ") + LeasePlan.text(open)
             let phase = member.chunksSeen == 0 ? "forward" : member.chunksSeen < folds.count ? "backward" : "result"
             return "worker \(member.hello.name), \(shards), phase \(phase)"
         }

@@ -31,7 +31,10 @@ package final class FloatBuffer: @unchecked Sendable {
 
     package convenience init(_ values: some Collection<Float>) {
         self.init(count: values.count)
-        for (index, value) in values.enumerated() { base[index] = value }
+        let target = UnsafeMutableBufferPointer(start: base, count: count)
+        if values.withContiguousStorageIfAvailable({ _ = target.update(from: $0) }) == nil {
+            _ = target.update(from: values)
+        }
     }
 
     package subscript(index: Int) -> Float {

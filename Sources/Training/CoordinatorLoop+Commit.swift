@@ -59,7 +59,7 @@ extension CoordinatorLoop {
         recorder?.post(.step(record, evaluate: evaluates ? state : nil))
         if due.checkpoint, let state { recorder?.post(.checkpoint(state)) }
         if due.sample {
-            recorder?.post(.sample(step: step + 1, state?.parameters ?? replica.parameters.copy()))
+            recorder?.post(.sample(step: step + 1, state?.parameters ?? copied(replica.parameters)))
         }
         progress.committed(record)
     }
@@ -74,8 +74,14 @@ extension CoordinatorLoop {
     /// An immutable copy of the state after the last committed step.
     func checkpointState() -> CheckpointState {
         CheckpointState(
-            step: committedStep, parameters: job.replica.parameters.copy(),
-            slots: job.replica.optimizer.slots.map { $0.copy() }, carry: carries.committed)
+            step: committedStep, parameters: copied(job.replica.parameters),
+            slots: job.replica.optimizer.slots.map(copied), carry: carries.committed)
+    }
+
+    private func copied(_ buffer: FloatBuffer) -> FloatBuffer {
+        let copy = statePool.take()
+        copy.copy(from: buffer)
+        return copy
     }
 
     func checkpoint() { recorder?.post(.checkpoint(checkpointState())) }

@@ -44,6 +44,8 @@ package final class CoordinatorLoop {
     var losses: [Double]
     var averages: [UInt64: FloatBuffer] = [:]
     var averagePool: BufferPool
+    /// Of copies of parameters and slots, for files, evaluations and samples.
+    var statePool: BufferPool
     var scalars: [UInt64: UpdateScalars] = [:]
     var snapshots: [WorkerID: [FloatBuffer]] = [:]
     var newestSnapshot: (step: UInt64, buffers: [FloatBuffer])?
@@ -100,6 +102,7 @@ package final class CoordinatorLoop {
         carries = job.carries
         losses = Array(repeating: 0, count: configuration.shards)
         averagePool = BufferPool(count: chunks.floats)
+        statePool = BufferPool(count: chunks.floats)
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
         committedStep = job.step
     }

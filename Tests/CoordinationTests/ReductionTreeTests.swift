@@ -57,14 +57,31 @@ struct ReductionTreeTests {
         }
     }
 
-    @Test("Shards are shared in contiguous runs, by weight, and nobody is more than one from the exact share")
+    @Test("Shards are shared by weight, and nobody is more than one from the exact share")
     func apportioning() {
         let plan = LeasePlan.apportion(Array(0..<16), among: [(10, 1), (11, 1), (12, 1)])
-        #expect(plan.map(\.shards.count) == [6, 5, 5])
-        #expect(plan.flatMap(\.shards) == Array(0..<16))
+        #expect(plan.map(\.shards) == [[0, 1, 2, 3, 12, 13], [4, 5, 6, 7, 14], [8, 9, 10, 11, 15]])
         let weighted = LeasePlan.apportion(Array(0..<16), among: [(10, 3), (11, 1)])
-        #expect(weighted.map(\.shards.count) == [12, 4])
+        #expect(weighted.map(\.shards.count) == [4, 12])
+        #expect(LeasePlan.text(plan[0].shards) == "0-3,12-13" && LeasePlan.text([]) == "-")
         let many = LeasePlan.apportion([0, 1], among: (1...5).map { (UInt64($0), 1) })
         #expect(many.map(\.worker) == [1, 2])
+    }
+
+    @Test("Leases are runs of the tree: as few nodes as the counts allow, for any number of shards and workers")
+    func alignment() {
+        var random = SeededRandom(state: 8)
+        for shards in [1, 2, 3, 5, 7, 8, 12, 16, 21, 64, 100] {
+            let tree = ReductionTree(leaves: shards)
+            for workers in 1...9 {
+                let paces = (0..<workers).map { (worker: WorkerID($0 + 1), cost: 1 + random.next() % 5) }
+                let plan = LeasePlan.apportion(Array(0..<shards), among: paces)
+                #expect(plan.flatMap(\.shards).sorted() == Array(0..<shards))
+                for (_, held) in plan {
+                    #expect(held == held.sorted())
+                    #expect(tree.cover(held).count <= held.count.nonzeroBitCount, "\(held) of \(shards)")
+                }
+            }
+        }
     }
 }

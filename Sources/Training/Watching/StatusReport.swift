@@ -54,7 +54,7 @@ package struct StatusReport {
             func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded()))%" } ?? "-" }
             rows.append([
                 String(member.name.prefix(24)), String(member.host.prefix(20)), "\(member.threads)",
-                member.state.rawValue, ranges(member.shards),
+                member.state.rawValue, LeasePlan.text(member.shards),
                 member.charactersPerSecond.map(ProgressLine.rate) ?? "-", percent(member.computing),
                 percent(member.waiting), percent(member.sending), String(format: "%.1fs", member.silence),
             ])
@@ -64,21 +64,6 @@ package struct StatusReport {
             row.enumerated().map { $1 + String(repeating: " ", count: widths[$0] - $1.count) }
                 .joined(separator: "  ")
         }
-    }
-
-    /// `0-3,5` for 0, 1, 2, 3, 5.
-    static func ranges(_ values: [Int]) -> String {
-        guard !values.isEmpty else { return "-" }
-        var parts: [ClosedRange<Int>] = []
-        for value in values {
-            if let last = parts.last, value == last.upperBound + 1 {
-                parts[parts.count - 1] = last.lowerBound...value
-            } else {
-                parts.append(value...value)
-            }
-        }
-        return parts.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
-            .joined(separator: ",")
     }
 
     private static func duration(_ seconds: Double) -> String { ProgressLine.duration(max(0, seconds)) }
