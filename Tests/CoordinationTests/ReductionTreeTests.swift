@@ -84,4 +84,15 @@ struct ReductionTreeTests {
             }
         }
     }
+
+    @Test("One of three workers four times slower: the step takes less than a quarter more than the ideal share would")
+    func straggler() {
+        for shards in 16...256 {
+            let paces: [LeasePlan.Pace] = [(1, 1000), (2, 4000), (3, 1000)]
+            let plan = LeasePlan.apportion(Array(0..<shards), among: paces)
+            let counts = Dictionary(uniqueKeysWithValues: plan.map { ($0.worker, $0.shards.count) })
+            let ideal = Double(shards) * 1000 / 2.25
+            #expect(Double(LeasePlan.duration(counts, paces)) < 1.25 * ideal, "\(shards) shards: \(counts)")
+        }
+    }
 }
