@@ -38,6 +38,20 @@ package final class PackedWeight: @unchecked Sendable {
         let end = min(columns, count * (part + 1) / parts * width)
         guard first < end else { return }
         InstructionSet.table.pointee.gemm(
-            rows, end - first, inner, a, stride, panels.base + first * inner, c + first, target)
+            rows, end - first, inner, a, stride, panels.base + first * inner, nil, c + first, target)
+    }
+
+    /// `c[rows, columns] = start + a[rows, inner] B`: each element one chain of fused multiply-adds.
+    ///
+    /// - Parameter start: where the `columns` values are that the chains of a row begin with.
+    package func multiply(
+        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int,
+        start: (_ row: Int) -> UnsafePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: rows) { starts in
+            for row in 0..<rows { starts.initializeElement(at: row, to: start(row)) }
+            InstructionSet.table.pointee.gemm(
+                rows, columns, inner, a, stride, panels.base, starts.baseAddress, c, target)
+        }
     }
 }

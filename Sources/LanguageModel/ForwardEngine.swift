@@ -171,29 +171,25 @@ package final class ForwardEngine: @unchecked Sendable {
         let (hidden, width) = (shape.hidden, 4 * shape.hidden)
         let gates = state.gates.base + rows.lowerBound * width
         for layer in 0..<shape.layers {
+            let recurrent = model.recurrent[layer]
+            let h = state.h[layer].base + rows.lowerBound * hidden
             if layer == 0 {
-                for (index, row) in rows.enumerated() {
-                    (gates + index * width).update(from: model.table.base + Int(tokens[row]) * width, count: width)
+                recurrent.multiply(h, stride: hidden, rows: rows.count, into: gates, stride: width) { index in
+                    UnsafePointer(model.table.base + Int(tokens[rows.lowerBound + index]) * width)
                 }
             } else {
-                for index in 0..<rows.count {
-                    (gates + index * width).update(from: model.biases[layer].base, count: width)
-                }
                 model.input[layer - 1].multiply(
                     state.h[layer - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
-                    stride: width)
+                    stride: width
+                ) { _ in UnsafePointer(model.biases[layer].base) }
+                recurrent.multiply(h, stride: hidden, rows: rows.count, into: gates, stride: width)
             }
-            model.recurrent[layer].multiply(
-                state.h[layer].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
-                stride: width)
             cells(layer, state, rows: rows)
         }
         let logits = state.logits.base + rows.lowerBound * shape.vocabulary
-        for index in 0..<rows.count {
-            (logits + index * shape.vocabulary).update(from: model.outputBias.base, count: shape.vocabulary)
-        }
         model.output.multiply(
             state.h[shape.layers - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: logits,
-            stride: shape.vocabulary)
+            stride: shape.vocabulary
+        ) { _ in UnsafePointer(model.outputBias.base) }
     }
 }

@@ -151,20 +151,19 @@ final class OutputPass: @unchecked Sendable {
             }
         }
         let own = logits.base + tokens.lowerBound * vocabulary
-        for index in 0..<tokens.count {
-            (own + index * vocabulary).update(from: model.outputBias.base, count: vocabulary)
-        }
         model.output.multiply(
             isTogether ? inputs + first * hidden : gathered, stride: hidden, rows: tokens.count, into: own,
-            stride: vocabulary)
+            stride: vocabulary
+        ) { _ in UnsafePointer(model.outputBias.base) }
         for (index, token) in tokens.enumerated() {
             let at = place(token)
             held.losses[at] = RowKernels.softmaxLoss(
                 vocabulary: vocabulary, logits: own + index * vocabulary, target: held.targets[at], scale: scale)
         }
         let dx = isTogether ? held.dx.base + first * hidden : gathered
-        dx.update(repeating: 0, count: tokens.count * hidden)
-        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: hidden)
+        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: hidden) { _ in
+            UnsafePointer(model.zeros.base)
+        }
         for (index, token) in tokens.enumerated() {
             let at = place(token)
             if !held.dropped.isEmpty {

@@ -10,6 +10,8 @@ final class PackedModel: @unchecked Sendable {
     /// `b_ih + b_hh` of each layer, `[4H]`.
     let biases: [FloatBuffer]
     let outputBias: FloatBuffer
+    /// `[H]`.
+    let zeros: FloatBuffer
     /// Of the layers from 1 on: `x W_ih^T`.
     let input: [PackedWeight]
     let recurrent: [PackedWeight]
@@ -26,6 +28,7 @@ final class PackedModel: @unchecked Sendable {
         table = FloatBuffer(count: shape.vocabulary * 4 * h)
         biases = (0..<shape.layers).map { _ in FloatBuffer(count: 4 * h) }
         outputBias = FloatBuffer(count: shape.vocabulary)
+        zeros = FloatBuffer(count: h)
         input = (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: 4 * h, inner: h) }
         recurrent = (0..<shape.layers).map { _ in PackedWeight(columns: 4 * h, inner: h) }
         output = PackedWeight(columns: shape.vocabulary, inner: h)

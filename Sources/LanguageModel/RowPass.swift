@@ -34,20 +34,20 @@ struct RowPass: @unchecked Sendable {
         let width = 4 * hidden
         let at = time * total + rows.lowerBound
         let gates = held.gates[layer].base + at * width
-        if layer == 0 {
-            for row in 0..<rows.count {
-                (gates + row * width).update(from: model.table.base + Int(held.inputs[at + row]) * width, count: width)
-            }
-        } else {
-            for row in 0..<rows.count { (gates + row * width).update(from: model.biases[layer].base, count: width) }
-            model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + at * hidden, stride: hidden, rows: rows.count, into: gates,
-                stride: width)
-        }
         let before = at * hidden
         let after = (at + total) * hidden
-        model.recurrent[layer].multiply(
-            held.h[layer].base + before, stride: hidden, rows: rows.count, into: gates, stride: width)
+        let recurrent = model.recurrent[layer]
+        if layer == 0 {
+            recurrent.multiply(
+                held.h[0].base + before, stride: hidden, rows: rows.count, into: gates, stride: width
+            ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * width) }
+        } else {
+            model.input[layer - 1].multiply(
+                held.output(layer: layer - 1) + before, stride: hidden, rows: rows.count, into: gates, stride: width
+            ) { _ in UnsafePointer(model.biases[layer].base) }
+            recurrent.multiply(
+                held.h[layer].base + before, stride: hidden, rows: rows.count, into: gates, stride: width)
+        }
         for row in 0..<rows.count {
             RowKernels.cellForward(
                 hidden: hidden, gates: gates + row * width, previous: held.c[layer].base + before + row * hidden,
@@ -93,8 +93,9 @@ struct RowPass: @unchecked Sendable {
                     c: held.c[layer].base + (at + total + row) * hidden, dh: dh + row * hidden, dc: dc + row * hidden)
             }
             guard layer > 0 else { continue }
-            dh.update(repeating: 0, count: rows.count * hidden)
-            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: hidden)
+            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: hidden) { _ in
+                UnsafePointer(model.zeros.base)
+            }
             mask(layer: layer - 1, at: at, rows: rows.count)
         }
     }

@@ -57,8 +57,15 @@ struct KernelTests {
                 } else {
                     kernels.pack(n, k, transposed, &packed)
                 }
-                kernels.gemm(m, n, k, a, k, packed, &result, n)
+                kernels.gemm(m, n, k, a, k, packed, nil, &result, n)
                 #expect(result == expected, "\(m) x \(n) x \(k)")
+                // The same, beginning with rows that lie elsewhere.
+                var elsewhere = [Float](repeating: .nan, count: m * n)
+                start.withUnsafeBufferPointer { rows in
+                    let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
+                    kernels.gemm(m, n, k, a, k, packed, starts, &elsewhere, n)
+                }
+                #expect(elsewhere == expected, "\(m) x \(n) x \(k) from elsewhere")
             }
         }
     }
