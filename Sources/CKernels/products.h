@@ -125,14 +125,19 @@ static void pack_transposed(long n, long k, const float *w, float *packed) {
             for (long j = 0; j < PANEL; j++) *packed++ = first + j < n ? w[(first + j) * k + x] : 0;
 }
 
-static void pack(long n, long k, const float *w, float *packed) {
-    for (long first = 0; first < n; first += PANEL) {
-        long width = n - first < PANEL ? n - first : PANEL;
-        for (long x = 0; x < k; x++, packed += PANEL) {
-            memcpy(packed, w + x * n + first, (size_t)width * 4);
-            for (long j = width; j < PANEL; j++) packed[j] = 0;
-        }
+// `width` floats of a row of a panel, zeros behind them. The whole row is a copy of known size, which is no call.
+INLINE void pack_row(float *packed, const float *from, long width) {
+    if (width >= PANEL) {
+        memcpy(packed, from, PANEL * sizeof(float));
+        return;
     }
+    memset(packed, 0, PANEL * sizeof(float));
+    memcpy(packed, from, (size_t)width * sizeof(float));
+}
+
+static void pack(long n, long k, const float *w, float *packed) {
+    for (long first = 0; first < n; first += PANEL)
+        for (long x = 0; x < k; x++, packed += PANEL) pack_row(packed, w + x * n + first, n - first);
 }
 
 // MARK: Weight gradients
@@ -142,14 +147,10 @@ static void pack(long n, long k, const float *w, float *packed) {
 
 static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
     long first_row = node.first_row + shard * node.rows_per_shard;
-    for (long first = 0; first < columns; first += PANEL) {
-        long width = columns - first < PANEL ? columns - first : PANEL;
+    for (long first = 0; first < columns; first += PANEL)
         for (long t = 0; t < node.time_steps; t++)
-            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL) {
-                memcpy(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, (size_t)width * 4);
-                for (long j = width; j < PANEL; j++) packed[j] = 0;
-            }
-    }
+            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL)
+                pack_row(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, columns - first);
 }
 
 // Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
