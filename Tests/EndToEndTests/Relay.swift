@@ -1,13 +1,14 @@
 import Foundation
 import Glibc
 
-/// A stretch of network between a worker and its coordinator that can be cut or stalled.
+/// A stretch of network between a worker and its coordinator that can be cut, stalled or listened to.
 final class Relay: @unchecked Sendable {
     // @unchecked: `state` is guarded by the lock; connections belong to the thread.
     private struct State {
         var isCut = false
         var isEnding = false
         var stalledUntil = Date.distantPast
+        var recordings: [[UInt8]] = []
     }
 
     /// One direction of a connection.
@@ -16,19 +17,25 @@ final class Relay: @unchecked Sendable {
         let to: Int32
         var pending: ArraySlice<UInt8> = []
         var isOpen = true
+        /// Its place among the recordings.
+        var recording: Int?
     }
 
     /// Where workers connect to.
     let port: UInt16
     private let target: UInt16
+    private let records: Bool
     private let listener: Int32
     private let lock = NSLock()
     private var state = State()
     private var directions: [Direction] = []
 
-    /// - Parameter target: the coordinator's port on this machine.
-    init(to target: UInt16) throws {
+    /// - Parameters:
+    ///   - target: the coordinator's port on this machine.
+    ///   - records: whether to keep what workers send.
+    init(to target: UInt16, records: Bool = false) throws {
         self.target = target
+        self.records = records
         (listener, port) = try Self.listen()
         let thread = Thread { [self] in work() }
         thread.start()
@@ -39,6 +46,9 @@ final class Relay: @unchecked Sendable {
 
     /// Nothing passes for so long, and neither end is told: a half-open connection.
     func stall(seconds: Double) { lock.withLock { state.stalledUntil = Date(timeIntervalSinceNow: seconds) } }
+
+    /// What came from the worker's end of each connection, in order; of a connection that is open, up to now.
+    var recordings: [[UInt8]] { lock.withLock { state.recordings } }
 
     func end() { lock.withLock { state.isEnding = true } }
 
@@ -116,14 +126,26 @@ final class Relay: @unchecked Sendable {
             return
         }
         for descriptor in [near, far] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
-        directions += [Direction(from: near, to: far), Direction(from: far, to: near)]
+        let recording =
+            !records
+            ? nil
+            : lock.withLock {
+                state.recordings.append([])
+                return state.recordings.count - 1
+            }
+        directions += [Direction(from: near, to: far, recording: recording), Direction(from: far, to: near)]
     }
 
     private func pass(_ index: Int) {
         if directions[index].pending.isEmpty {
             var buffer = [UInt8](repeating: 0, count: 65536)
             let count = read(directions[index].from, &buffer, buffer.count)
-            if count > 0 { directions[index].pending = buffer[..<count] }
+            if count > 0 {
+                directions[index].pending = buffer[..<count]
+                if let recording = directions[index].recording {
+                    lock.withLock { state.recordings[recording] += buffer[..<count] }
+                }
+            }
             if count == 0 || (count < 0 && errno != EAGAIN) { directions[index].isOpen = false }
         }
         let sent = directions[index].pending.withUnsafeBytes {

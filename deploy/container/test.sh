@@ -3,8 +3,8 @@
 #
 #   deploy/container/test.sh LOCKSTEP        (make test-containers)
 #
-# LOCKSTEP needs its Swift runtime inside, as deploy/package/build.sh builds it. ROOT=DIR takes an unpacked Debian in place
-# of a new one. Needs root, buildah, podman and runc. Exit code 77: skipped, with the reason.
+# LOCKSTEP needs its Swift runtime inside, as deploy/package/build.sh builds it. WHOLE=1 builds the program in the image too,
+# with this machine's Swift, which takes minutes. ROOT=DIR takes an unpacked Debian in place of a new one. Needs root, buildah, podman and runc. Exit code 77: skipped, with the reason.
 set -euo pipefail
 lockstep=$(realpath "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -49,15 +49,32 @@ if [ -z "${ROOT:-}" ]; then
     debootstrap --variant=minbase bookworm "$root" > "$scratch/debootstrap.log" 2>&1 || skip "debootstrap failed"
 fi
 tar -C "$root" --exclude=./proc/* --exclude=./sys/* -c . | podman import -q - localhost/base:12 > /dev/null
-mkdir -p "$scratch/program/out"
-cp "$lockstep" "$scratch/program/out/lockstep"
-tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
-
-# The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.
-sed '/^FROM ${SWIFT_IMAGE} AS build/,/^$/d' "$here/Containerfile" > "$scratch/Containerfile"
-buildah build -q --pull=never --network=host --build-arg BASE_IMAGE=localhost/base:12 \
-    --build-arg PROGRAM=localhost/program:test -f "$scratch/Containerfile" -t localhost/lockstep "$scratch" > /dev/null
+image=(buildah build -q --pull=never --network=host --build-arg BASE_IMAGE=localhost/base:12 -t localhost/lockstep)
+if [ -n "${WHOLE:-}" ]; then
+    # This machine's toolchain stands in for the image of swift.org, which has these packages.
+    usr=$(dirname "$(dirname "$(realpath "$(command -v swiftc)")")")
+    cache=$HOME/.cache/org.swift.swiftpm
+    mkdir -p "$cache"
+    cat > "$scratch/Swiftfile" << SWIFT
+FROM localhost/base:12
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends binutils ca-certificates gcc git libc6-dev \\
+    libcurl4 libedit2 libgcc-12-dev libncurses6 libpython3.11 libsqlite3-0 libstdc++-12-dev libxml2 libz3-dev tzdata zlib1g
+ENV PATH=$usr/bin:/usr/sbin:/usr/bin:/sbin:/bin
+SWIFT
+    buildah build -q --pull=never --network=host -f "$scratch/Swiftfile" -t localhost/swift "$scratch" > /dev/null
+    "${image[@]}" --build-arg SWIFT_IMAGE=localhost/swift -v "$usr:$usr:ro" -v "$cache:/root/.cache/org.swift.swiftpm" \
+        -f "$here/Containerfile" "$here/../.." > /dev/null
+else
+    mkdir -p "$scratch/program/out"
+    cp "$lockstep" "$scratch/program/out/lockstep"
+    tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
+    # shellcheck disable=SC2016
+    # The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.
+    sed '/^FROM ${SWIFT_IMAGE} AS build/,/^$/d' "$here/Containerfile" > "$scratch/Containerfile"
+    "${image[@]}" --build-arg PROGRAM=localhost/program:test -f "$scratch/Containerfile" "$scratch" > /dev/null
+fi
 echo "built: $(podman image inspect localhost/lockstep --format '{{.Size}} bytes, user {{.User}}')"
+podman run --rm --network=none --read-only localhost/lockstep --version
 
 "$lockstep" keys "$scratch/keys" > /dev/null
 mkdir "$scratch/runs"

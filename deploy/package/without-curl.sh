@@ -15,6 +15,7 @@ mkdir -p "$folder"
 {
     echo '#include <stdio.h>'
     echo '#include <stdlib.h>'
+    # shellcheck disable=SC2028
     echo 'static void end(void) { fputs("lockstep: linked without an HTTP client\n", stderr); abort(); }'
     nm -u "$client" 2> /dev/null | sed -n 's/^ *U \(curl_[a-z_]*\)$/void \1(void) { end(); }/p' | sort -u
 } > "$folder/curl.c"

@@ -48,4 +48,17 @@ final class RawStream {
             done += count
         }
     }
+
+    /// What the other side says until it hangs up, or until it has been silent for `seconds`.
+    func read(untilSilentFor seconds: Double) -> [UInt8] {
+        var heard: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&polled, 1, Int32(seconds * 1000)) > 0 else { return heard }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { return heard }
+            heard += buffer[..<count]
+        }
+    }
 }

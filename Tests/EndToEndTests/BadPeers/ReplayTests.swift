@@ -1,0 +1,93 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Replayed traffic", .serialized)
+struct ReplayTests {
+    /// A run of two workers; all that the first one sends is recorded, and played to the coordinator's port again, while
+    /// that worker trains and after it has left.
+    ///
+    /// - Returns: how often a worker joined under the first one's name, and the log.
+    private static func replayed(withKeys: Bool) async throws -> (joined: Int, log: String) {
+        let folder = try TinyRun.folder()
+        let made = try await Execution.run(["keys", "keys"], in: folder)
+        #expect(made.code == 0, "\(made.errors)")
+        func keys(_ name: String) -> [String] { withKeys ? ["--keys=keys/\(name)"] : [] }
+        let coordinator = try Execution(
+            ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint"]
+                + TinyRun.flags + ["--minimum-workers=2", "--worker-timeout=60"] + keys("coordinator"), in: folder)
+        let endpoint = try await NetworkTests.endpoint(in: folder)
+        let relay = try Relay(to: try #require(UInt16(endpoint.split(separator: ":").last!)), records: true)
+        defer { relay.end() }
+        func worker(_ name: String, _ address: String, _ inject: String) throws -> Execution {
+            try Execution(
+                ["worker", "--connect=\(address)", "--threads=1", "--name=\(name)", "--inject=\(inject)"]
+                    + keys("worker"), in: folder)
+        }
+        // The second waits at step 30, until all has been played.
+        let recorded = try worker("recorded", "tcp://127.0.0.1:\(relay.port)", "slow:20")
+        let steady = try worker("steady", endpoint, "slow:20;stop@step=30,phase=forward")
+        func steps() throws -> Int { try Trace.steps(run: "run", in: folder).count }
+        func log() -> String { (try? String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)) ?? "" }
+
+        try await Deadline.wait(for: "some steps") { try steps() > 4 }
+        // The longest connection is that of the session: others only looked whether the port answers.
+        let traffic = try #require(relay.recordings.max { $0.count < $1.count })
+        #expect(traffic.count > 4096)
+        let before = try steps()
+        try await onThread { try play(traffic, to: endpoint) }
+        try await Deadline.wait(for: "steps behind the first replays") { try steps() > before + 1 }
+        #expect(!log().contains("lost "), "\(log())")
+
+        recorded.send(SIGTERM)
+        _ = try await recorded.result()
+        try await Deadline.wait(for: "the recorded worker to leave") { log().contains("lost recorded (left)") }
+        // All of the session this time, to its end.
+        let whole = try #require(relay.recordings.max { $0.count < $1.count })
+        try await onThread { try play(whole, to: endpoint) }
+        #expect(coordinator.isRunning)
+
+        try await Deadline.wait(for: "the run to end") {
+            steady.send(SIGCONT)
+            return !coordinator.isRunning
+        }
+        #expect(try await coordinator.result().code == 0)
+        #expect(try await steady.result().code == 0)
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+        return (log().components(separatedBy: "recorded joined from ").count - 1, log())
+    }
+
+    /// At once, in small pieces, and on many connections; the other side's words are read, so that none is held up.
+    private static func play(_ traffic: [UInt8], to endpoint: String) throws {
+        let whole = try #require(RawStream(endpoint))
+        whole.write(traffic)
+        _ = whole.read(untilSilentFor: 0.3)
+
+        let slow = try #require(RawStream(endpoint))
+        // The greeting, then each command of the handshake when the one before it has been answered.
+        for piece in [0..<64, 64..<(64 + 202), 266..<traffic.count] {
+            slow.write(Array(traffic[piece]))
+            let answer = slow.read(untilSilentFor: 0.3)
+            if piece.lowerBound == 0 { #expect(answer.count >= 10, "no greeting came") }
+        }
+
+        let many = (0..<20).compactMap { _ in RawStream(endpoint) }
+        #expect(many.count == 20)
+        for stream in many { stream.write(traffic) }
+        for stream in many { _ = stream.read(untilSilentFor: 0.1) }
+    }
+
+    @Test("A worker's recorded CURVE traffic, sent again, does not get in and holds up no step")
+    func curve() async throws {
+        let (joined, log) = try await Self.replayed(withKeys: true)
+        #expect(joined == 1, "\(log)")
+        #expect(log.contains("refused a peer from 127.0.0.1: "), "\(log)")
+        #expect(log.components(separatedBy: "lost ").count == 2, "only the worker that left was lost: \(log)")
+    }
+
+    @Test("Without keys the same traffic does get in, as a worker that changes no bit")
+    func plain() async throws {
+        let (joined, log) = try await Self.replayed(withKeys: false)
+        #expect(joined > 1, "\(log)")
+    }
+}
