@@ -29,7 +29,8 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .notLockstep: "the message does not begin with Lockstep's mark"
         case .otherVersion(let version):
-            "the peer speaks protocol version \(version), this program version \(Wire.version): upgrade the older one"
+            "the peer speaks protocol version \(version), this program version \(Wire.version): install one version on all "
+                + "hosts (lockstep --version)"
         case .unknownKind(let kind): "unknown message kind \(kind)"
         case .truncated: "the message ends too early"
         case .trailingBytes(let count): "\(count) bytes stand behind the message"

@@ -214,6 +214,12 @@ package final class WorkerLoop {
             } else {
                 perform(machine.received(message, envelope, now: clock), socket)
             }
+        } catch WireError.otherVersion(let version) {
+            verdict = .failed(
+                Failure(
+                    description:
+                        "the coordinator at \(options.access.endpoint) speaks protocol version \(version), this "
+                        + "program version \(Wire.version): install one version on all hosts (lockstep --version)"))
         } catch {
             verdict = .failed(
                 Failure(description: "the coordinator at \(options.access.endpoint) sent what makes no sense: \(error)")

@@ -42,7 +42,8 @@ struct FirstContact: ~Copyable {
         while let event = try monitor.next() {
             switch event {
             case .connected: isConnected = true
-            case .failed(let reason): failure = reason
+            // A later attempt may just have ended: what an earlier one told says more.
+            case .failed(let reason): if failure == nil || reason != .ended { failure = reason }
             default: break
             }
         }
@@ -60,7 +61,8 @@ struct FirstContact: ~Copyable {
         case .cryptography, .ended:
             guard keys != nil else {
                 return
-                    "\(endpoint) ended the connection before a greeting: the coordinator is stopping, or none is there"
+                    "\(endpoint) ended the connection before a greeting: the coordinator takes only workers with keys "
+                    + "(--keys), is stopping, or is none"
             }
             return
                 "the coordinator ended the exchange of keys: \(access.keys!.server) is not its present key; copy its "

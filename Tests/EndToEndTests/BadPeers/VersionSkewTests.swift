@@ -1,0 +1,66 @@
+import Coordination
+import Foundation
+import Glibc
+import Testing
+import Training
+import ZeroMQ
+
+@Suite("Programs of different versions", .serialized)
+struct VersionSkewTests {
+    private static let other = Wire.version + 1
+    private static let both = "speaks protocol version \(other), this program version \(Wire.version)"
+
+    @Test("A worker of another version is refused, the coordinator names both versions, and the run goes on")
+    func worker() async throws {
+        let folder = try TinyRun.folder()
+        let coordinator = try Execution(
+            ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint"]
+                + TinyRun.flags, in: folder)
+        let endpoint = try await NetworkTests.endpoint(in: folder)
+        try await onThread {
+            var peer = try RawPeer(endpoint, context: try Context())
+            var frame = peer.frames(
+                .hello(Hello(run: 0, name: "other", host: "nowhere", process: 1, threads: 1, software: "raw")))[0]
+            frame[2] = Self.other
+            try peer.send([frame])
+            let refusal = try peer.hearRefusal()
+            #expect(refusal.code == .version && refusal.reason.contains(Self.both), "\(refusal.reason)")
+        }
+        let worker = try Execution(["worker", "--connect=\(endpoint)", "--threads=1", "--quiet"], in: folder)
+        for process in [coordinator, worker] { #expect(try await process.result().code == 0) }
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(log.contains(Self.both), "\(log)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test("A worker says in one line that the coordinator is of another version")
+    func coordinator() async throws {
+        let folder = try TemporaryFolder()
+        let bus = "ipc://\(folder.file("bus").path)"
+        let listening = AsyncStream<Void>.makeStream()
+        async let answered: Void = onThread {
+            let router = try Socket(.router, context: try Context())
+            try router.set(.linger(milliseconds: 1000))
+            try router.bind(bus)
+            listening.continuation.yield()
+            let end = ContinuousClock.now + .seconds(Deadline.seconds)
+            while ContinuousClock.now < end {
+                guard let received = try router.receive(maximumParts: 2) else {
+                    _ = try Poller.wait(socket: router, milliseconds: 20)
+                    continue
+                }
+                // What a coordinator of that version would say of this worker.
+                let (_, envelope) = try Wire.decode(received.bytes(0))
+                var frame = Wire.encode(.refuse(Refusal(code: .version, reason: "another version")), envelope)
+                frame[2] = Self.other
+                #expect(try router.send([received.routingID, frame]) == .sent)
+                return
+            }
+        }
+        for await _ in listening.stream { break }
+        let result = try await Execution.run(["worker", "--connect=\(bus)", "--quiet", "--retry-for=30s"], in: folder)
+        try await answered
+        #expect(result.code == 1)
+        #expect(result.errorLines.count == 1 && result.errors.contains(Self.both), "\(result.errors)")
+    }
+}

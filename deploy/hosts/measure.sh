@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Holds what `lockstep plan` predicts against steps that are measured: hosts of this machine, each a network namespace, on
+# links of a given rate. Says the time of a step and what went over the coordinator's link.
+#
+#   deploy/hosts/measure.sh LOCKSTEP
+#
+# Variables: RATES (default "100mbit 1gbit"), WORKERS ("2 4 8"), STEPS (60, of which the first 10 do not count), MODEL (its
+# flags), INSECURE=1 (without keys). All hosts share this machine's cores, as hosts do not: take a model whose step is short
+# against its time on the link. Needs root, iproute2 and python3.
+set -euo pipefail
+lockstep=$(realpath "$1")
+rates=${RATES:-100mbit 1gbit}
+counts=${WORKERS:-2 4 8}
+steps=${STEPS:-60}
+read -ra model <<< "${MODEL:---hidden 128 --layers 1 --batch 32 --window 32}"
+lab=lockstep$$
+net=198.18.76
+scratch=$(mktemp -d)
+processes=()
+namespaces=()
+clear_hosts() {
+    local name
+    if [ ${#processes[@]} -gt 0 ]; then { kill -KILL "${processes[@]}"; wait; } 2> /dev/null || true; fi
+    processes=()
+    for name in "${namespaces[@]}"; do ip netns del "$name" 2> /dev/null || true; done
+    namespaces=()
+}
+finish() {
+    local code=$?
+    trap - EXIT
+    clear_hosts
+    rm -rf "$scratch"
+    exit "$code"
+}
+trap finish EXIT
+on() { local name=$lab-h$1; shift; exec nsenter --net="/run/netns/$name" "$@"; }
+
+# hosts COUNT RATE: host 1 for the coordinator and one for each worker, around a switch.
+hosts() {
+    local n side
+    namespaces=("$lab-switch")
+    ip netns add "$lab-switch"
+    ip -n "$lab-switch" link add br0 type bridge stp_state 0 forward_delay 0
+    ip -n "$lab-switch" link set br0 up
+    for n in $(seq $(($1 + 1))); do
+        namespaces+=("$lab-h$n")
+        ip netns add "$lab-h$n"
+        # Not bbr, which some machines have as their default: it keeps below the rate of such links.
+        ip netns exec "$lab-h$n" sysctl -qw net.ipv4.tcp_congestion_control=cubic 2> /dev/null || true
+        ip -n "$lab-h$n" link set lo up
+        ip -n "$lab-h$n" link add eth0 type veth peer name "v$n" netns "$lab-switch"
+        ip -n "$lab-h$n" addr add $net.$n/24 dev eth0
+        ip -n "$lab-h$n" link set eth0 up
+        ip -n "$lab-switch" link set "v$n" master br0 up
+        for side in "$lab-h$n eth0" "$lab-switch v$n"; do
+            # shellcheck disable=SC2086
+            set -- "$1" "$2" $side
+            tc -n "$3" qdisc replace dev "$4" root tbf rate "$2" burst 128kb latency 100ms
+        done
+    done
+}
+wire() { ip netns exec "$lab-h1" awk '$1 == "eth0:" { print $2, $10 }' /proc/net/dev; }
+lines() { { wc -l < "$1"; } 2> /dev/null || echo 0; }
+
+security=(--insecure)
+if [ -z "${INSECURE:-}" ]; then
+    "$lockstep" keys "$scratch/keys" > /dev/null
+    security=(--keys "$scratch/keys/coordinator")
+fi
+step=$("$lockstep" bench --json --dropout 0 --workers 1 --threads 1 --steps 200 "${model[@]}" < /dev/null \
+    | python3 -c 'import json, sys; print(json.load(sys.stdin)["step_seconds"])')
+echo "model: ${model[*]}; a step on one host takes $step s; ${security[0]#--}"
+printf '%-8s %7s  %12s %12s %6s  %23s %23s\n' link workers predicted measured ratio "MB in: plan, wire" "MB out: plan, wire"
+for rate in $rates; do
+    for count in $counts; do
+        hosts "$count" "$rate"
+        run=$scratch/$rate-$count
+        (on 1 "$lockstep" coordinator --run "$run" --listen tcp://0.0.0.0:5757 "${security[@]}" --minimum-workers "$count" \
+            --steps "$steps" --dropout 0 --sample-every 0 --checkpoint-every 0 --dashboard off --worker-timeout 30 \
+            "${model[@]}" > "$run.log" 2>&1 < /dev/null) &
+        coordinator=$!
+        processes+=("$coordinator")
+        for n in $(seq "$count"); do
+            (on $((n + 1)) "$lockstep" worker --connect tcp://$net.1:5757 --threads 1 --name "w$n" --retry-for 30s \
+                ${security[1]:+--keys "$scratch/keys/worker"} > "$run-$n.log" 2>&1 < /dev/null) &
+            processes+=($!)
+        done
+        until [ "$(lines "$run/metrics.jsonl")" -ge 10 ]; do
+            kill -0 "$coordinator" 2> /dev/null || { tail -5 "$run.log" >&2; exit 1; }
+            sleep 0.02
+        done
+        before=$(wire); first=$(lines "$run/metrics.jsonl")
+        until [ "$(lines "$run/metrics.jsonl")" -ge $((steps - 5)) ]; do
+            kill -0 "$coordinator" 2> /dev/null || { tail -5 "$run.log" >&2; exit 1; }
+            sleep 0.02
+        done
+        after=$(wire); last=$(lines "$run/metrics.jsonl")
+        wait "$coordinator" || { tail -5 "$run.log" >&2; exit 1; }
+        "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
+            ${INSECURE:+--insecure} > "$scratch/plan.json"
+        python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" << 'PYTHON'
+import json, statistics, sys
+
+plan, metrics, rate, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+in0, out0, in1, out1, first, last = map(int, sys.argv[5:])
+row = next(row for row in json.load(open(plan))["predictions"] if row["workers"] == count)
+lines = [json.loads(line) for line in open(metrics)]
+measured = statistics.median(line["step_seconds"] for line in lines[10:] if "digest" in line)
+wire = [(in1 - in0) / (last - first) / 1e6, (out1 - out0) / (last - first) / 1e6]
+print(
+    f"{rate:8} {count:7}  {row['step_seconds'] * 1e3:9.2f} ms {measured * 1e3:9.2f} ms {measured / row['step_seconds']:6.2f}"
+    f"  {row['bytes_in'] / 1e6:15.3f} {wire[0]:7.3f} {row['bytes_out'] / 1e6:15.3f} {wire[1]:7.3f}", flush=True)
+PYTHON
+        clear_hosts
+    done
+done
