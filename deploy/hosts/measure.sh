@@ -49,17 +49,22 @@ hosts() {
         ip netns exec "$lab-h$n" sysctl -qw net.ipv4.tcp_congestion_control=cubic 2> /dev/null || true
         ip -n "$lab-h$n" link set lo up
         ip -n "$lab-h$n" link add eth0 type veth peer name "v$n" netns "$lab-switch"
-        ip -n "$lab-h$n" addr add $net.$n/24 dev eth0
+        ip -n "$lab-h$n" addr add "$net.$n/24" dev eth0
         ip -n "$lab-h$n" link set eth0 up
         ip -n "$lab-switch" link set "v$n" master br0 up
         for side in "$lab-h$n eth0" "$lab-switch v$n"; do
             # shellcheck disable=SC2086
             set -- "$1" "$2" $side
-            tc -n "$3" qdisc replace dev "$4" root tbf rate "$2" burst 128kb latency 100ms
+            # What may go at once is small: a step would gain the time of it, each way.
+            tc -n "$3" qdisc replace dev "$4" root tbf rate "$2" burst 20kb latency 100ms
         done
     done
 }
-wire() { ip netns exec "$lab-h1" awk '$1 == "eth0:" { print $2, $10 }' /proc/net/dev; }
+# wire: bytes of frames that went in and out at the coordinator, as the links counted them.
+wire() {
+    tc -n "$lab-switch" -s -j qdisc show dev v1 | sed 's/.*"bytes":\([0-9]*\).*/\1/'
+    tc -n "$lab-h1" -s -j qdisc show dev eth0 | sed 's/.*"bytes":\([0-9]*\).*/\1/'
+}
 lines() { { wc -l < "$1"; } 2> /dev/null || echo 0; }
 
 security=(--insecure)
@@ -98,6 +103,7 @@ for rate in $rates; do
         wait "$coordinator" || { tail -5 "$run.log" >&2; exit 1; }
         "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
             ${INSECURE:+--insecure} > "$scratch/plan.json"
+        # shellcheck disable=SC2086
         python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" << 'PYTHON'
 import json, statistics, sys
 

@@ -47,13 +47,21 @@ struct ReplayTests {
         try await onThread { try play(whole, to: endpoint) }
         #expect(coordinator.isRunning)
 
-        try await Deadline.wait(for: "the run to end") {
-            steady.send(SIGCONT)
-            return !coordinator.isRunning
+        if withKeys {
+            try await Deadline.wait(for: "the run to end") {
+                steady.send(SIGCONT)
+                return !coordinator.isRunning
+            }
+            #expect(try await coordinator.result().code == 0)
+            #expect(try await steady.result().code == 0)
+            #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+        } else {
+            // Whoever got in holds work now, and would do so until the timeout.
+            for process in [coordinator, steady] {
+                process.send(SIGKILL)
+                _ = try await process.result()
+            }
         }
-        #expect(try await coordinator.result().code == 0)
-        #expect(try await steady.result().code == 0)
-        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
         return (log().components(separatedBy: "recorded joined from ").count - 1, log())
     }
 
@@ -63,18 +71,31 @@ struct ReplayTests {
         whole.write(traffic)
         _ = whole.read(untilSilentFor: 0.3)
 
+        // The greeting, each command of the handshake when the one before it has been answered, and the rest.
         let slow = try #require(RawStream(endpoint))
-        // The greeting, then each command of the handshake when the one before it has been answered.
-        for piece in [0..<64, 64..<(64 + 202), 266..<traffic.count] {
-            slow.write(Array(traffic[piece]))
-            let answer = slow.read(untilSilentFor: 0.3)
-            if piece.lowerBound == 0 { #expect(answer.count >= 10, "no greeting came") }
+        slow.write(Array(traffic[..<64]))
+        #expect(slow.read(untilSilentFor: 0.3).count >= 64, "no greeting came")
+        var position = 64
+        while let size = commandSize(traffic[position...]) {
+            slow.write(Array(traffic[position..<position + size]))
+            _ = slow.read(untilSilentFor: 0.3)
+            position += size
         }
+        #expect(position > 64)
+        slow.write(Array(traffic[position...]))
+        _ = slow.read(untilSilentFor: 0.3)
 
         let many = (0..<20).compactMap { _ in RawStream(endpoint) }
         #expect(many.count == 20)
         for stream in many { stream.write(traffic) }
         for stream in many { _ = stream.read(untilSilentFor: 0.1) }
+    }
+
+    /// The bytes of the ZMTP command that comes first; nil where a message does.
+    private static func commandSize(_ bytes: ArraySlice<UInt8>) -> Int? {
+        guard let flags = bytes.first, flags & 4 != 0 else { return nil }
+        let lengthBytes = flags & 2 != 0 ? 8 : 1
+        return 1 + lengthBytes + bytes.dropFirst().prefix(lengthBytes).reduce(0) { $0 << 8 | Int($1) }
     }
 
     @Test("A worker's recorded CURVE traffic, sent again, does not get in and holds up no step")
@@ -85,7 +106,7 @@ struct ReplayTests {
         #expect(log.components(separatedBy: "lost ").count == 2, "only the worker that left was lost: \(log)")
     }
 
-    @Test("Without keys the same traffic does get in, as a worker that changes no bit")
+    @Test("Without keys the same traffic does get in")
     func plain() async throws {
         let (joined, log) = try await Self.replayed(withKeys: false)
         #expect(joined > 1, "\(log)")
