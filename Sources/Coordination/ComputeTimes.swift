@@ -1,5 +1,5 @@
 /// Where the time of a worker's compute thread went since its last update of the replica, in nanoseconds, in the order
-/// in which it was spent. A worker's word, for people: nothing is decided by it.
+/// in which it was spent. A worker's word: for people, and for its share of the shards.
 package struct ComputeTimes: Hashable, Sendable {
     /// More than two weeks is no time of a step.
     static let limit: UInt64 = 1 << 50

@@ -118,7 +118,10 @@ extension CoordinatorMachine {
             }
             return actions
         }
-        guard !members[worker]!.isReady else { return [] }
+        guard !members[worker]!.isReady else {
+            if applied.step == step { told(applied.times, by: worker) }
+            return []
+        }
         // A replica that lags behind is ready when it has caught up.
         guard applied.step == step else { return [] }
         members[worker]!.isReady = true

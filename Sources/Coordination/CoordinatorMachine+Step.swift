@@ -6,14 +6,17 @@ extension CoordinatorMachine {
 
     func isHeld(_ shard: Int) -> Bool { isHeld(shard, except: nil) }
 
-    /// How fast the ready workers are. Of one that has not been measured yet, what its threads promise.
+    /// How fast the ready workers compute, as they say: how long their bytes are on the way depends little on their
+    /// shares. As measured here where none says so. Of one that is not known yet, what its threads promise.
     var paces: [LeasePlan.Pace] {
         let ready = readyWorkers.map { members[$0]! }
-        let known = ready.compactMap { member in member.cost.map { $0 * UInt64(member.hello.threads) } }
+        let isTold = ready.contains { $0.work != nil }
+        func cost(_ member: Member) -> UInt64? { isTold ? member.work : member.cost }
+        let known = ready.compactMap { member in cost(member).map { $0 * UInt64(member.hello.threads) } }
         let thread = known.isEmpty ? 1_000_000 : known.reduce(0, +) / UInt64(known.count)
         return readyWorkers.map { worker in
             let member = members[worker]!
-            return (worker, member.cost ?? max(1, thread / UInt64(member.hello.threads)))
+            return (worker, cost(member) ?? max(1, thread / UInt64(member.hello.threads)))
         }
     }
 
@@ -42,11 +45,11 @@ extension CoordinatorMachine {
         return []
     }
 
-    /// Shares all shards anew where the members changed, or where that shortens the step by an eighth and more: each
-    /// change costs the carries that move.
+    /// Shares all shards anew where the members changed, where that shortens the step by an eighth and more, or where
+    /// fewer nodes do in the same time: each change costs the carries that move.
     private mutating func replan() {
         let paces = self.paces
-        let fresh = LeasePlan.apportion(Array(0..<configuration.shards), among: paces)
+        let fresh = LeasePlan.apportion(Array(0..<configuration.shards), among: paces, stepTime: stepTime)
         let ready = Set(paces.map(\.worker))
         let isComplete =
             plan.values.reduce(0) { $0 + $1.count } == configuration.shards && ready.isSubset(of: plan.keys)
@@ -54,11 +57,14 @@ extension CoordinatorMachine {
             let now = LeasePlan.duration(plan.mapValues(\.count), paces)
             let then = LeasePlan.duration(
                 Dictionary(uniqueKeysWithValues: fresh.map { ($0.worker, $0.shards.count) }), paces)
-            if then >= now - now / 8 { return }
+            let isFewer = nodes(fresh.map(\.shards)) < nodes(Array(plan.values))
+            guard isFewer ? then <= now : then < now - min(now, max(now, stepTime) / 8) else { return }
         }
         plan = Dictionary(uniqueKeysWithValues: ready.map { ($0, []) })
         for (worker, shards) in fresh { plan[worker] = shards }
     }
+
+    private func nodes(_ shards: [[Int]]) -> Int { shards.reduce(0) { $0 + tree.cover($1).count } }
 
     private mutating func grant(_ shards: [Int], to worker: WorkerID, now: UInt64) {
         let resets = step % configuration.carryPeriod == 0
@@ -165,6 +171,14 @@ extension CoordinatorMachine {
         members[worker]!.cost = members[worker]!.cost.map { ($0 + cost) / 2 } ?? cost
     }
 
+    /// Takes in what a worker says of its computing in the step before, when it held the shards whose carries it has.
+    mutating func told(_ times: ComputeTimes, by worker: WorkerID) {
+        let shards = members[worker]!.carries.count
+        guard shards > 0, times.forward > 0 else { return }
+        let work = max(1, (times.forward + times.backward) / UInt64(shards))
+        members[worker]!.work = members[worker]!.work.map { ($0 + work) / 2 } ?? work
+    }
+
     mutating func commitIfComplete(now: UInt64) -> [CoordinatorAction] {
         guard !isFinished, completeChunks == folds.count, accepted.count == configuration.shards, audit == nil,
             dispute == nil
@@ -176,9 +190,11 @@ extension CoordinatorMachine {
                 // Not done: it takes at least as long as it has taken so far.
                 let soFar = (now - min(now, grant.time)) / UInt64(grant.shards.count)
                 if soFar > member.cost ?? 0 { members[worker]!.cost = max(1, soFar) }
-            } else if member.grants.isEmpty, let cost = member.cost {
+                if let work = member.work { members[worker]!.work = max(work, soFar) }
+            } else if member.grants.isEmpty {
                 // One that gets nothing is held to be a little better each step, so that it is tried again.
-                members[worker]!.cost = max(1, cost - cost / 32)
+                members[worker]!.cost = member.cost.map { max(1, $0 - $0 / 32) }
+                members[worker]!.work = member.work.map { max(1, $0 - $0 / 32) }
             }
             members[worker]!.session.enqueue(.commit(step: committed))
             members[worker]!.carries = member.reported
@@ -187,6 +203,8 @@ extension CoordinatorMachine {
             members[worker]!.chunksSeen = 0
         }
         step += 1
+        let taken = now - min(now, stepOpened)
+        stepTime = stepTime == 0 ? taken : (stepTime + taken) / 2
         stepOpened = now
         clearStep()
         var actions: [CoordinatorAction] = [.commit(step: committed)]

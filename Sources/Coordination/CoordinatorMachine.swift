@@ -124,8 +124,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var reported: Set<Int> = []
         /// How far its gradients have come in the open step, in chunks.
         var chunksSeen = 0
-        /// Nanoseconds for a shard, as measured; nil before the first measure.
+        /// Nanoseconds from a lease to its results, for a shard, as measured; nil before the first measure.
         var cost: UInt64?
+        /// Nanoseconds of computing for a shard, as the worker says, at least what it is late by; nil before its word.
+        var work: UInt64?
 
         var openShards: Set<Int> { Set(grants.flatMap(\.shards)).subtracting(reported) }
     }
@@ -161,6 +163,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
     /// Leases of the open step from before this one are void.
     var firstGeneration: UInt32 = 0
     var stepOpened: UInt64 = 0
+    /// Nanoseconds of the steps of late; 0 before the first is done.
+    var stepTime: UInt64 = 0
     var audit: Audit?
     var dispute: Dispute?
     /// Digests after recent steps, own ones, to hold the replicas against.

@@ -5,17 +5,25 @@ package enum LeasePlan {
 
     /// Shares `shards`, ascending, so that the last worker is done as early as can be, in aligned runs.
     ///
-    /// Each shard in turn counts for the worker that would be done with it first. What a worker has is then cut into
-    /// runs of 1, 2, 4, ... shards, and all runs are laid out from the longest to the shortest: each begins at a
+    /// Each shard in turn counts for the worker that would be done with it first; where equal counts take at most an
+    /// eighth longer, of the work or of the whole step, they stand: they send the fewest nodes. What a worker has is then
+    /// cut into runs of 1, 2, 4, ... shards, and all runs are laid out from the longest to the shortest: each begins at a
     /// multiple of its length, so that among all shards every run is one node of the tree, and no plan with these
     /// counts sends fewer nodes. A pure function of its arguments. A worker that would only be in the way gets none.
-    package static func apportion(_ shards: [Int], among paces: [Pace]) -> [(worker: WorkerID, shards: [Int])] {
+    ///
+    /// - Parameter stepTime: how long a step takes with all that is sent, in the unit of the paces; 0 where unknown.
+    package static func apportion(
+        _ shards: [Int], among paces: [Pace], stepTime: UInt64 = 0
+    ) -> [(worker: WorkerID, shards: [Int])] {
         guard !paces.isEmpty, !shards.isEmpty else { return [] }
         var counts = Array(repeating: 0, count: paces.count)
         for _ in shards {
             let next = counts.indices.min { done(counts[$0] + 1, paces[$0]) < done(counts[$1] + 1, paces[$1]) }!
             counts[next] += 1
         }
+        let equal = equalCounts(shards.count, paces)
+        let least = longest(counts, paces)
+        if longest(equal, paces) - least <= max(least, stepTime) / 8 { counts = equal }
         var plan = paces.map { (worker: $0.worker, shards: [Int]()) }
         var rest = shards[...]
         var length = 1 << (Int.bitWidth - 1 - shards.count.leadingZeroBitCount)
@@ -27,6 +35,19 @@ package enum LeasePlan {
             length /= 2
         }
         return plan.filter { !$0.shards.isEmpty }
+    }
+
+    /// As many for each, one more for the fastest where they do not come out even; among fewer shards than workers, one
+    /// for each of the fastest.
+    private static func equalCounts(_ shards: Int, _ paces: [Pace]) -> [Int] {
+        var counts = Array(repeating: shards / paces.count, count: paces.count)
+        let fastest = paces.indices.sorted { (paces[$0].cost, $0) < (paces[$1].cost, $1) }
+        for index in fastest.prefix(shards % paces.count) { counts[index] += 1 }
+        return counts
+    }
+
+    private static func longest(_ counts: [Int], _ paces: [Pace]) -> UInt64 {
+        counts.indices.map { done(counts[$0], paces[$0]) }.max() ?? 0
     }
 
     /// When the last worker would be done.

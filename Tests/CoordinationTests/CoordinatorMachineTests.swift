@@ -77,6 +77,39 @@ struct CoordinatorMachineTests {
         #expect(last.leases[0].carried.isEmpty)
     }
 
+    @Test("Shards are shared by how fast workers compute, not by how long their bytes take", arguments: [true, false])
+    func shares(areTold: Bool) {
+        var bench = Bench(shards: 16, minimum: 2)
+        _ = bench.join(1)
+        var leases = bench.join(2).leases
+        for step in UInt64(0)..<2 {
+            var held: [(WorkerID, Lease)] = []
+            for lease in leases { held.append((WorkerID(held.count + 1), lease)) }
+            leases = []
+            // The second worker's results are on the way for nine times as long.
+            for (worker, lease) in held {
+                bench.now += worker == 1 ? 100_000 : 800_000
+                for node in bench.machine.tree.cover(lease.shards.map(Int.init)) {
+                    _ = bench.gradient(worker, step: step, node: node, generation: lease.generation)
+                }
+                for shard in lease.shards {
+                    leases += bench.result(worker, step: step, shard: shard, generation: lease.generation).leases
+                }
+            }
+            bench.machine.digested(step: step + 1, digest: 1)
+            var times = ComputeTimes()
+            if areTold { (times.forward, times.backward) = (20_000, 30_000) }
+            for (worker, lease) in held {
+                times.forward *= UInt64(lease.shards.count)
+                times.backward *= UInt64(lease.shards.count)
+                _ = bench.say(worker, .applied(Applied(step: step + 1, digest: 1, times: times)))
+                times.forward /= UInt64(lease.shards.count)
+                times.backward /= UInt64(lease.shards.count)
+            }
+        }
+        #expect((leases.map(\.shards.count) == [8, 8]) == areTold, "\(leases.map(\.shards.count))")
+    }
+
     @Test("A late gradient is discarded")
     func late() {
         var bench = Bench()

@@ -68,6 +68,21 @@ struct ReductionTreeTests {
         #expect(many.map(\.worker) == [1, 2])
     }
 
+    @Test("Shares stay equal where the work, or the whole step, would gain less than an eighth")
+    func equalShares() {
+        func counts(_ costs: [UInt64], stepTime: UInt64 = 0) -> [Int] {
+            LeasePlan.apportion(
+                Array(0..<16), among: costs.enumerated().map { (UInt64($0), $1) }, stepTime: stepTime
+            ).map(\.shards.count)
+        }
+        #expect(counts([10, 11]) == [8, 8])
+        #expect(counts([10, 13]) == [9, 7])
+        // On a slow link most of a step is no work.
+        #expect(counts([10, 13], stepTime: 200) == [8, 8])
+        #expect(counts([10, 10, 13, 11]) == [4, 4, 4, 4])
+        #expect(counts([11, 10, 10]) == [5, 6, 5])
+    }
+
     @Test("Leases are runs of the tree: as few nodes as the counts allow, for any number of shards and workers")
     func alignment() {
         var random = SeededRandom(state: 8)
