@@ -12,6 +12,7 @@ extension CoordinatorMachine {
         for shard in member.grants.flatMap(\.shards) where !accepted.contains(shard) && !isHeld(shard) {
             unleased.insert(shard)
         }
+        segmentsLost(by: worker)
         return [.evict(worker, reason: reason)] + recallLost(worker, now: now) + leaseWhatIsFree(now: now)
             + commitIfComplete(now: now) + pump(now: now)
     }

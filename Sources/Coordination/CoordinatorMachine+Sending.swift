@@ -24,6 +24,7 @@ extension CoordinatorMachine {
             for item in members[worker]!.session.releasable() {
                 // A lease that waited for credits until its step was over is of no use to anyone.
                 if case .lease(let lease) = item, lease.step != step { continue }
+                if case .evaluate(let lease) = item, lease.step != step || !isEvaluating { continue }
                 actions.append(stamped(worker, item, now: now))
             }
             if members[worker]!.session.owesAcknowledgement { actions.append(stamped(worker, .heartbeat, now: now)) }

@@ -28,6 +28,10 @@ extension CoordinatorMachine {
             guard readyWorkers.count >= configuration.minimumWorkers else { return [] }
             hasStarted = true
         }
+        if isEvaluating {
+            leaseSegments(now: now)
+            return []
+        }
         if unleased.count == configuration.shards {
             stepOpened = now
             replan()
@@ -207,14 +211,15 @@ extension CoordinatorMachine {
         stepTime = stepTime == 0 ? taken : (stepTime + taken) / 2
         stepOpened = now
         clearStep()
-        var actions: [CoordinatorAction] = [.commit(step: committed)]
-        if step >= configuration.totalSteps {
-            isFinished = true
-            actions.append(.finished)
-        } else {
-            actions += leaseWhatIsFree(now: now)
-        }
-        return actions
+        openEvaluation(now: now)
+        return [.commit(step: committed)] + openStep(now: now)
+    }
+
+    /// What follows a commit: its evaluation where one is due, the next step, or the end.
+    mutating func openStep(now: UInt64) -> [CoordinatorAction] {
+        guard step >= configuration.totalSteps, !isEvaluating else { return leaseWhatIsFree(now: now) }
+        isFinished = true
+        return [.finished]
     }
 
     mutating func clearStep() {

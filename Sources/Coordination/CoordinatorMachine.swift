@@ -3,6 +3,7 @@ package enum CoordinatorItem: Hashable, Sendable {
     case welcome(step: UInt64, snapshotParts: Int)
     case snapshot(SnapshotPart)
     case lease(Lease)
+    case evaluate(EvaluationLease)
     case average(AveragePart)
     case commit(step: UInt64)
     case heartbeat
@@ -21,6 +22,10 @@ package enum CoordinatorAction: Hashable, Sendable {
     case fold(chunk: Int, changes: [ChunkFold.Change])
     /// The message's loss and payload are the shard's: keep them.
     case acceptShard(Int)
+    /// The message's losses of these segments are new: keep them.
+    case acceptSegments(Set<Int>)
+    /// The losses of all segments are there, after `step` steps.
+    case evaluated(step: UInt64)
     /// All is there: compute the scalars of the step; apply the update once the sends that follow have left.
     case commit(step: UInt64)
     /// Forget what was folded in the open step: somebody lied.
@@ -61,10 +66,12 @@ package enum CoordinatorAction: Hashable, Sendable {
 /// ```
 ///
 /// A step: leases go out; nodes are folded chunk by chunk; a complete chunk is pushed to every member at once; when
-/// all chunks are complete, all shards accepted and no audit is open, the step is committed and the next one opens.
+/// all chunks are complete, all shards accepted and no audit is open, the step is committed and the next one opens. Where
+/// an evaluation is due, it comes between the two: all hold the same replica then.
 ///
 /// Started again, it first recovers: it looks at what the workers offer, and takes over the newest state that is whole
-/// (``Recovery``). Parts in files of their own: joining and leaving, the open step, audits, recovery, sending.
+/// (``Recovery``). Parts in files of their own: joining and leaving, the open step, evaluations, audits, recovery,
+/// sending.
 package struct CoordinatorMachine: Hashable, Sendable {
     package struct Configuration: Hashable, Sendable {
         package var run: UInt64
@@ -88,6 +95,9 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var auditsPerMillion: UInt64 = 0
         /// A lease is late, and given to idle workers too, after one and a half times the time expected, and this.
         package var speculationFloor: UInt64 = 100_000_000
+        /// Of the held-out text; 0 where nothing is held out.
+        package var segments = 0
+        package var segmentsPerLease = Wire.maximumShards
 
         package init(
             run: UInt64, shards: Int, chunks: Int, snapshotParts: Int, totalSteps: UInt64, carryPeriod: UInt64
@@ -171,6 +181,11 @@ package struct CoordinatorMachine: Hashable, Sendable {
     var digests: [UInt64: UInt64] = [:]
     /// Digests of replicas that were evicted for them, after recent steps.
     var strangeDigests: [UInt64: Set<UInt64>] = [:]
+    var evaluation: Evaluation?
+    /// Steps after which an evaluation is wanted.
+    var evaluationDue: UInt64?
+    /// Nanoseconds for a segment of the held-out text, as last measured.
+    var segmentCost: UInt64?
     var recovery: Recovery?
     /// What was recovered, until the next commit: who offered the same needs no snapshot.
     var recoveredState: OfferedState?
@@ -226,6 +241,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
             let missing = configuration.minimumWorkers - readyWorkers.count
             return "step \(step + 1) waits for \(missing) more worker\(missing == 1 ? "" : "s")"
         }
+        if let evaluation { return evaluationWaits(evaluation, now: now) }
         var late = order.compactMap { worker -> String? in
             let member = members[worker]!
             let open = member.openShards.subtracting(accepted).sorted()
@@ -239,9 +255,9 @@ package struct CoordinatorMachine: Hashable, Sendable {
         return "step \(step + 1) waits \(tenths / 10).\(tenths % 10) s for " + late.joined(separator: "; ")
     }
 
-    /// Nanoseconds that the open step has taken; nil where it waits for workers or is done.
+    /// Nanoseconds that the open step has taken; nil where it waits for workers or an evaluation, or is done.
     package func stepAge(now: UInt64) -> UInt64? {
-        hasStarted && !isFinished && !readyWorkers.isEmpty ? now - min(now, stepOpened) : nil
+        hasStarted && !isFinished && !isEvaluating && !readyWorkers.isEmpty ? now - min(now, stepOpened) : nil
     }
 
     // MARK: Events
@@ -284,13 +300,15 @@ package struct CoordinatorMachine: Hashable, Sendable {
         case .carry(let part): actions = recalled(part, from: worker, now: now)
         case .history(let records): actions = recalled(records, from: worker, now: now)
         case .gradient where members[worker]!.isReady, .shardResult where members[worker]!.isReady,
-            .audited where members[worker]!.isReady, .applied where members[worker]!.isWelcome:
+            .audited where members[worker]!.isReady, .evaluated where members[worker]!.isReady,
+            .applied where members[worker]!.isWelcome:
             switch message {
             case .gradient(let part):
                 actions = gradient(part, digest: digest, isFinite: isFinite, from: worker, now: now)
             case .shardResult(let result):
                 actions = shardResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
             case .audited(let report): actions = audited(report, by: worker, now: now)
+            case .evaluated(let result): actions = evaluated(result, by: worker, now: now)
             case .applied(let applied): actions = self.applied(applied, by: worker, now: now)
             default: preconditionFailure("the cases of the pattern above")
             }
@@ -323,6 +341,6 @@ package struct CoordinatorMachine: Hashable, Sendable {
         for worker in order where now - min(now, members[worker]!.lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(worker, .heartbeat, now: now))
         }
-        return actions + recover(now: now) + speculate(now: now) + pump(now: now)
+        return actions + recover(now: now) + speculate(now: now) + speculateSegments(now: now) + pump(now: now)
     }
 }

@@ -18,6 +18,8 @@ package typealias WorkerID = UInt64
 ///   | <---------------------- restart(s) -- |   somebody lied: what was sent for this step is void
 ///   | <----------- commit(s, scalars) --- |     every replica applies the update
 ///   | -- applied(s + 1, digest) -------> |
+///   | <--- evaluate(s + 1, segments) --- |      where it is due, before the next lease
+///   | -- evaluated(s + 1, losses) -----> |
 ///   | <--------------------- finish ----- |
 ///
 /// anyone
@@ -49,6 +51,9 @@ package enum Message: Hashable, Sendable {
     case history([HistoryRecord])
     case audited(AuditReport)
     case restart(Restart)
+    /// Payload: the segments' tokens; see ``EvaluationLease``.
+    case evaluate(EvaluationLease)
+    case evaluated(EvaluationResult)
     case statusRequest
     /// A ``RunSnapshot``, JSON.
     case status([UInt8])
@@ -364,6 +369,33 @@ package struct ShardAnswer: Hashable, Sendable {
         self.lossBits = lossBits
         self.carryDigest = carryDigest
         self.chunkDigests = chunkDigests
+    }
+}
+
+/// Segments of the held-out text to run forward, on the replica that holds `step` steps. The payload holds, for each in
+/// order, its tokens and the one after them as UInt32; all have the same length.
+package struct EvaluationLease: Hashable, Sendable {
+    package var step: UInt64
+    /// Ascending.
+    package var segments: [UInt32]
+
+    package init(step: UInt64, segments: [UInt32]) {
+        self.step = step
+        self.segments = segments
+    }
+}
+
+package struct EvaluationResult: Hashable, Sendable {
+    package var step: UInt64
+    /// Those of a lease.
+    package var segments: [UInt32]
+    /// Of each segment the sum of losses in nats: the bits of a Double, passed on and never computed with here.
+    package var lossBits: [UInt64]
+
+    package init(step: UInt64, segments: [UInt32], lossBits: [UInt64]) {
+        self.step = step
+        self.segments = segments
+        self.lossBits = lossBits
     }
 }
 

@@ -42,7 +42,7 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
 
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
-    package static let version: UInt8 = 3
+    package static let version: UInt8 = 4
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.
@@ -150,6 +150,13 @@ package enum Wire {
             writer.put(restart.generation)
             writer.put(restart.step)
         case .status(let snapshot): writer.put(blob: snapshot)
+        case .evaluate(let lease):
+            writer.put(lease.step)
+            writer.put(list: lease.segments)
+        case .evaluated(let result):
+            writer.put(result.step)
+            writer.put(list: result.segments)
+            for bits in result.lossBits { writer.put(bits) }
         }
         return writer.bytes
     }
@@ -287,6 +294,14 @@ package enum Wire {
         case 18: return .restart(Restart(generation: try reader.take(), step: try reader.take()))
         case 19: return .statusRequest
         case 20: return .status(try reader.takeBlob(limit: maximumStatus))
+        case 21:
+            let lease = EvaluationLease(step: try reader.take(), segments: try reader.takeList())
+            guard !lease.segments.isEmpty else { throw .outOfBounds("segments") }
+            return .evaluate(lease)
+        case 22:
+            var result = EvaluationResult(step: try reader.take(), segments: try reader.takeList(), lossBits: [])
+            for _ in result.segments { result.lossBits.append(try reader.take()) }
+            return .evaluated(result)
         default: throw .unknownKind(kind)
         }
     }
@@ -343,6 +358,8 @@ package enum Wire {
         case .restart: 18
         case .statusRequest: 19
         case .status: 20
+        case .evaluate: 21
+        case .evaluated: 22
         }
     }
 }

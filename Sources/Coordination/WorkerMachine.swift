@@ -10,6 +10,7 @@ package enum WorkerItem: Hashable, Sendable {
     case carry(CarryPart)
     case history([HistoryRecord])
     case audited(AuditReport)
+    case evaluated(EvaluationResult)
 }
 
 package enum WorkerAction: Hashable, Sendable {
@@ -30,6 +31,8 @@ package enum WorkerAction: Hashable, Sendable {
     case apply(Commit)
     /// Compute; answer with gradients, then results; or, for an audit, with the report.
     case compute(Lease)
+    /// Run these segments forward; answer with their losses. A lease of shards or an update ends what is not done.
+    case evaluate(EvaluationLease)
     /// The averages of the open step and the leases before this generation are void.
     case restartStep(generation: UInt32)
     case discard(reason: String)
@@ -181,6 +184,9 @@ package struct WorkerMachine: Hashable, Sendable {
                 return broken("a lease came out of order")
             }
             actions = [.compute(lease)]
+        case (.evaluate(let lease), .serving):
+            guard lease.step == step else { return broken("an evaluation came out of order") }
+            actions = [.evaluate(lease)]
         case (.restart(let restart), .serving):
             guard restart.step == step, restart.generation > firstGeneration else {
                 return broken("a restart came out of order")
@@ -254,6 +260,7 @@ package struct WorkerMachine: Hashable, Sendable {
             case .gradient(let part) where part.step != step || part.generation < firstGeneration: continue
             case .shardResult(let result) where result.step != step || result.generation < firstGeneration: continue
             case .audited(let report) where report.step != step || report.generation < firstGeneration: continue
+            case .evaluated(let result) where result.step != step: continue
             default: actions.append(stamped(item, now: now))
             }
         }

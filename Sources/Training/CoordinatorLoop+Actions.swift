@@ -41,6 +41,10 @@ extension CoordinatorLoop {
                 guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
                 losses[shard] = Double(bitPattern: result.lossBits)
                 carries.accept(shard: shard, bytes: payload!)
+            case .acceptSegments(let segments):
+                guard case .evaluated(let result) = message else { preconditionFailure("only results are accepted") }
+                accept(segments, of: result)
+            case .evaluated: evaluated()
             case .commit(let step):
                 decide(step)
                 committed = step

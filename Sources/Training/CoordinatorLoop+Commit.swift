@@ -51,16 +51,14 @@ extension CoordinatorLoop {
             gradientNorm: latest.norm, learningRate: latest.rate,
             charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
             workers: machine.readyWorkers.count, digest: digest)
-        let due = upkeep.committed(step: step + 1, isLast: machine.isFinished)
-        let evaluates = due.evaluate && job.validation != nil
-        let state = evaluates || due.checkpoint ? checkpointState() : nil
+        let due = upkeep.committed(step: step + 1, isLast: step + 1 == configuration.totalSteps)
         let phases = progress.monitor.phases(step: step)
         if !phases.isEmpty { recorder?.post(.phases(step: step, phases)) }
-        recorder?.post(.step(record, evaluate: evaluates ? state : nil))
-        if due.checkpoint, let state { recorder?.post(.checkpoint(state)) }
-        if due.sample {
-            recorder?.post(.sample(step: step + 1, state?.parameters ?? copied(replica.parameters)))
-        }
+        awaitingRecord = Upkeep(
+            record: record, state: machine.isEvaluating || due.checkpoint ? checkpointState() : nil,
+            isCheckpoint: due.checkpoint, isSample: due.sample)
+        if !machine.isEvaluating { self.record() }
+        planEvaluation()
         progress.committed(record)
     }
 
@@ -77,6 +75,8 @@ extension CoordinatorLoop {
             step: committedStep, parameters: copied(job.replica.parameters),
             slots: job.replica.optimizer.slots.map(copied), carry: carries.committed)
     }
+
+    func copiedParameters() -> FloatBuffer { copied(job.replica.parameters) }
 
     private func copied(_ buffer: FloatBuffer) -> FloatBuffer {
         let copy = statePool.take()

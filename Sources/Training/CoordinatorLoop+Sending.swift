@@ -51,6 +51,9 @@ extension CoordinatorLoop {
             case .lease(let lease):
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.lease(lease), envelope), bytes: leasePayload(lease))
+            case .evaluate(let lease):
+                outcome = try socket.send(
+                    to: route, control: Wire.encode(.evaluate(lease), envelope), bytes: segmentTokens(lease))
             case .average(let part):
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.average(part), envelope), payload: averages[part.step]!,

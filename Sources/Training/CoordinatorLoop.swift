@@ -1,4 +1,5 @@
 import Coordination
+import Corpus
 import Foundation
 import Kernels
 import LanguageModel
@@ -18,8 +19,8 @@ package enum CoordinatorEvent: Sendable {
 
 /// The coordinator's one thread: its socket, its replica and the machine that decides.
 ///
-/// Bytes and floats are here, decisions are in ``CoordinatorMachine``. Everything slow (files, evaluation, samples) is
-/// the ``Recorder``'s, on copies.
+/// Bytes and floats are here, decisions are in ``CoordinatorMachine``. Everything slow (files, samples) is the
+/// ``Recorder``'s, on copies.
 package final class CoordinatorLoop {
     package enum Ending: Sendable, Equatable {
         case finished
@@ -65,6 +66,10 @@ package final class CoordinatorLoop {
     var names: [WorkerID: String] = [:]
     var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
     var facts: [UInt64: StepFacts] = [:]
+    /// Of the rows of the held-out text, in nats.
+    var rowLosses: [Double]
+    /// Of the last committed step, where its evaluation is still under way.
+    var awaitingRecord: Upkeep?
 
     /// - Parameters:
     ///   - startRecorder: called once it is known from which step the run goes on, with the records that the workers
@@ -93,6 +98,8 @@ package final class CoordinatorLoop {
         settings.heartbeatInterval = UInt64(options.heartbeat * 1e9)
         settings.auditsPerMillion = UInt64(options.audit * 1e6)
         settings.term = job.term
+        settings.segments = job.validation?.batch ?? 0
+        settings.segmentsPerLease = job.validation.map(Self.segmentsPerLease) ?? 1
         // What a worker kept can be newer than the checkpoint only if the run went on after it.
         let recovery =
             options.seeksWorkers && !job.digestsBeyond.isEmpty
@@ -101,6 +108,7 @@ package final class CoordinatorLoop {
         fold = GradientFold(tree: machine.tree, chunks: chunks)
         carries = job.carries
         losses = Array(repeating: 0, count: configuration.shards)
+        rowLosses = Array(repeating: 0, count: job.validation?.batch ?? 0)
         averagePool = BufferPool(count: chunks.floats)
         statePool = BufferPool(count: chunks.floats)
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
@@ -137,6 +145,8 @@ package final class CoordinatorLoop {
                 if progress.monitor.wantsStatus() { progress.monitor.cluster(machine.status(now: clock)) }
             }
         }
+        // An evaluation that was under way is left out.
+        record()
         // The checkpoint of the end, of the interruption, or of the last good step.
         if savesState { checkpoint() }
         if let failure {
@@ -150,7 +160,7 @@ package final class CoordinatorLoop {
         return ending ?? .finished
     }
 
-    /// Waits for all that was to be written. In a hurry, evaluations and samples are left out.
+    /// Waits for all that was to be written. In a hurry, samples are left out.
     package func finishRecording(hurried: Bool) { recorder?.finish(hurried: hurried) }
 
     /// The run goes on from the job's state: the files follow.
@@ -160,6 +170,7 @@ package final class CoordinatorLoop {
         machine.digested(step: job.step, digest: job.replica.digest)
         committedStep = job.step
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
+        planEvaluation()
         recalled = nil
         stepStarted = .now
     }

@@ -121,19 +121,3 @@ package struct CoordinatorService {
         }
     }
 }
-
-/// A folder that only this user may enter, gone with the object.
-package final class PrivateFolder {
-    package let path: String
-
-    package init() throws {
-        var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
-        guard let made = mkdtemp(&template) else {
-            throw ConfigurationError(
-                "no private folder can be made in \(NSTemporaryDirectory()): set TMPDIR to one that can be written")
-        }
-        path = String(cString: made)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}

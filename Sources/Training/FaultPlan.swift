@@ -5,7 +5,7 @@ import Kernels
 ///
 /// `kill`, `stop` (SIGSTOP), `exit`, `corrupt-gradient`, `corrupt-parameters`, `slow:FACTOR`. Several are joined by `;`.
 package struct FaultPlan: Sendable, Equatable {
-    package enum Phase: String, Sendable, CaseIterable { case forward, backward, result }
+    package enum Phase: String, Sendable, CaseIterable { case forward, backward, result, evaluation }
 
     package enum Kind: Equatable, Sendable {
         case kill, stop, exit, corruptGradient, corruptParameters

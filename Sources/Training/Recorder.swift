@@ -24,24 +24,23 @@ package enum RecorderReport: Sendable {
     case exhausted(step: UInt64, evaluations: Int)
 }
 
-/// A thread that writes, evaluates and samples beside the training, in the order of the steps.
+/// A thread that writes and samples beside the training, in the order of the steps.
 ///
-/// One queue for all three: a step's line in `metrics.jsonl` holds its validation loss, and no checkpoint stands before
+/// One queue for both: a step's line in `metrics.jsonl` holds its validation loss, and no checkpoint stands before
 /// the lines up to its step do.
 package final class Recorder: @unchecked Sendable {
     // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
     package enum Task {
         /// Means over the workers, in seconds.
         case phases(step: UInt64, [(name: String, seconds: Double)])
-        /// With a state: evaluate it first, and keep it as a checkpoint where it is the best so far.
-        case step(StepRecord, evaluate: CheckpointState?)
+        /// An evaluated state is kept as a checkpoint where it is the best so far.
+        case step(StepRecord, evaluation: (loss: Double, state: CheckpointState)?)
         case checkpoint(CheckpointState)
         case sample(step: UInt64, FloatBuffer)
     }
 
     private let configuration: RunConfiguration
     private let vocabulary: Vocabulary
-    private let validation: BatchedCorpus?
     private let store: CheckpointStore
     private let report: @Sendable (RecorderReport) -> Void
     private let condition = NSCondition()
@@ -71,7 +70,6 @@ package final class Recorder: @unchecked Sendable {
     ) {
         configuration = job.configuration
         vocabulary = job.vocabulary
-        validation = job.validation
         validations = job.validations
         self.store = store
         self.metrics = metrics
@@ -97,7 +95,7 @@ package final class Recorder: @unchecked Sendable {
         condition.unlock()
     }
 
-    /// Waits for all that was posted. In a hurry, evaluations and samples are left out.
+    /// Waits for all that was posted. In a hurry, samples are left out.
     package func finish(hurried: Bool) {
         if hurried { isHurried.store(true, ordering: .relaxed) }
         condition.lock()
@@ -121,7 +119,7 @@ package final class Recorder: @unchecked Sendable {
             condition.unlock()
             if isExhausted { continue }
             switch task {
-            case .step(let record, let state): write(record, evaluating: state)
+            case .step(let record, let evaluation): write(record, evaluation)
             case .phases(let step, let phases):
                 writeEvents { () throws(MetricsWriterError) in try events?.append(phases: phases, step: step) }
             case .checkpoint(let state): write(state)
@@ -130,16 +128,8 @@ package final class Recorder: @unchecked Sendable {
         }
     }
 
-    private func write(_ record: StepRecord, evaluating state: CheckpointState?) {
-        var loss: Double?
-        if let state, let validation {
-            loss = Evaluation.loss(
-                parameters: state.parameters, shape: configuration.model, batches: validation,
-                isStateless: configuration.stateless
-            ) { isHurried.load(ordering: .relaxed) }
-            // Of a model that overflows on the held-out text alone; JSON has no such number.
-            if let found = loss, !found.isFinite { loss = nil }
-        }
+    private func write(_ record: StepRecord, _ evaluation: (loss: Double, state: CheckpointState)?) {
+        let loss = evaluation?.loss
         var isBest = false
         if let loss {
             isBest = validations.add(loss)
@@ -149,8 +139,9 @@ package final class Recorder: @unchecked Sendable {
         if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
         writeLines()
         writeEvents { () throws(MetricsWriterError) in try events?.append(record, validationLoss: loss) }
-        if isBest, let state { write(state) }
-        if loss != nil, let state, let patience = configuration.upkeep.patience, validations.stale >= patience {
+        guard let state = evaluation?.state else { return }
+        if isBest { write(state) }
+        if let patience = configuration.upkeep.patience, validations.stale >= patience {
             write(state)
             isExhausted = true
             report(.exhausted(step: record.step, evaluations: validations.stale))

@@ -1,4 +1,4 @@
-/// Tells after each commit what is due: a checkpoint, an evaluation, a sample.
+/// Tells what is due: a checkpoint, an evaluation, a sample.
 struct UpkeepClock {
     private struct Alarm {
         let interval: Interval
@@ -31,11 +31,14 @@ struct UpkeepClock {
         }
     }
 
-    mutating func committed(step: UInt64, isLast: Bool) -> (checkpoint: Bool, evaluate: Bool, sample: Bool) {
-        var evaluate = evaluations.rings(at: step)
-        if isLast && evaluations.interval != .never { evaluate = true }
+    /// Asked before the step is committed, since an evaluation comes before the next one begins.
+    mutating func evaluates(after step: UInt64, isLast: Bool) -> Bool {
+        evaluations.rings(at: step) || (isLast && evaluations.interval != .never)
+    }
+
+    mutating func committed(step: UInt64, isLast: Bool) -> (checkpoint: Bool, sample: Bool) {
         var sample = samples.rings(at: step)
         if isLast && samples.interval != .never { sample = true }
-        return (checkpoints.rings(at: step), evaluate, sample)
+        return (checkpoints.rings(at: step), sample)
     }
 }

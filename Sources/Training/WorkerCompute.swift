@@ -2,8 +2,9 @@ import Coordination
 import Foundation
 import Kernels
 import LanguageModel
+import Synchronization
 
-/// The thread of a worker that does the arithmetic: updates and gradients, in the order in which they were asked for.
+/// The thread of a worker that does the arithmetic: updates, gradients and evaluations, in the order in which they were asked for.
 ///
 /// The socket's thread posts jobs and hears of results through its inbox, so that it always drains. Outlives a session:
 /// the replica and what belongs to it can be offered to the next coordinator.
@@ -15,6 +16,8 @@ final class WorkerCompute: @unchecked Sendable {
         case install(step: UInt64)
         case apply(Commit, average: FloatBuffer)
         case compute(Lease, LeasePayload.Contents)
+        /// With each segment's tokens.
+        case evaluate(EvaluationLease, [[UInt32]])
         /// Tell what could be offered. Whatever is posted before it is done first, computations excepted.
         case offer
         case stop
@@ -27,6 +30,7 @@ final class WorkerCompute: @unchecked Sendable {
             generation: UInt32, step: UInt64, nodes: [(node: TreeNode, gradient: FloatBuffer)], chunks: [Int])
         case result(ShardResult, carry: [Float])
         case audited(AuditReport)
+        case evaluated(EvaluationResult)
         /// nil where the replica is not whole.
         case offered(Offer?)
     }
@@ -37,8 +41,11 @@ final class WorkerCompute: @unchecked Sendable {
     private let faults: FaultPlan
     private let engine: GradientEngine
     private let tree: ReductionTree
+    private let threads: Int
     private let condition = NSCondition()
     private var jobs: [Job] = []
+    /// Set under the lock: nobody waits for the evaluation that is under way.
+    private let abandonsEvaluation = Atomic<Bool>(false)
 
     // Of the compute thread.
     private var gradients: BufferPool
@@ -57,6 +64,7 @@ final class WorkerCompute: @unchecked Sendable {
         self.replica = replica
         self.inbox = inbox
         self.faults = faults
+        self.threads = threads
         engine = GradientEngine(geometry: configuration.geometry, threads: threads)
         tree = ReductionTree(leaves: configuration.shards)
         gradients = BufferPool(count: configuration.layout.count)
@@ -72,6 +80,12 @@ final class WorkerCompute: @unchecked Sendable {
         // A lease whose step is over, or whose session is, is computed for nobody.
         case .apply, .offer, .stop: dropComputations { _ in true }
         default: break
+        }
+        if case .evaluate = job {
+        } else {
+            // Whatever else comes, comes after the evaluation.
+            jobs.removeAll { if case .evaluate = $0 { true } else { false } }
+            abandonsEvaluation.store(true, ordering: .relaxed)
         }
         jobs.append(job)
         condition.signal()
@@ -97,6 +111,7 @@ final class WorkerCompute: @unchecked Sendable {
             condition.lock()
             while jobs.isEmpty { condition.wait() }
             let job = jobs.removeFirst()
+            if case .evaluate = job { abandonsEvaluation.store(false, ordering: .relaxed) }
             condition.unlock()
             account.resumed()
             switch job {
@@ -106,6 +121,7 @@ final class WorkerCompute: @unchecked Sendable {
                 inbox.post(.applied(Applied(step: step, digest: replica.digest)))
             case .apply(let commit, let average): apply(commit, average)
             case .compute(let lease, let contents): compute(lease, contents)
+            case .evaluate(let lease, let tokens): evaluate(lease, tokens)
             case .offer:
                 inbox.post(
                     .offered(
@@ -131,6 +147,22 @@ final class WorkerCompute: @unchecked Sendable {
                 step: commit.step + 1, learningRateBits: commit.learningRateBits, digest: digest, facts: commit.record))
         inbox.post(.applied(Applied(step: commit.step + 1, digest: digest, times: account.updated())))
         phaseLog?.updated(step: commit.step, since: started)
+    }
+
+    private func evaluate(_ lease: EvaluationLease, _ tokens: [[UInt32]]) {
+        defer { account.passedOver() }
+        faults.strike(step: lease.step, phase: .evaluation)
+        let started = ContinuousClock.now
+        let losses = Evaluation.losses(
+            parameters: replica.parameters, shape: configuration.model, tokens: tokens, window: configuration.window,
+            isStateless: configuration.stateless, threads: threads
+        ) { abandonsEvaluation.load(ordering: .relaxed) }
+        faults.slow(step: lease.step, since: started)
+        guard let losses else { return }
+        inbox.post(
+            .evaluated(
+                EvaluationResult(
+                    step: lease.step, segments: lease.segments, lossBits: losses.map(\.bitPattern))))
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {

@@ -208,8 +208,10 @@ package final class WorkerLoop {
             if payload > 0 {
                 try received.withBytes(1) { bytes in
                     let contents = try leaseContents(message, bytes)
+                    let segments = try segmentTokens(message, bytes)
                     perform(
-                        machine.received(message, envelope, now: clock), socket, payload: bytes, contents: contents)
+                        machine.received(message, envelope, now: clock), socket, payload: bytes, contents: contents,
+                        segments: segments)
                 }
             } else {
                 perform(machine.received(message, envelope, now: clock), socket)
@@ -241,11 +243,14 @@ package final class WorkerLoop {
             }
             expected = replica.chunks.range(Int(part.chunk)).count * 4
         case .lease(let lease):
-            guard let configuration = model?.configuration,
+            guard let configuration = model?.configuration, payload > 0,
                 lease.shards.allSatisfy({ $0 < UInt32(configuration.shards) })
             else {
                 throw WireError.outOfBounds("shard")
             }
+            return
+        case .evaluate:
+            guard model != nil, payload > 0 else { throw WireError.outOfBounds("segments") }
             return
         default: expected = 0
         }
@@ -256,6 +261,11 @@ package final class WorkerLoop {
         guard case .lease(let lease) = message, let configuration = model?.configuration else { return nil }
         return try LeasePayload.decode(
             bytes, shards: lease.shards.count, carried: lease.carried.count, configuration: configuration)
+    }
+
+    private func segmentTokens(_ message: Message, _ bytes: UnsafeRawBufferPointer) throws -> [[UInt32]]? {
+        guard case .evaluate(let lease) = message, let configuration = model?.configuration else { return nil }
+        return try SegmentPayload.decode(bytes, segments: lease.segments.count, configuration: configuration)
     }
 
     // MARK: From the compute thread
@@ -278,6 +288,7 @@ package final class WorkerLoop {
             results[result.shard] = carry
             perform(machine.computed([.shardResult(result)], now: clock), socket)
         case .audited(let report): perform(machine.computed([.audited(report)], now: clock), socket)
+        case .evaluated(let result): perform(machine.computed([.evaluated(result)], now: clock), socket)
         // The answer to a question of an earlier session.
         case .offered: break
         }
@@ -287,7 +298,7 @@ package final class WorkerLoop {
 
     private func perform(
         _ actions: [WorkerAction], _ socket: borrowing Socket, payload: UnsafeRawBufferPointer? = nil,
-        contents: LeasePayload.Contents? = nil
+        contents: LeasePayload.Contents? = nil, segments: [[UInt32]]? = nil
     ) {
         for action in actions where verdict == nil {
             switch action {
@@ -314,6 +325,7 @@ package final class WorkerLoop {
                 gradients = [:]
                 results = [:]
             case .compute(let lease): model!.compute.post(.compute(lease, contents!))
+            case .evaluate(let lease): model!.compute.post(.evaluate(lease, segments!))
             case .restartStep(let generation):
                 model!.compute.cancel(before: generation)
                 average = nil
@@ -404,6 +416,8 @@ package final class WorkerLoop {
             case .history(let records):
                 outcome = try socket.send(control: Wire.encode(.history(records), envelope))
             case .audited(let report): outcome = try socket.send(control: Wire.encode(.audited(report), envelope))
+            case .evaluated(let result):
+                outcome = try socket.send(control: Wire.encode(.evaluated(result), envelope))
             }
             if outcome != .sent { verdict = .rejoin("the coordinator cannot be reached") }
         } catch {

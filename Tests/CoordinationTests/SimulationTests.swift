@@ -59,6 +59,11 @@ struct SimulationTests {
         let run = SimulatedRun(shards: shards)
         var cluster = SimulatedCluster(seed: 5, workers: workers, run: run)
         #expect(try cluster.run().lines == Self.clean(run))
+        var evaluating = run
+        evaluating.segments = 5
+        cluster = SimulatedCluster(seed: 5, workers: workers, run: evaluating)
+        let outcome = try cluster.run()
+        #expect(outcome.lines == (try Self.clean(run)) && outcome.evaluatedAt == run.steps)
     }
 
     @Test(
@@ -72,6 +77,7 @@ struct SimulationTests {
                 run.number = seed
                 run.auditsPerMillion = [0, 300_000, 1_000_000][Int(seed / 5 % 3)]
                 run.checkpointEvery = seed / 15 % 3
+                run.segments = [0, 1, 5][Int(seed / 45 % 3)]
                 return SimulatedCluster(seed: seed, workers: Int(seed % 5) + 1, run: run, faults: .all)
             },
             check: { _, outcome in outcome.banned.first.map { "\($0) was banned, and is honest" } })

@@ -62,16 +62,20 @@ struct SmallWorldTests {
         var workers: Int
         var crashes = 0
         var coordinatorCrashes = 0
+        /// Of a text that is evaluated after each step.
+        var segments = 0
 
         var testDescription: String {
-            "\(workers) workers, \(crashes) crashes of one, \(coordinatorCrashes) of the coordinator"
+            "\(workers) workers, \(crashes) crashes of one, \(coordinatorCrashes) of the coordinator, \(segments) segments"
         }
 
         /// The last has some hundred times the states of the others together.
         static let quick = [
             World(workers: 2), World(workers: 2, crashes: 1), World(workers: 1, crashes: 1, coordinatorCrashes: 1),
+            World(workers: 2, segments: 2), World(workers: 1, crashes: 1, coordinatorCrashes: 1, segments: 1),
         ]
-        static let thorough = quick + [World(workers: 2, coordinatorCrashes: 1)]
+        static let thorough =
+            quick + [World(workers: 2, coordinatorCrashes: 1), World(workers: 2, crashes: 1, segments: 2)]
         static var all: [World] {
             ProcessInfo.processInfo.environment["LOCKSTEP_SIMULATION_SEEDS"] == nil ? quick : thorough
         }
@@ -81,8 +85,10 @@ struct SmallWorldTests {
         "Two shards, two steps, and a crash anywhere: always the same bits, and never a standstill",
         arguments: World.all)
     func everything(world: World) async throws {
+        var run = Self.run
+        run.segments = world.segments
         let start = try SmallWorld(
-            workers: world.workers, run: Self.run, crashes: world.crashes,
+            workers: world.workers, run: run, crashes: world.crashes,
             coordinatorCrashes: world.coordinatorCrashes)
         let expected = try SimulationTests.clean(Self.run)
         let result = try await onThread { Self.search(start, expected: expected) }

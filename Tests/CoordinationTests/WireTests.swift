@@ -27,6 +27,8 @@ struct WireTests {
         .lease(
             Lease(generation: 2, step: 3, shards: [0, 1], carried: [], resetsCarry: true, apart: 1)),
         .lease(Lease(generation: 2, step: 3, shards: [1], carried: [1], resetsCarry: false, isAudit: true)),
+        .evaluate(EvaluationLease(step: 3, segments: [0, 4])),
+        .evaluated(EvaluationResult(step: 3, segments: [0, 4], lossBits: [1, .max])),
         .refuse(Refusal(code: .replicaDiffers, reason: "differs")),
         .snapshot(SnapshotPart(step: 3, part: 5)),
         .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),

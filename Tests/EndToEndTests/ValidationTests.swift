@@ -20,6 +20,29 @@ struct ValidationTests {
         #expect(never == (try await TinyRun.trace("--workers=2", "--evaluate-every=1")))
     }
 
+    @Test(
+        "The held-out text has one loss however many workers share it, and though one dies of it",
+        arguments: ["tail", "columns"])
+    func shared(split: String) async throws {
+        var losses: [[Double]] = []
+        let faults = ["--inject=kill@step=10,worker=1,phase=evaluation"]
+        for (flags, isHurt) in [
+            (["--workers=1", "--threads=1"], false), (["--workers=3", "--threads=1"], false),
+            (["--workers=2", "--threads=2"], false), (["--workers=2", "--threads=1"] + faults, true),
+        ] {
+            let folder = try TinyRun.folder()
+            let all = flags + ["--evaluate-every=10", "--validation=0.2", "--validation-split=\(split)"]
+            let result = try await Execution.run(TinyRun.train() + all, in: folder)
+            try #require(result.code == 0, "\(result.errors)")
+            let found = try Self.validations(folder)
+            #expect(found.map(\.step) == [10, 20, 30, 40])
+            losses.append(found.map(\.loss))
+            let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+            #expect(log.contains("lost w1") == isHurt)
+        }
+        for other in losses.dropFirst() { #expect(other == losses[0]) }
+    }
+
     @Test("A run without patience left ends on the same step however many workers it has, and says so")
     func patience() async throws {
         var ends: [Trace] = []

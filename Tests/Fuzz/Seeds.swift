@@ -99,7 +99,8 @@ enum Seeds {
                 AuditReport(
                     generation: 1, step: 0, shard: 3,
                     answer: ShardAnswer(lossBits: 4, carryDigest: 5, chunkDigests: [6, 7]))),
-            .restart(Restart(generation: 2, step: 3)),
+            .restart(Restart(generation: 2, step: 3)), .evaluate(EvaluationLease(step: 3, segments: [0, 2])),
+            .evaluated(EvaluationResult(step: 0, segments: [0, 2], lossBits: [5, 6])),
         ]
     }()
 

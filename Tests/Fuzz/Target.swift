@@ -77,6 +77,9 @@ enum Target: String, CaseIterable {
         let payload = UnsafeRawBufferPointer(rebasing: bytes.dropFirst())
         let shards = Int(first & 15)
         let carried = Int(first >> 4)
+        if let segments = try? SegmentPayload.decode(payload, segments: max(1, shards), configuration: small) {
+            precondition(segments.joined().allSatisfy { $0 < UInt32(small.model.vocabulary) })
+        }
         guard let contents = try? LeasePayload.decode(payload, shards: shards, carried: carried, configuration: small)
         else { return }
         precondition(contents.inputs.count == shards && contents.carries.count == carried)

@@ -13,6 +13,9 @@ struct ComputeAccount {
         if hasComputed { times.awaitingCommit += waited } else { times.awaitingLease += waited }
     }
 
+    /// What the thread did since then is no part of a step.
+    mutating func passedOver() { _ = lap() }
+
     mutating func beganCompute() {
         mark = .now
         hasComputed = true

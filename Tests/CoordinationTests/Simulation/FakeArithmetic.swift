@@ -39,6 +39,9 @@ enum FakeArithmetic {
     static func loss(step: UInt64, replica: FakeReplica, shard: Int, carry: UInt64) -> UInt64 {
         mix([4, step, replica.parameters, UInt64(shard), carry])
     }
+    static func evaluation(replica: FakeReplica, segment: Int) -> UInt64 {
+        mix([10, replica.parameters, UInt64(segment)])
+    }
     static func node(_ node: TreeNode, of tree: ReductionTree, leaf: (Int) -> UInt64) -> UInt64 {
         guard let (left, right) = tree.children(of: node) else { return leaf(tree.shards(node)!.lowerBound) }
         return add(self.node(left, of: tree, leaf: leaf), self.node(right, of: tree, leaf: leaf))

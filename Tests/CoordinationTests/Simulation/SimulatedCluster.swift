@@ -32,6 +32,8 @@ struct SimulatedCluster {
         /// Of each restart of the coordinator: lines on disk, and the step from which it went on.
         var restarts: [(lines: Int, recoveredAt: UInt64)] = []
         var banned: Set<String> = []
+        /// Steps after which the held-out text was evaluated last.
+        var evaluatedAt: UInt64?
     }
 
     struct Stuck: Error, CustomStringConvertible { let description: String }
@@ -105,6 +107,7 @@ struct SimulatedCluster {
         }
         outcome.lines = coordinator!.run.lines
         outcome.banned = coordinator!.banned
+        outcome.evaluatedAt = coordinator!.evaluatedAt
         return outcome
     }
 
@@ -261,7 +264,7 @@ struct SimulatedCluster {
             slots[slot].isComputing = true
             let range: ClosedRange<UInt64> =
                 switch job {
-                case .chunk: 1_000_000...40_000_000
+                case .chunk, .evaluate: 1_000_000...40_000_000
                 case .offer: 100_000_000...150_000_000
                 default: 1_000...1_000_000
                 }

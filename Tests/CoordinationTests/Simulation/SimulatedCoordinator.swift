@@ -27,6 +27,9 @@ struct SimulatedCoordinator: Hashable {
     private var scalars: [UInt64: UInt64] = [:]
     private var nextCarries: [Int: UInt64] = [:]
     private var losses: [Int: UInt64] = [:]
+    private var segmentLosses: [Int: UInt64] = [:]
+    /// Steps after which the held-out text was evaluated last.
+    private(set) var evaluatedAt: UInt64?
     private var snapshots: [WorkerID: FakeReplica] = [:]
     private var recalledParts: [Int: [UInt64]] = [:]
     private var recalledCarries: [Int: UInt64] = [:]
@@ -57,6 +60,7 @@ struct SimulatedCoordinator: Hashable {
         history = []
         recoveredAt = machine.step
         machine.digested(step: machine.step, digest: replica.parameters)
+        if run.evaluates(after: machine.step + 1) { machine.evaluate(after: machine.step + 1) }
     }
 
     // MARK: Events
@@ -128,6 +132,16 @@ struct SimulatedCoordinator: Hashable {
                 }
                 losses[shard] = result.lossBits
                 nextCarries[shard] = arrived!.payload[0]
+            case .acceptSegments(let segments):
+                guard case .evaluated(let result) = arrived?.message else {
+                    throw Violation(description: "segments were accepted without their losses")
+                }
+                for (segment, loss) in zip(result.segments, result.lossBits) where segments.contains(Int(segment)) {
+                    guard segmentLosses.updateValue(loss, forKey: Int(segment)) == nil else {
+                        throw Violation(description: "segment \(segment) was accepted twice in step \(machine.step)")
+                    }
+                }
+            case .evaluated(let step): try evaluated(step)
             case .commit(let step):
                 try decide(step)
                 committed = step
@@ -178,7 +192,24 @@ struct SimulatedCoordinator: Hashable {
         }
     }
 
+    private mutating func evaluated(_ step: UInt64) throws(Violation) {
+        guard run.lines.count == Int(step), run.evaluates(after: step), evaluatedAt != step else {
+            throw Violation(description: "step \(step) was evaluated after \(run.lines.count) steps")
+        }
+        for segment in 0..<run.segments
+        where segmentLosses[segment] != FakeArithmetic.evaluation(replica: replica, segment: segment) {
+            throw Violation(
+                description: "segment \(segment) was evaluated on another replica than that of step \(step)")
+        }
+        segmentLosses = [:]
+        evaluatedAt = step
+    }
+
     private mutating func decide(_ step: UInt64) throws(Violation) {
+        // An evaluation that was under way when its coordinator died is lost.
+        guard !run.evaluates(after: step) || evaluatedAt == step || recoveredAt == step else {
+            throw Violation(description: "step \(step + 1) was committed before the evaluation of the one before")
+        }
         guard run.lines.count == Int(step) else {
             throw Violation(description: "step \(step) was committed after \(run.lines.count) steps")
         }
@@ -197,6 +228,7 @@ struct SimulatedCoordinator: Hashable {
         replica.update(averages: (0..<run.chunks).map { own[$0]! }, scalars: scalars[step]!)
         run.lines.append(SimulatedRun.Line(digest: replica.parameters, loss: scalars[step]!))
         machine.digested(step: step + 1, digest: replica.parameters)
+        if run.evaluates(after: step + 2) { machine.evaluate(after: step + 2) }
         if run.checkpointEvery > 0, (step + 1) % run.checkpointEvery == 0 {
             run.previousCheckpoint = run.checkpoint
             run.checkpoint = SimulatedRun.Checkpoint(step: step + 1, replica: replica, carries: carries)
@@ -251,6 +283,7 @@ struct SimulatedCoordinator: Hashable {
                         step: step, learningRateBits: scalars[step]!, clipCoefficientBits: 0, biasCorrection1Bits: 0,
                         biasCorrection2Bits: 0, record: facts)), []
             )
+        case .evaluate(let lease): return (.evaluate(lease), [])
         case .heartbeat: return (.heartbeat, [])
         case .finish: return (.finish, [])
         case .recall(let recall): return (.recall(recall), [])

@@ -24,6 +24,10 @@ struct SimulatedRun: Hashable {
     var window: UInt64 = 8
     /// A checkpoint after each so many steps; 0 for none.
     var checkpointEvery: UInt64 = 2
+    /// Of the held-out text.
+    var segments = 0
+    /// An evaluation after each so many steps.
+    var evaluateEvery: UInt64 = 1
 
     // On disk.
     var term: UInt64 = 0
@@ -37,6 +41,8 @@ struct SimulatedRun: Hashable {
         checkpoint = Checkpoint(step: 0, replica: FakeReplica(), carries: Array(repeating: 0, count: shards))
     }
 
+    func evaluates(after step: UInt64) -> Bool { segments > 0 && step > 0 && step % evaluateEvery == 0 }
+
     var configuration: CoordinatorMachine.Configuration {
         var configuration = CoordinatorMachine.Configuration(
             run: number, shards: shards, chunks: chunks, snapshotParts: snapshotParts, totalSteps: steps,
@@ -45,6 +51,8 @@ struct SimulatedRun: Hashable {
         configuration.window = window
         configuration.auditsPerMillion = auditsPerMillion
         configuration.term = term
+        configuration.segments = segments
+        configuration.segmentsPerLease = 2
         return configuration
     }
 }

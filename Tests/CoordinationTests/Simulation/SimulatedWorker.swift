@@ -21,10 +21,12 @@ struct SimulatedWorker: Hashable {
         /// What follows the first piece of a lease: gradients of one chunk, then the results.
         case chunk(Lease, Int)
         case results(Lease)
+        case evaluate(EvaluationLease)
         case offer
 
         /// Not yet begun, and of no use once its step or session is over.
         var isComputation: Bool { if case .lease = self { true } else { false } }
+        var isEvaluation: Bool { if case .evaluate = self { true } else { false } }
     }
 
     /// What the compute thread tells the main one.
@@ -33,6 +35,7 @@ struct SimulatedWorker: Hashable {
         case gradients([GradientPart], [UInt64])
         case results([ShardResult], [UInt64])
         case audited(AuditReport)
+        case evaluated(EvaluationResult)
         case offered(Offer?)
     }
 
@@ -122,6 +125,8 @@ struct SimulatedWorker: Hashable {
             perform(machine.computed(results.map { .shardResult($0) }, now: now), payload: [], now: now)
         case .audited(let report):
             perform(machine.computed([.audited(report)], now: now), payload: [], now: now)
+        case .evaluated(let result):
+            perform(machine.computed([.evaluated(result)], now: now), payload: [], now: now)
         case .offered: break
         }
     }
@@ -168,6 +173,7 @@ struct SimulatedWorker: Hashable {
                 gradients = [:]
                 results = [:]
             case .compute(let lease): post(.lease(lease, carried: payload))
+            case .evaluate(let lease): post(.evaluate(lease))
             case .restartStep(let generation):
                 jobs.removeAll { if case .lease(let lease, _) = $0 { lease.generation < generation } else { false } }
                 averages = [:]
@@ -213,6 +219,7 @@ struct SimulatedWorker: Hashable {
         case .heartbeat: return (.heartbeat, [])
         case .goodbye: return (.goodbye, [])
         case .audited(let report): return (.audited(report), [])
+        case .evaluated(let result): return (.evaluated(result), [])
         case .snapshot(let part): return (.snapshot(part), replica.part(Int(part.part)))
         case .carry(let part): return (.carry(part), [results[part.shard]!])
         case .history(let records): return (.history(records), [])
@@ -227,7 +234,8 @@ struct SimulatedWorker: Hashable {
 
     private mutating func post(_ job: Job) {
         switch job {
-        case .apply, .offer: jobs.removeAll(where: \.isComputation)
+        case .apply, .offer: jobs.removeAll { $0.isComputation || $0.isEvaluation }
+        case .lease: jobs.removeAll(where: \.isEvaluation)
         default: break
         }
         jobs.append(job)
@@ -297,6 +305,13 @@ struct SimulatedWorker: Hashable {
                         lossBits: FakeArithmetic.loss(step: lease.step, replica: replica, shard: shard, carry: carry)))
             }
             return .results(results, values)
+        case .evaluate(let lease):
+            return .evaluated(
+                EvaluationResult(
+                    step: lease.step, segments: lease.segments,
+                    lossBits: lease.segments.map {
+                        FakeArithmetic.evaluation(replica: replica, segment: Int($0))
+                    }))
         case .offer:
             return .offered(
                 step.map { step in

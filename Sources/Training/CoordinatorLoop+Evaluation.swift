@@ -1,0 +1,59 @@
+import Coordination
+import Corpus
+
+// The held-out text between two steps: the workers' losses, and what is recorded of a step once they are there.
+extension CoordinatorLoop {
+    /// What is recorded of a step, in order. It waits for the losses where the step is evaluated.
+    struct Upkeep {
+        let record: StepRecord
+        var state: CheckpointState?
+        let isCheckpoint: Bool
+        let isSample: Bool
+    }
+
+    /// Bytes of tokens in one lease, at most, unless a segment has more.
+    private static let leaseBytes = 4 << 20
+
+    static func segmentsPerLease(_ validation: BatchedCorpus) -> Int {
+        max(1, leaseBytes / ((validation.windows * validation.window + 1) * 4))
+    }
+
+    /// Asks the machine for the next evaluation, where it comes after the step that is open.
+    func planEvaluation() {
+        let next = machine.step + 1
+        guard job.validation != nil, upkeep.evaluates(after: next, isLast: next == configuration.totalSteps) else {
+            return
+        }
+        machine.evaluate(after: next)
+    }
+
+    func segmentTokens(_ lease: EvaluationLease) -> [UInt8] {
+        LeasePayload.encode(tokens: lease.segments.map { job.validation!.run(row: Int($0)) }, carries: [])
+    }
+
+    func accept(_ segments: Set<Int>, of result: EvaluationResult) {
+        for (segment, bits) in zip(result.segments, result.lossBits) where segments.contains(Int(segment)) {
+            rowLosses[Int(segment)] = Double(bitPattern: bits)
+        }
+    }
+
+    func evaluated() {
+        // A step's time is its own.
+        stepStarted = .now
+        // Of a model that overflows on the held-out text alone there is no number to record.
+        let loss = Evaluation.loss(rowLosses: rowLosses, batches: job.validation!)
+        record(loss.isFinite ? loss : nil)
+    }
+
+    /// Hands on what waits to be recorded.
+    func record(_ validationLoss: Double? = nil) {
+        guard let due = awaitingRecord else { return }
+        awaitingRecord = nil
+        let evaluation = validationLoss.flatMap { loss in due.state.map { (loss, $0) } }
+        recorder?.post(.step(due.record, evaluation: evaluation))
+        if due.isCheckpoint, let state = due.state { recorder?.post(.checkpoint(state)) }
+        if due.isSample {
+            recorder?.post(.sample(step: due.record.step, due.state?.parameters ?? copiedParameters()))
+        }
+    }
+}

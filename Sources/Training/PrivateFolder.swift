@@ -1,0 +1,31 @@
+import Foundation
+import Glibc
+
+/// A folder that only this user may enter, gone with the object.
+package final class PrivateFolder {
+    package let path: String
+
+    package init() throws {
+        var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
+        guard let made = mkdtemp(&template) else {
+            throw ConfigurationError(
+                "no private folder can be made in \(NSTemporaryDirectory()): set TMPDIR to one that can be written")
+        }
+        path = String(cString: made)
+    }
+
+    /// Has SIGINT and SIGTERM remove the folder before they end the process. To be called in the main thread before
+    /// others start.
+    package func removeOnSignal() {
+        let path = path
+        _ = SignalWatcher { name, _ in
+            // What a child puts there meanwhile goes with the next attempt; the child goes with this process.
+            for _ in 0..<10 where FileManager.default.fileExists(atPath: path) {
+                try? FileManager.default.removeItem(atPath: path)
+            }
+            SignalWatcher.end(by: name == "SIGINT" ? SIGINT : SIGTERM)
+        }
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
