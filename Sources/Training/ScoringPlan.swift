@@ -21,6 +21,11 @@ package struct ScoringPlan: Sendable, Equatable {
         ScoringPlan(characters: characters, length: window, context: 0)
     }
 
+    /// One pass from the first character to the last: nothing of what stands before a character is left out.
+    package static func uncut(characters: Int) -> ScoringPlan {
+        ScoringPlan(characters: characters, length: max(1, characters - 1), context: 0)
+    }
+
     package var scored: Int { max(0, characters - 1) }
     package var segments: Int { (scored + length - 1) / length }
 

@@ -22,6 +22,7 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Write the text with the surprisal of each character to this file, as tab-separated values.")
     var surprise: String?
     @Flag(help: "Reset the recurrent state at every window.") var stateless = false
+    @Flag(help: "One pass over the whole text, not segments. Slow: one thread does it.") var uncut = false
     @Option(help: "Characters of a window, for --stateless. (default: the run's, else 100)") var window: Int?
     @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
     @Option(help: "Processes that share the text.") var workers = 1
@@ -38,11 +39,16 @@ struct EvaluateCommand: ParsableCommand {
         guard window.map({ (1...65536).contains($0) }) ?? true else {
             throw ValidationError("--window must be from 1 to 65536")
         }
+        guard !uncut || (workers == 1 && !stateless) else {
+            throw ValidationError("--uncut is one pass: it goes with neither --workers nor --stateless")
+        }
         guard window == nil || stateless else { throw ValidationError("--window says nothing without --stateless") }
     }
 
     func run() throws {
         ParentWatch.start()
+        let folder = workers > 1 ? try PrivateFolder() : nil
+        folder?.removeOnSignal()
         _ = try InstructionSet.select()
         let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
         let text = try EncodedCorpus(path: corpus, vocabulary: model.vocabulary, unknown: .leftOut)
@@ -51,7 +57,8 @@ struct EvaluateCommand: ParsableCommand {
         }
         let length = stateless ? try window ?? model.configuration()?.window ?? 100 : nil
         let plan: ScoringPlan =
-            length.map { .stateless(characters: text.count, window: $0) } ?? .stateful(characters: text.count)
+            length.map { .stateless(characters: text.count, window: $0) }
+            ?? (uncut ? .uncut(characters: text.count) : .stateful(characters: text.count))
         let mark = ScoreShare.mark(plan: plan, parametersDigest: digest(model.parameters))
         let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         func score(_ share: ScoreShare, _ body: ([Double]) throws -> Void) throws {
@@ -73,10 +80,7 @@ struct EvaluateCommand: ParsableCommand {
             try writer?.append(losses)
             sums.append(sum)
         }
-        if workers == 1 {
-            try score(ScoreShare(index: 0, count: 1)) { try take($0, $0.reduce(0, +)) }
-        } else {
-            let folder = try PrivateFolder()
+        if let folder {
             func file(_ index: Int) -> String { "\(folder.path)/\(index)" }
             let endings = try ScoringWorkers.run(count: workers) { index in
                 var arguments = [
@@ -97,6 +101,8 @@ struct EvaluateCommand: ParsableCommand {
                 try score(share) { try take($0, $0.reduce(0, +)) }
             }
             withExtendedLifetime(folder) {}
+        } else {
+            try score(ScoreShare(index: 0, count: 1)) { try take($0, $0.reduce(0, +)) }
         }
         try writer?.finish()
         let result = TextScore(

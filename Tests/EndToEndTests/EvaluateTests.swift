@@ -74,6 +74,43 @@ struct EvaluateTests {
         #expect(abs(nats.reduce(0, +) / Double(nats.count) - report.loss) < 1e-12)
     }
 
+    @Test("One pass over the whole text is another number than that of the segments, and hardly so")
+    func uncut() async throws {
+        let folder = try await folder()
+        let segments = try await evaluate(in: folder)
+        let whole = try await evaluate("--uncut", in: folder)
+        #expect(whole.characters == segments.characters && whole.unknownCharacters == segments.unknownCharacters)
+        #expect(whole.loss != segments.loss && abs(whole.loss - segments.loss) < 1e-3)
+        #expect(try await evaluate("--uncut", "--threads=3", in: folder) == whole)
+        for other in ["--workers=2", "--stateless"] {
+            let result = try await Execution.run(["evaluate", "run", "other.txt", "--uncut", other], in: folder)
+            #expect(result.code == 64 && result.errors.contains("--uncut"), "\(result.errors)")
+        }
+    }
+
+    @Test(
+        "Interrupted, it ends by the signal, and leaves neither a folder nor a process", arguments: [SIGINT, SIGTERM])
+    func interrupted(signal: Int32) async throws {
+        let folder = try await folder()
+        try folder.write((0..<1000).flatMap { _ in TinyRun.text }, to: "long.txt")
+        let temporary = folder.file("temporary")
+        try FileManager.default.createDirectory(at: temporary, withIntermediateDirectories: true)
+        let evaluation = try Execution(
+            ["evaluate", "run", "long.txt", "--workers=2", "--threads=1"], in: folder,
+            environment: ["TMPDIR": temporary.path])
+        func left() throws -> [String] { try FileManager.default.subpathsOfDirectory(atPath: temporary.path) }
+        try await Deadline.wait(for: "both workers to write") { try left().count == 3 }
+        let workers = try ProcessTable.children(of: evaluation.id)
+        #expect(workers.count == 2)
+        evaluation.send(signal)
+        let result = try await evaluation.result()
+        #expect(result.code == -signal && result.output.isEmpty)
+        #expect(try left() == [])
+        try await Deadline.wait(for: "the workers to end", seconds: 3) {
+            !workers.contains(where: ProcessTable.isRunning)
+        }
+    }
+
     @Test("What cannot be scored is refused in one line")
     func refused() async throws {
         let folder = try await folder()

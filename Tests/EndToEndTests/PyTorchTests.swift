@@ -45,6 +45,14 @@ struct PyTorchTests {
                 "check_export.py", try Execution.executable.path,
                 folder.file("\(run)-model/model.safetensors").path, folder.file("other.txt").path)
             #expect(said.contains("difference"))
+            let uncut = try await script(
+                "check_export.py", try Execution.executable.path,
+                folder.file("\(run)-model/model.safetensors").path, folder.file("other.txt").path, "--uncut")
+            #expect(uncut.contains("difference") && uncut != said)
+            let validation = try await script(
+                "check_validation.py", folder.file(run).path, folder.file("\(run)-model/model.safetensors").path,
+                folder.file("text.txt").path)
+            #expect(validation.contains("difference"))
         }
     }
 

@@ -33,14 +33,15 @@ def load(path):
 @torch.no_grad()
 def loss(model, characters, text, length=4096, context=512):
     """The mean loss in nats of every character of a text but the first, as `lockstep evaluate` defines it: unknown
-    characters are left out, and each segment is read from `context` characters before it."""
+    characters are left out, and each segment is read from `context` characters before it. With a length of at least the
+    text's it is one pass."""
     tokens = {character: token for token, character in enumerate(characters)}
     known = torch.tensor([tokens[character] for character in text if character in tokens])
     total = 0.0
     for start in range(0, len(known) - 1, length):
         first = max(0, start - context)
         read = known[first : start + length + 1]
-        one_hot = nn.functional.one_hot(read[:-1], len(characters)).float()[None]
+        one_hot = nn.functional.one_hot(read[:-1], len(characters))[None].to(model.fc.weight.dtype)
         logits, _ = model(one_hot)
         scored = slice(start - first, None)
         total += nn.functional.cross_entropy(logits[0, scored].double(), read[1:][scored], reduction="sum").item()

@@ -29,6 +29,18 @@ package final class SignalWatcher: Sendable {
         self.thread = thread
     }
 
+    /// Ends the process as the signal does that it was sent.
+    static func end(by number: Int32) -> Never {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, number)
+        signal(number, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        raise(number)
+        // Not reached: the signal ends the process before `raise` returns.
+        _exit(128 + number)
+    }
+
     private final class Loop {
         private var signals: sigset_t
         private let onSignal: @Sendable (String, Int) -> Void
