@@ -188,13 +188,21 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         package var committed: Double
         package var seconds: Double
         package var loss: Double
+        /// Before clipping.
+        package var gradientNorm: Double
+        package var charactersPerSecond: Double
         package var workers: [Work] = []
 
-        package init(step: UInt64, committed: Double, seconds: Double, loss: Double) {
+        package init(
+            step: UInt64, committed: Double, seconds: Double, loss: Double, gradientNorm: Double,
+            charactersPerSecond: Double
+        ) {
             self.step = step
             self.committed = committed
             self.seconds = seconds
             self.loss = loss
+            self.gradientNorm = gradientNorm
+            self.charactersPerSecond = charactersPerSecond
         }
     }
 

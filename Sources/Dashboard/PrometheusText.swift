@@ -82,7 +82,7 @@ package struct PrometheusText {
         head(name, help, "histogram")
         for (labels, histogram) in series {
             var count: UInt64 = 0
-            for (bound, own) in zip(Histogram.bounds.map { "\($0)" } + ["+Inf"], histogram.counts) {
+            for (bound, own) in zip(Self.bounds, histogram.counts) {
                 count += own
                 line(Self.series("\(name)_bucket", labels + [("le", bound)]), Double(count))
             }
@@ -90,6 +90,8 @@ package struct PrometheusText {
             line(Self.series("\(name)_count", labels), Double(count))
         }
     }
+
+    private static let bounds = Histogram.bounds.map { "\($0)" } + ["+Inf"]
 
     private mutating func head(_ name: String, _ help: String, _ type: String) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
@@ -104,6 +106,9 @@ package struct PrometheusText {
 
     /// As the format asks for: backslash, quote and line end.
     private static func escaped(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "\\") || $0 == UInt8(ascii: "\"") || $0 == 10 }) else {
+            return text
+        }
+        return text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
     }
 }

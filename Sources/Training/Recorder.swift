@@ -75,8 +75,11 @@ package final class Recorder: @unchecked Sendable {
         self.metrics = metrics
         self.events = events
         self.report = report
-        let thread = Thread { [self] in work() }
-        thread.name = "recorder"
+        let thread = Thread { [self] in
+            // Foundation tells the system a thread's name only on the thread itself.
+            Thread.current.name = "recorder"
+            work()
+        }
         thread.stackSize = 8 << 20
         thread.start()
     }

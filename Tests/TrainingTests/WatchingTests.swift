@@ -37,15 +37,56 @@ struct WatchingTests {
         #expect(zip(curve.points, curve.points.dropFirst()).allSatisfy { $0.step < $1.step })
     }
 
-    @Test("A snapshot reads back from its JSON")
-    func roundTrip() throws {
+    /// Everything that can be known is.
+    private func fullSnapshot() -> RunSnapshot {
         var snapshot = snapshot()
-        snapshot.members = [member("w\u{1}\"<b>")]
-        snapshot.memberCount = 1
+        snapshot.name = "a\u{1}\"\\<b>/\n\u{1F600}\u{2028}"
+        snapshot.progress.loss = 0.1
+        snapshot.progress.validationLoss = 1e-7
+        snapshot.progress.validationStep = 6
+        snapshot.progress.bestValidationLoss = 1.0 / 3
+        snapshot.progress.entropyBound = 0.5
+        snapshot.progress.gradientNorm = 1e21
+        snapshot.progress.learningRate = .leastNonzeroMagnitude
+        snapshot.progress.charactersPerSecond = 12_345_678.9
+        snapshot.progress.stepSeconds = 0.25
+        snapshot.progress.remainingSeconds = 0
+        var known = member("w\u{1}\"<b>")
+        known.charactersPerSecond = 7
+        (known.computing, known.waiting, known.sending) = (0.5, 0.25, 0.25)
+        snapshot.members = [known, member("w2")]
+        snapshot.memberCount = 2
         snapshot.openStep = .init(
             step: 8, age: 0.5, shards: 16, acceptedShards: 2, chunks: 4, completeChunks: 1, waiting: "for w1")
-        snapshot.events = [.init(number: 1, time: 2, kind: .lost, text: "lost w2")]
-        #expect(try RunSnapshot(encoded: snapshot.encoded()) == snapshot)
+        snapshot.tree = [.init(level: 4, firstShard: 0, shards: 16, share: 0.25)]
+        var step = RunSnapshot.Step(
+            step: .max, committed: 2, seconds: 0.5, loss: 3, gradientNorm: 4, charactersPerSecond: 5)
+        step.workers = [
+            .init(
+                worker: "w1", began: -1, awaitingLease: 0.1, forward: 0.2, backward: 0.3, sending: 0.4,
+                awaitingCommit: 0.5, update: 0.6)
+        ]
+        snapshot.recentSteps = [step, step]
+        snapshot.events = [
+            .init(number: 1, time: 2, kind: .lost, text: "lost w2"), .init(number: 2, time: 3, kind: .joined, text: ""),
+        ]
+        snapshot.checkpoints = [
+            .init(step: 1, file: "a", validationLoss: 2), .init(step: 2, file: "b", validationLoss: nil),
+        ]
+        snapshot.sample = .init(step: 5, text: "\u{0}\t\u{7F}")
+        snapshot.settings = [.init(name: "seed", value: "0")]
+        return snapshot
+    }
+
+    @Test("A snapshot's JSON is what the encoder would make of it, and reads back to the same")
+    func roundTrip() throws {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        for snapshot in [snapshot(), fullSnapshot()] {
+            #expect(try RunSnapshot(encoded: snapshot.encoded()) == snapshot)
+            let written = try JSONSerialization.jsonObject(with: Data(snapshot.encoded())) as? NSDictionary
+            #expect(try written == JSONSerialization.jsonObject(with: encoder.encode(snapshot)) as? NSDictionary)
+        }
     }
 
     @Test("A snapshot of a thousand workers is cut to what a message holds, and says how many there are")

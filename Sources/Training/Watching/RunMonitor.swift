@@ -12,6 +12,8 @@ package final class RunMonitor: Sendable {
     static let checkpointsKept = 50
     /// Seconds after the last look for which the cluster's state is kept fresh.
     private static let attention = 5.0
+    /// Seconds between two looks at the cluster: while somebody watches, and else.
+    private static let interval = (watched: 0.2, alone: 1.0)
 
     struct WorkerFacts {
         var name: String
@@ -107,7 +109,9 @@ package final class RunMonitor: Sendable {
             progress.remainingSeconds = Double(progress.totalSteps - min(record.step, progress.totalSteps)) * seconds
             state.snapshot.progress = progress
             state.snapshot.recentSteps.append(
-                .init(step: record.step, committed: now, seconds: record.stepSeconds, loss: record.loss))
+                .init(
+                    step: record.step, committed: now, seconds: record.stepSeconds, loss: record.loss,
+                    gradientNorm: record.gradientNorm, charactersPerSecond: record.charactersPerSecond))
             if state.snapshot.recentSteps.count > Self.stepsKept { state.snapshot.recentSteps.removeFirst() }
         }
         trace?.committed(record, at: now)
@@ -171,7 +175,10 @@ package final class RunMonitor: Sendable {
     /// Whether the cluster's state is to be given now: often while somebody looks, else once a second.
     func wantsStatus() -> Bool {
         let now = time()
-        return state.withLock { now - $0.lastLook < Self.attention || now - $0.lastStatus > 1 }
+        return state.withLock { state in
+            let isWatched = now - state.lastLook < Self.attention
+            return now - state.lastStatus >= (isWatched ? Self.interval.watched : Self.interval.alone)
+        }
     }
 
     func cluster(_ status: ClusterStatus) {

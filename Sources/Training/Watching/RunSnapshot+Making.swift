@@ -77,16 +77,12 @@ extension RunSnapshot {
         }
     }
 
-    /// JSON, keys in snake case, of at most `limit` bytes: what does not fit is cut from the lists.
+    /// JSON of at most `limit` bytes: what does not fit is cut from the lists.
     package func encoded(limit: Int = .max) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var snapshot = self
         while true {
-            // All numbers are finite, so that there is nothing that JSON cannot hold.
-            let bytes = try! encoder.encode(snapshot)
-            if bytes.count <= limit { return Array(bytes) }
+            let bytes = snapshot.json
+            if bytes.count <= limit { return bytes }
             precondition(!snapshot.members.isEmpty || !snapshot.events.isEmpty, "nothing is left to cut")
             snapshot.members.removeLast((snapshot.members.count + 1) / 2)
             snapshot.events.removeFirst((snapshot.events.count + 1) / 2)
