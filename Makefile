@@ -20,8 +20,10 @@ SEEDS ?= 100000
 SECONDS ?= 60
 # Of `make recovery`.
 TRIALS ?= 20
+# Of `make screenshots`.
+OUTPUT ?= screenshots
 
-.PHONY: help setup build train test simulate chaos recovery fuzz sanitize lint format bench clean
+.PHONY: help setup build train test simulate chaos recovery screenshots fuzz sanitize lint format bench clean
 .PHONY: package test-package test-slurm test-kubernetes test-systemd test-containers test-hosts
 
 # A test of deployment says with exit code 77 that this machine lacks something, and what.
@@ -71,6 +73,10 @@ chaos: build ## Kill, stop, cut and join real processes for SECONDS=60, by SEED,
 recovery: build ## Time how long a run stands still after each fault, TRIALS=20 of each
 	LOCKSTEP_EXECUTABLE="$$($(RELEASE) --show-bin-path)/lockstep" LOCKSTEP_RECOVERY_TRIALS=$(TRIALS) \
 		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.RecoveryTimes'
+
+screenshots: build ## Look at the live page of real runs in a browser, pictures in OUTPUT=screenshots, of CORPUS=text
+	Tests/Browser/screenshots.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)" \
+		$(if $(CORPUS),--corpus "$(CORPUS)") $(OR_SKIPPED)
 
 fuzz: setup ## Fuzz every decoder of bytes that others wrote, SECONDS=10 each
 	Tests/Fuzz/run $(if $(filter file,$(origin SECONDS)),10,$(SECONDS))

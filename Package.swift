@@ -13,7 +13,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
-        .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
     ],
     targets: [
         .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -40,12 +39,7 @@ let package = Package(
                 "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination", "CProcesses",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
-        .target(
-            name: "Dashboard",
-            dependencies: [
-                "Coordination", .product(name: "FlyingFox", package: "FlyingFox"),
-                .product(name: "FlyingSocks", package: "FlyingFox"),
-            ]),
+        .target(name: "Dashboard", dependencies: ["Coordination"]),
         .executableTarget(
             name: "lockstep",
             dependencies: [

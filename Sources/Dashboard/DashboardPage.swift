@@ -18,8 +18,10 @@ enum DashboardPage {
           <h1 id="name">Lockstep</h1>
           <span id="state" class="badge" role="status">connecting</span>
           <span id="link" role="status"></span>
+          <span id="folder"></span>
         </header>
-        <p id="waiting" role="status" hidden></p>
+        <p id="waiting" hidden></p>
+        <p id="alert" class="unseen" role="alert" hidden></p>
         <main>
           <section class="wide" aria-label="Progress">
             <progress id="bar" max="1" value="0" aria-label="Steps done"></progress>
@@ -48,15 +50,15 @@ enum DashboardPage {
           </section>
           <section class="wide open">
             <h2>Workers</h2>
-            <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table id="workers"></table></div>
+            <div class="scroll" tabindex="0" role="region" aria-label="Workers"><table id="workers" role="table"></table></div>
           </section>
           <section class="open">
             <h2>Reduction of step <span id="open-step">–</span></h2>
             <p id="tree-text" class="quiet"></p>
             <div id="tree" class="chart"></div>
           </section>
-          <section class="live">
-            <h2>Where the time goes <small>last steps</small></h2>
+          <section class="live" id="time-section">
+            <h2>Where the time goes <small id="time-span"></small></h2>
             <div id="timeline" class="chart"></div>
             <ul id="phases" class="legend"></ul>
           </section>
@@ -64,16 +66,18 @@ enum DashboardPage {
             <h2>Events</h2>
             <div class="scroll events" tabindex="0" role="region" aria-label="Events"><ol id="events"></ol></div>
           </section>
-          <section>
-            <h2>Sample <small id="sample-step"></small></h2>
-            <pre id="sample" tabindex="0">none yet</pre>
-          </section>
-          <section>
-            <h2>Checkpoints</h2>
-            <div class="scroll events" tabindex="0" role="region" aria-label="Checkpoints">
-              <table id="checkpoints"></table></div>
-          </section>
-          <section>
+          <div class="stack">
+            <section>
+              <h2>Sample <small id="sample-step"></small></h2>
+              <pre id="sample" tabindex="0">none yet</pre>
+            </section>
+            <section>
+              <h2>Checkpoints</h2>
+              <div class="scroll checkpoints" tabindex="0" role="region" aria-label="Checkpoints">
+                <table id="checkpoints"></table></div>
+            </section>
+          </div>
+          <section class="wide">
             <h2>Settings</h2>
             <dl id="settings" class="pairs"></dl>
           </section>

@@ -14,10 +14,14 @@ extension DashboardScript {
             return [x, value / norm];
           });
         }
-        // A worker keeps its colour for as long as the page is open.
+        // A worker keeps its colour, unless hundreds of others came after it.
         const colors = new Map();
+        let nextColor = 0;
         function colorOf(worker) {
-          if (!colors.has(worker)) colors.set(worker, colors.size % 8);
+          if (!colors.has(worker)) {
+            colors.set(worker, nextColor++ % 8);
+            if (colors.size > 512) colors.delete(colors.keys().next().value);
+          }
           return colors.get(worker);
         }
         function ticks(low, high, count) {
@@ -26,6 +30,12 @@ extension DashboardScript {
           const all = [];
           for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) all.push(t);
           return all;
+        }
+        // As many decimals as a tick's distance to the next one asks for.
+        function tickText(value, step, largest) {
+          const [unit, sign] = largest >= 1e6 ? [1e6, "M"] : largest >= 1e4 ? [1e3, "k"] : [1, ""];
+          const decimals = Math.max(0, Math.min(6, -Math.floor(Math.log10(step / unit) + 1e-9)));
+          return (value / unit).toFixed(decimals) + (value ? sign : "");
         }
         function logTicks(low, high) {
           const all = [];
@@ -63,13 +73,19 @@ extension DashboardScript {
           });
           if (options.line) words.push(options.line.name + ": " + four(options.line.value));
           svg.setAttribute("aria-label", words.join("; "));
-          for (const t of log ? logTicks(y0, y1) : ticks(y0, y1, 5)) {
+          const levels = log ? logTicks(y0, y1) : ticks(y0, y1, 5);
+          for (const t of levels) {
+            const text = log ? brief(t) : tickText(t, levels.length > 1 ? levels[1] - levels[0] : y1 - y0, y1);
             svg.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: Y(t), y2: Y(t) }));
-            svg.append(draw("text", { x: left - 6, y: Y(t) + 4, "text-anchor": "end" }, brief(t)));
+            svg.append(draw("text", { x: left - 6, y: Y(t) + 4, "text-anchor": "end" }, text));
           }
-          for (const t of ticks(x0, x1, Math.max(2, Math.floor(width / 110)))) {
-            if (t !== Math.round(t)) continue;
-            svg.append(draw("text", { x: X(t), y: height - 6, "text-anchor": "middle" }, brief(t)));
+          const steps = ticks(x0, x1, Math.max(2, Math.floor(width / 110))).filter((t) => t === Math.round(t));
+          svg.append(draw("text", { x: left - 6, y: height - 6, "text-anchor": "end" }, "step"));
+          for (const t of steps) {
+            if (X(t) < left + 12) continue;
+            const text = tickText(t, steps.length > 1 ? steps[1] - steps[0] : 1, x1);
+            svg.append(draw("line", { class: "grid", x1: X(t), x2: X(t), y1: height - bottom, y2: height - bottom + 4 }));
+            svg.append(draw("text", { x: X(t), y: height - 6, "text-anchor": X(t) > width - 30 ? "end" : "middle" }, text));
           }
           if (options.line) {
             const y = Y(options.line.value);
@@ -163,35 +179,31 @@ extension DashboardScript {
           return parts.map(([a, b]) => a === b ? String(a) : a + "–" + b).join(", ") || "–";
         }
         function renderCluster(s) {
-          const head = make("tr");
-          for (const text of ["Worker", "Characters/s", "Computes, sends, waits", "Shards", "State", "Heard", "Host"]) {
-            const cell = make("th", text);
-            cell.scope = "col";
-            head.append(cell);
-          }
-          replace("workers", s.members.length ? [head, ...s.members.map((m) => {
+          const columns = ["Worker", "Characters/s", "Computing / sending / waiting", "Shards", "State", "Heard", "Host"];
+          replace("workers", s.members.length ? [headings(columns), ...s.members.map((m) => {
             const row = make("tr"), name = make("td", undefined, "key");
             name.append(swatch(colorOf(m.name)), document.createTextNode(m.name));
             const shares = make("td", undefined, "shares");
             if (known(m.computing)) {
-              const words = "computing " + percent(m.computing) + ", sending " + percent(m.sending) + ", waiting "
-                + percent(m.waiting);
-              const svg = draw("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", role: "img" });
-              svg.setAttribute("aria-label", words);
-              svg.append(draw("title", {}, words));
+              const svg = draw("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" });
               let x = 0;
               for (const [share, color] of [[m.computing, 0], [m.sending, 1], [m.waiting, "wait"]]) {
                 svg.append(draw("rect", { x: x * 100, width: share * 100, height: 12, class: fillOf(color) }));
                 x += share;
               }
-              shares.append(svg);
+              shares.append(svg, make("span", [m.computing, m.sending, m.waiting].map(percent).join(" / ")));
             } else shares.textContent = "–";
             row.append(name, make("td", brief(m.characters_per_second)), shares, make("td", ranges(m.shards)),
               make("td", m.state),
               make("td", m.silence < 1 ? "just now" : duration(m.silence) + " ago", m.silence > 1 ? "warn" : ""),
               make("td", m.host + ", " + m.threads + " thread" + (m.threads === 1 ? "" : "s")));
+            row.setAttribute("role", "row");
+            [...row.children].forEach((cell, index) => {
+              cell.setAttribute("role", "cell");
+              cell.dataset.label = columns[index];
+            });
             return row;
-          })] : [make("caption", "no worker is connected")]);
+          })] : [make("caption", "no worker is connected", "quiet")]);
           renderTree(s);
           renderTimeline(s);
         }
@@ -244,8 +256,11 @@ extension DashboardScript {
           }
           const X = (t) => left + (t - from) / (to - from) * (width - left - 4), height = names.length * row + 22;
           const svg = draw("svg", { viewBox: "0 0 " + width + " " + height, height: height, role: "img" });
-          svg.setAttribute("aria-label", "the last " + steps.length + " steps of each worker, " + duration(to - from)
-            + " in all; the table of workers tells the shares");
+          const span = to - from < 10 ? (to - from).toFixed(1) + " s" : duration(to - from);
+          byId("time-span").textContent = steps.length === 1 ? "one step, " + span
+            : "the last " + steps.length + " steps, " + span;
+          svg.setAttribute("aria-label", byId("time-span").textContent + "; the table of workers tells the shares");
+          svg.append(draw("text", { x: 0, y: height - 6 }, "step"));
           names.forEach((name, index) => {
             const short = name.length > left / 7 ? name.slice(0, Math.floor(left / 7) - 1) + "…" : name;
             svg.append(draw("text", { x: 0, y: index * row + 16 }, short));

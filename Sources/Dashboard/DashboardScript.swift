@@ -4,7 +4,7 @@ enum DashboardScript {
 
     private static let core = #"""
         "use strict";
-        const POINTS = 4000;
+        const POINTS = 2048;
         const byId = (id) => document.getElementById(id);
         const SVG = "http://www.w3.org/2000/svg";
         function make(tag, text, className) {
@@ -40,27 +40,29 @@ enum DashboardScript {
           return s >= 60 ? Math.floor(s / 60) + "m " + s % 60 + "s" : s + "s";
         }
 
-        // Runs: {name, live, snapshot, points, validations}. The first one's details are shown.
+        // Runs: {name, live, snapshot, points, stride, validations}. The selected one's details are shown.
         let runs = [];
         let selected = 0;
         let pending = false;
 
+        // A page that stays open does not grow: where there are too many, every second one goes.
+        function thin(list) { return list.length > POINTS ? list.filter((_, index) => index % 2 === 0) : list; }
         function append(run, snapshot) {
           const p = snapshot.progress;
-          const last = run.points[run.points.length - 1];
-          if (known(p.loss) && (!last || p.step > last.step)) {
-            run.points.push({
-              step: p.step, loss: p.loss, gradient_norm: p.gradient_norm,
-              characters_per_second: snapshot.recent_steps.length ?
-                p.characters_per_second : undefined, workers: snapshot.member_count
-            });
-            // A page that stays open does not grow: every second point goes.
-            if (run.points.length > POINTS) run.points = run.points.filter((_, index) => index % 2 === 0);
+          for (const step of snapshot.recent_steps) {
+            const last = run.points[run.points.length - 1];
+            if (last && step.step < last.step + run.stride) continue;
+            const { loss, gradient_norm, characters_per_second } = step;
+            run.points.push({ step: step.step, loss, gradient_norm, characters_per_second });
+            if (run.points.length > POINTS) {
+              run.points = thin(run.points);
+              run.stride *= 2;
+            }
           }
           const value = run.validations[run.validations.length - 1];
           if (known(p.validation_step) && (!value || p.validation_step > value.step)) {
             run.validations.push({ step: p.validation_step, loss: p.validation_loss });
-            if (run.validations.length > POINTS) run.validations = run.validations.filter((_, i) => i % 2 === 0);
+            run.validations = thin(run.validations);
           }
         }
         async function load(path) {
@@ -71,14 +73,16 @@ enum DashboardScript {
         async function loadRun(run, index) {
           const curve = await load("/curve.json?run=" + index);
           run.points = curve.points;
+          const end = curve.points.length - 1;
+          run.stride = end > 0 ? curve.points[end].step - curve.points[end - 1].step : 1;
           run.validations = curve.validations;
           run.snapshot = await load("/snapshot.json?run=" + index);
         }
-        function connect(run, index) {
+        function say(words) { if (byId("link").textContent !== words) byId("link").textContent = words; }
+        function connect(run, index, wasLost) {
           const source = new EventSource("/events");
-          let wasLost = false;
           source.onopen = async () => {
-            byId("link").textContent = "live";
+            say("live");
             // What happened meanwhile is fetched as a whole.
             if (wasLost) { try { await loadRun(run, index); } catch (_) { return; } }
             wasLost = false;
@@ -91,7 +95,9 @@ enum DashboardScript {
           source.onerror = () => {
             wasLost = true;
             const over = ["finished", "interrupted", "failed"].includes(run.snapshot && run.snapshot.state);
-            byId("link").textContent = over ? "the coordinator has ended" : "connection lost; trying again";
+            say(over ? "the coordinator has ended" : "connection lost; trying again");
+            // The browser tries again by itself, but not where it was refused.
+            if (source.readyState === EventSource.CLOSED) setTimeout(() => connect(run, index, true), 3000);
           };
         }
         async function start() {
@@ -104,16 +110,16 @@ enum DashboardScript {
           new ResizeObserver(show).observe(document.querySelector("main"));
           for (;;) {
             try {
-              runs = (await load("/runs.json")).map((run) => ({ ...run, points: [], validations: [] }));
+              runs = (await load("/runs.json")).map((run) => ({ ...run, points: [], stride: 1, validations: [] }));
               await Promise.all(runs.map(loadRun));
               break;
             } catch (error) {
-              byId("link").textContent = "cannot read the run (" + error.message.trim() + "); trying again";
+              say("cannot read the run (" + error.message.trim() + "); trying again");
               await new Promise((done) => setTimeout(done, 2000));
             }
           }
-          runs.forEach((run, index) => { if (run.live) connect(run, index); });
-          if (!runs.some((run) => run.live)) byId("link").textContent = "from the run folder";
+          runs.forEach((run, index) => { if (run.live) connect(run, index, false); });
+          if (!runs.some((run) => run.live)) say(runs.length > 1 ? "from the run folders" : "from the run folder");
           show();
         }
         function show() {
@@ -126,6 +132,7 @@ enum DashboardScript {
         function render() {
           const run = runs[selected], s = run.snapshot, p = s.progress;
           byId("name").textContent = s.name;
+          byId("folder").textContent = s.folder;
           document.title = s.name + " – step " + p.step + (known(p.loss) ? ", loss " + four(p.loss) : "") + " – Lockstep";
           const state = byId("state");
           if (state.textContent !== s.state) state.textContent = s.state;
@@ -134,6 +141,11 @@ enum DashboardScript {
           const waiting = slow && s.open_step ? s.open_step.waiting : null;
           byId("waiting").hidden = !waiting;
           byId("waiting").textContent = waiting || "";
+          // Read out once, not with every second that it takes longer.
+          if (byId("alert").hidden === Boolean(waiting)) {
+            byId("alert").hidden = !waiting;
+            byId("alert").textContent = waiting || "";
+          }
           byId("bar").value = p.total_steps ? p.step / p.total_steps : 0;
           const bits = known(p.validation_loss) ? p.validation_loss / Math.LN2 : undefined;
           const tiles = [
@@ -142,8 +154,9 @@ enum DashboardScript {
             ["Bits a character", four(bits)], ["Characters/s", brief(p.characters_per_second)],
             ["Learning rate", known(p.learning_rate) ? String(Number(p.learning_rate.toPrecision(3))) : "–"],
           ];
-          if (known(p.entropy_bound)) tiles.push(["Entropy bound", four(p.entropy_bound)]);
-          if (run.live) tiles.push(["Time left", duration(p.remaining_seconds)], ["Workers", String(s.member_count)]);
+          if (known(p.entropy_bound)) tiles.splice(6, 0, ["Entropy bound", four(p.entropy_bound)]);
+          if (run.live) tiles.push(["Workers", String(s.member_count)], ["Running for", duration(s.time - s.started)],
+            ["Time left", duration(p.remaining_seconds)]);
           replace("tiles", tiles.map(([name, value]) => {
             const tile = make("div");
             tile.append(make("dt", name), make("dd", value));
@@ -152,42 +165,56 @@ enum DashboardScript {
           const isOver = ["finished", "interrupted", "failed"].includes(s.state);
           for (const node of document.querySelectorAll(".live")) node.hidden = !run.live;
           for (const node of document.querySelectorAll(".open")) node.hidden = !run.live || isOver;
+          byId("time-section").classList.toggle("wide", isOver);
           renderCurves();
           if (runs.length > 1) renderRuns();
           if (run.live) renderCluster(s);
           renderTexts(s);
         }
-        function renderRuns() {
-          byId("compare").hidden = false;
-          const head = make("tr");
-          for (const text of ["Run", "State", "Step", "Loss", "Best validation", "Details"]) {
+        function headings(texts) {
+          const row = make("tr");
+          row.setAttribute("role", "row");
+          row.append(...texts.map((text) => {
             const cell = make("th", text);
             cell.scope = "col";
-            head.append(cell);
-          }
-          replace("runs", [head, ...runs.filter((run) => run.snapshot).map((run) => {
-            const index = runs.indexOf(run), row = make("tr"), p = run.snapshot.progress;
-            const name = make("td");
-            name.append(swatch(index), document.createTextNode(run.name));
-            name.className = "key";
-            const button = make("button", index === selected ? "shown" : "show");
-            button.type = "button";
-            button.setAttribute("aria-pressed", String(index === selected));
-            button.addEventListener("click", () => { selected = index; show(); });
-            const last = make("td");
-            last.append(button);
-            row.append(name, make("td", run.snapshot.state), make("td", whole(p.step)), make("td", four(p.loss)),
-              make("td", four(p.best_validation_loss)), last);
-            return row;
-          })]);
+            cell.setAttribute("role", "columnheader");
+            return cell;
+          }));
+          return row;
+        }
+        // The settings in which the runs differ are columns.
+        function renderRuns() {
+          byId("compare").hidden = false;
+          const value = (run, name) => (run.snapshot.settings.find((setting) => setting.name === name) || {}).value;
+          const names = [...new Set(runs.flatMap((run) => run.snapshot.settings.map((setting) => setting.name)))];
+          const differing = names.filter((name) => runs.some((run) => value(run, name) !== value(runs[0], name)));
+          const focused = [...byId("runs").querySelectorAll("button")].indexOf(document.activeElement);
+          replace("runs", [headings(["Run", "State", "Step", "Loss", "Best validation", ...differing, "Details"]),
+            ...runs.map((run, index) => {
+              const row = make("tr"), p = run.snapshot.progress, name = make("td", undefined, "key");
+              name.append(swatch(index), document.createTextNode(run.name));
+              const button = make("button", index === selected ? "shown" : "show");
+              button.type = "button";
+              button.setAttribute("aria-label", "details of " + run.name);
+              button.setAttribute("aria-pressed", String(index === selected));
+              button.addEventListener("click", () => { selected = index; show(); });
+              const last = make("td");
+              last.append(button);
+              row.append(name, make("td", run.snapshot.state), make("td", whole(p.step)), make("td", four(p.loss)),
+                make("td", four(p.best_validation_loss)), ...differing.map((name) => make("td", value(run, name) || "–")),
+                last);
+              return row;
+            })]);
+          if (focused >= 0) byId("runs").querySelectorAll("button")[focused].focus();
         }
         let eventsShown = "";
         function renderTexts(s) {
           const newest = s.events[s.events.length - 1];
-          const key = s.run + ":" + (newest ? newest.number : 0);
+          const key = s.run + ":" + s.started + ":" + (newest ? newest.number : 0);
           if (key !== eventsShown) {
             eventsShown = key;
-            replace("events", s.events.filter((event) => event.kind !== "sample").reverse().map((event) => {
+            const shown = s.events.filter((event) => event.kind !== "sample").reverse();
+            replace("events", !shown.length ? [make("li", "nothing yet", "quiet")] : shown.map((event) => {
               const item = make("li"), at = new Date(event.time * 1000);
               const time = make("time", at.toLocaleTimeString([], { hour12: false }));
               time.dateTime = at.toISOString();
@@ -199,19 +226,18 @@ enum DashboardScript {
           const sample = s.sample ? s.sample.text : "none yet";
           if (byId("sample").textContent !== sample) byId("sample").textContent = sample;
           byId("sample-step").textContent = s.sample ? "step " + whole(s.sample.step) : "";
-          const head = make("tr");
-          for (const text of ["Step", "Validation", "File"]) {
-            const cell = make("th", text);
-            cell.scope = "col";
-            head.append(cell);
-          }
-          replace("checkpoints", [head, ...s.checkpoints.slice().reverse().map((checkpoint) => {
-            const row = make("tr");
-            row.append(make("td", whole(checkpoint.step)), make("td", four(checkpoint.validation_loss)),
-              make("td", checkpoint.file));
-            return row;
-          })]);
-          replace("settings", s.settings.flatMap((setting) => [make("dt", setting.name), make("dd", setting.value)]));
+          replace("checkpoints", !s.checkpoints.length ? [make("caption", "none yet", "quiet")]
+            : [headings(["Step", "Validation", "File"]), ...s.checkpoints.slice().reverse().map((checkpoint) => {
+              const row = make("tr");
+              row.append(make("td", whole(checkpoint.step)), make("td", four(checkpoint.validation_loss)),
+                make("td", checkpoint.file));
+              return row;
+            })]);
+          replace("settings", s.settings.map((setting) => {
+            const pair = make("div");
+            pair.append(make("dt", setting.name), make("dd", setting.value));
+            return pair;
+          }));
         }
 
         """#

@@ -1,77 +1,60 @@
-import FlyingFox
-import FlyingSocks
 import Foundation
+import Glibc
 import Synchronization
 
 /// Serves the live page and `/metrics`. It only ever answers: nothing that is sent to it changes the run.
+///
+/// HTTP/1.1 with one request a connection, each on a thread of its own. What strangers can take is bounded: connections,
+/// the bytes and the time of a request, the time of an answer. (FlyingFox, tried before, bounds the number of connections
+/// and the length and time of a request's head by nothing.)
 package final class DashboardServer: Sendable {
+    /// Connections at a time: all pages, and some more for files and `/metrics`.
+    static let connectionLimit = SnapshotFeed.limit + 32
+
     private let runs: [DashboardRun]
     private let feed: SnapshotFeed?
     private let guardian: RequestGuard
-    private let server: HTTPServer
-    private let task = Mutex<Task<Void, any Error>?>(nil)
-    private let bound = Mutex<DashboardAddress?>(nil)
     private let requested: DashboardAddress
+    private let patience: Double
+    private let listener: Int32
+    private let bound: DashboardAddress
+    private let connections = Atomic<Int>(0)
+    private let isStopping = Atomic<Bool>(false)
 
-    /// - Parameter token: what a reader has to know; needed where others reach the address.
-    package init(address: DashboardAddress, runs: [DashboardRun], token: String?) throws {
+    /// Binds and serves, until ``stop()``.
+    ///
+    /// - Parameters:
+    ///   - token: what a reader has to know; needed where others reach the address.
+    ///   - patience: seconds that a request may take, and that one piece of an answer may.
+    /// - Throws: ``DashboardError`` where the address is busy or not this machine's.
+    package init(address: DashboardAddress, runs: [DashboardRun], token: String?, patience: Double = 10) throws {
         precondition(address.isLoopback || token != nil, "a page that others reach asks for a token")
         self.runs = runs
+        self.patience = patience
         requested = address
         feed = runs.first { $0.isLive }.map { SnapshotFeed(source: $0.snapshot) }
         guardian = RequestGuard(token: token, hostNames: [ProcessInfo.processInfo.hostName.lowercased()])
-        let socketAddress: any SocketAddress =
-            address.isIPv6
-            ? try sockaddr_in6.inet6(ip6: address.host, port: address.port)
-            : try sockaddr_in.inet(ip4: address.host, port: address.port)
-        server = Self.server(socketAddress)
-    }
-
-    private static func server(_ address: some SocketAddress) -> HTTPServer {
-        HTTPServer(address: address, timeout: 10, logger: .disabled)
-    }
-
-    /// Binds, and serves on threads of the system's pool.
-    ///
-    /// - Throws: ``DashboardError`` where the address is busy or not this machine's.
-    package func start() async throws {
-        // A page that is closed must not end the process.
-        signal(SIGPIPE, SIG_IGN)
-        await server.appendRoute("*") { [self] request in await answer(request) }
-        let running = Task.detached { [server] in try await server.run() }
-        do {
-            // A server that cannot listen ends at once, and waiting for it fails.
-            let listening = Task { [server] in try await server.waitUntilListening(timeout: 5) }
-            let watching = Task {
-                do { try await running.value } catch {
-                    listening.cancel()
-                    throw error
-                }
-            }
-            do { try await listening.value } catch {
-                running.cancel()
-                try await watching.value
-                throw error
-            }
-            let port: UInt16 =
-                switch await server.listeningAddress {
-                case .ip4(_, let port), .ip6(_, let port): port
-                default: 0
-                }
-            bound.withLock { $0 = requested.with(port: port) }
-            task.withLock { $0 = running }
-        } catch {
+        guard let (descriptor, port) = address.listen() else {
             throw DashboardError(
-                "--dashboard \(requested): the page cannot be served there (\(error.localizedDescription)): choose another "
-                    + "port, or off")
+                "--dashboard \(address): the page cannot be served there (\(String(cString: strerror(errno)))): choose "
+                    + "another port, or off")
         }
+        listener = descriptor
+        bound = address.with(port: port)
+        let thread = Thread { [self] in
+            Thread.current.name = "dashboard"
+            acceptAll()
+        }
+        thread.start()
     }
+
+    // Not before its thread has ended: the number may be another's by then.
+    deinit { close(listener) }
 
     /// The page's address for a browser on this machine, with the token where there is one.
     package var url: String {
-        let address = bound.withLock { $0 } ?? requested
-        let isAnywhere = address.host == "0.0.0.0" || address.host == "::"
-        let host = isAnywhere ? "\(ProcessInfo.processInfo.hostName):\(address.port)" : address.description
+        let isAnywhere = bound.host == "0.0.0.0" || bound.host == "::"
+        let host = isAnywhere ? "\(ProcessInfo.processInfo.hostName):\(bound.port)" : bound.description
         return "http://\(host)/" + (guardian.token.map { "?token=\($0)" } ?? "")
     }
 
@@ -79,51 +62,93 @@ package final class DashboardServer: Sendable {
     var clientCount: Int { feed?.clientCount ?? 0 }
 
     /// Gives every open page the last state, and ends.
-    package func stop() async {
+    package func stop() {
+        guard !isStopping.exchange(true, ordering: .relaxed) else { return }
+        shutdown(listener, Int32(SHUT_RDWR))
         feed?.close()
         let deadline = ContinuousClock.now + .seconds(1)
         while clientCount > 0, ContinuousClock.now < deadline {
-            try? await Task.sleep(for: .milliseconds(20))
+            Thread.sleep(forTimeInterval: 0.02)
         }
-        task.withLock { $0 }?.cancel()
-        await server.stop()
+    }
+
+    private func acceptAll() {
+        while true {
+            let descriptor = accept(listener, nil, nil)
+            if isStopping.load(ordering: .relaxed) {
+                if descriptor >= 0 { close(descriptor) }
+                return
+            }
+            guard descriptor >= 0 else {
+                // Of a peer that left at once, or where descriptors are short for a moment.
+                if errno != EINTR, errno != ECONNABORTED { Thread.sleep(forTimeInterval: 0.1) }
+                continue
+            }
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            guard connections.add(1, ordering: .relaxed).newValue <= Self.connectionLimit else {
+                connections.subtract(1, ordering: .relaxed)
+                close(descriptor)
+                continue
+            }
+            let thread = Thread { [self] in
+                serve(descriptor)
+                connections.subtract(1, ordering: .relaxed)
+            }
+            thread.stackSize = 512 << 10
+            thread.start()
+        }
+    }
+
+    private func serve(_ descriptor: Int32) {
+        Thread.current.name = "page"
+        let connection = HTTPConnection(descriptor: descriptor, patience: patience)
+        do throws(HTTPRequest.Refusal) {
+            guard let request = try connection.request() else { return }
+            connection.answer(answer(request), hasBody: request.method != "HEAD")
+        } catch {
+            connection.answer(HTTPResponse(status: error.status, text: error.reason))
+        }
+        connection.part()
     }
 
     // MARK: Answers
 
-    private func answer(_ request: HTTPRequest) async -> HTTPResponse {
+    private func answer(_ request: HTTPRequest) -> HTTPResponse {
         switch guardian.verdict(
-            host: request.headers[.host], origin: request.headers[HTTPHeader("Origin")],
-            authorization: request.headers[.authorization], cookies: request.headers[.cookie],
+            host: request.headers["host"], origin: request.headers["origin"],
+            authorization: request.headers["authorization"], cookies: request.headers["cookie"],
             queryToken: request.query["token"])
         {
         case .allowed: break
         case .allowedByAddress:
-            var headers = HTTPHeaders()
-            headers[.location] = "/"
-            headers[.setCookie] = "\(RequestGuard.cookie)=\(guardian.token!); HttpOnly; SameSite=Strict; Path=/"
-            return HTTPResponse(statusCode: .seeOther, headers: headers, body: Data())
-        case .refused(let code, let reason): return text(reason, status: HTTPStatusCode(code, phrase: "Refused"))
+            var response = HTTPResponse(status: 303, text: "the page is at /")
+            response.headers = [
+                ("Location", "/"),
+                ("Set-Cookie", "\(RequestGuard.cookie)=\(guardian.token!); HttpOnly; SameSite=Strict; Path=/"),
+            ]
+            return response
+        case .refused(let status, let reason): return HTTPResponse(status: status, text: reason)
         }
-        guard request.method == .GET || request.method == .HEAD else {
-            return text("this only answers GET", status: .methodNotAllowed)
+        guard request.method == "GET" || request.method == "HEAD" else {
+            return HTTPResponse(status: 405, text: "this only answers GET")
         }
         switch request.path {
-        case "/": return bytes(Array(DashboardPage.html.utf8), "text/html; charset=utf-8")
-        case "/page.js": return bytes(Array(DashboardScript.text.utf8), "text/javascript; charset=utf-8")
-        case "/page.css": return bytes(Array(DashboardStyle.text.utf8), "text/css; charset=utf-8")
-        case "/runs.json": return bytes(runList(), "application/json")
-        case "/snapshot.json": return run(request).map { bytes($0.snapshot(), "application/json") } ?? missing
-        case "/curve.json": return run(request).map { bytes($0.curve(), "application/json") } ?? missing
-        case "/events": return events()
+        case "/": return HTTPResponse(Array(DashboardPage.html.utf8), type: "text/html; charset=utf-8")
+        case "/page.js": return HTTPResponse(Array(DashboardScript.text.utf8), type: "text/javascript; charset=utf-8")
+        case "/page.css": return HTTPResponse(Array(DashboardStyle.text.utf8), type: "text/css; charset=utf-8")
+        case "/runs.json": return HTTPResponse(runList(), type: "application/json")
+        case "/snapshot.json":
+            return run(request).map { HTTPResponse($0.snapshot(), type: "application/json") } ?? missing
+        case "/curve.json": return run(request).map { HTTPResponse($0.curve(), type: "application/json") } ?? missing
+        case "/events": return events(isAsked: request.method == "GET")
         case "/metrics":
             guard let metrics = runs.first(where: { $0.metrics != nil })?.metrics else { return missing }
-            return bytes(Array(metrics().utf8), "text/plain; version=0.0.4; charset=utf-8")
+            return HTTPResponse(Array(metrics().utf8), type: "text/plain; version=0.0.4; charset=utf-8")
         default: return missing
         }
     }
 
-    private var missing: HTTPResponse { text("there is no such page", status: .notFound) }
+    private var missing: HTTPResponse { HTTPResponse(status: 404, text: "there is no such page") }
 
     private func run(_ request: HTTPRequest) -> DashboardRun? {
         let index = request.query["run"].flatMap { Int($0) } ?? 0
@@ -139,32 +164,15 @@ package final class DashboardServer: Sendable {
         return Array(data ?? Data("[]".utf8))
     }
 
-    private func events() -> HTTPResponse {
+    /// - Parameter isAsked: whether the stream itself is, and not its head alone.
+    private func events(isAsked: Bool) -> HTTPResponse {
         guard let feed else { return missing }
-        guard let stream = feed.stream() else {
-            return text("\(SnapshotFeed.limit) pages are open already", status: .serviceUnavailable)
+        var response = HTTPResponse([], type: "text/event-stream")
+        guard isAsked else { return response }
+        guard feed.admit() else {
+            return HTTPResponse(status: 503, text: "\(SnapshotFeed.limit) pages are open already")
         }
-        return HTTPResponse(
-            statusCode: .ok, headers: headers("text/event-stream"), body: HTTPBodySequence(from: stream))
-    }
-
-    private func text(_ text: String, status: HTTPStatusCode) -> HTTPResponse {
-        HTTPResponse(
-            statusCode: status, headers: headers("text/plain; charset=utf-8"), body: Data((text + "\n").utf8))
-    }
-
-    private func bytes(_ bytes: [UInt8], _ type: String) -> HTTPResponse {
-        HTTPResponse(statusCode: .ok, headers: headers(type), body: Data(bytes))
-    }
-
-    private func headers(_ type: String) -> HTTPHeaders {
-        [
-            .contentType: type, .cacheControl: "no-store",
-            HTTPHeader("Content-Security-Policy"):
-                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-                + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-            HTTPHeader("X-Content-Type-Options"): "nosniff", HTTPHeader("Referrer-Policy"): "no-referrer",
-            HTTPHeader("Cross-Origin-Resource-Policy"): "same-origin",
-        ]
+        response.stream = { write in feed.serve(write) }
+        return response
     }
 }

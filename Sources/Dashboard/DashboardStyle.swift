@@ -26,8 +26,10 @@ enum DashboardStyle {
         h2 small { color: var(--quiet); font-weight: normal; }
         .badge { border: 1px solid currentColor; border-radius: 1rem; padding: .05rem .7rem; font-size: .85rem; }
         .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
-        .quiet, #link { color: var(--quiet); font-size: .85rem; margin: 0 0 .4rem; }
-        #link { margin: 0; }
+        .quiet, #link, #folder { color: var(--quiet); font-size: .85rem; margin: 0 0 .4rem; text-align: left; }
+        #link, #folder { margin: 0; }
+        #folder { margin-left: auto; overflow-wrap: anywhere; }
+        .unseen { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }
         #waiting {
           margin: 0 0 .75rem; padding: .5rem .75rem; border-left: 4px solid var(--warn); background: var(--card);
         }
@@ -36,6 +38,8 @@ enum DashboardStyle {
           background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; min-width: 0;
         }
         .wide { grid-column: 1 / -1; }
+        .stack { display: flex; flex-direction: column; gap: .75rem; min-width: 0; }
+        .stack section:last-child { flex: 1; }
         progress { width: 100%; height: .7rem; accent-color: var(--c0); }
         #tiles {
           display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: .5rem 1rem;
@@ -43,16 +47,19 @@ enum DashboardStyle {
         }
         #tiles dt, .pairs dt { color: var(--quiet); font-size: .8rem; }
         #tiles dd { margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; }
-        .pairs { display: grid; grid-template-columns: auto 1fr; gap: .1rem 1rem; margin: 0; }
+        .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 0 1.5rem; margin: 0; }
+        .pairs div {
+          display: flex; justify-content: space-between; gap: 1rem; padding: .2rem 0; border-bottom: 1px solid var(--line);
+        }
         .pairs dt, .pairs dd { font-size: .9rem; }
-        .pairs dd { margin: 0; overflow-wrap: anywhere; }
+        .pairs dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
         .controls { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin-bottom: .5rem; font-size: .9rem; }
         .controls label { display: inline-flex; align-items: center; gap: .4rem; }
         .chart svg { display: block; width: 100%; }
         .chart text { fill: var(--quiet); font-size: 11px; }
         .chart .grid { stroke: var(--line); stroke-width: 1; }
         .chart .curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-        .chart .raw { opacity: .25; stroke-width: 1; }
+        .chart .raw { opacity: .4; stroke-width: 1; }
         .chart .bound { stroke: var(--c2); stroke-dasharray: 6 4; stroke-width: 1.5; }
         .chart .cursor { stroke: var(--quiet); stroke-dasharray: 2 3; }
         .chart .edge { stroke: var(--line); fill: none; }
@@ -65,13 +72,19 @@ enum DashboardStyle {
         .key svg { width: 14px; height: 10px; margin-right: .4rem; vertical-align: baseline; }
         .legend svg { width: 14px; height: 10px; margin-right: .35rem; display: inline-block; }
         .scroll { overflow-x: auto; }
-        .events { max-height: 18rem; overflow-y: auto; }
+        .events { max-height: 26rem; overflow-y: auto; }
+        .checkpoints { max-height: 12rem; overflow-y: auto; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
         th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
         th { color: var(--quiet); font-weight: normal; white-space: nowrap; }
         td { white-space: nowrap; }
-        td.shares { min-width: 7rem; }
-        td.shares svg { width: 100%; height: 12px; display: block; }
+        td.shares svg { width: 10rem; height: 12px; margin-right: .6rem; vertical-align: middle; }
+        tr:last-child td, ol li:last-child { border-bottom: 0; }
+        button {
+          font: inherit; font-size: .85rem; color: var(--text); background: var(--back); cursor: pointer;
+          border: 1px solid var(--line); border-radius: .35rem; padding: .15rem .7rem;
+        }
+        button[aria-pressed=true] { border-color: var(--focus); color: var(--focus); }
         ol { margin: 0; padding: 0; list-style: none; font-size: .9rem; }
         ol li { padding: .2rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
         ol time { color: var(--quiet); margin-right: .5rem; font-variant-numeric: tabular-nums; }
@@ -92,6 +105,21 @@ enum DashboardStyle {
           main { grid-template-columns: minmax(0, 1fr); }
           #tiles { grid-template-columns: repeat(auto-fit, minmax(5.4rem, 1fr)); }
           #tiles dd { font-size: 1.05rem; }
+          #folder { margin-left: 0; width: 100%; }
+          label { min-height: 2.2rem; }
+          /* A row of the workers' table is a card of its own. */
+          #workers, #workers tbody, #workers tr, #workers td { display: block; }
+          #workers th { display: none; }
+          #workers tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
+          #workers tr:last-child { border-bottom: 0; }
+          #workers td {
+            display: flex; align-items: center; gap: .6rem; padding: .1rem 0; border: 0; white-space: normal;
+          }
+          #workers td::before { content: attr(data-label); color: var(--quiet); flex: 0 0 8.2rem; font-size: .85rem; }
+          #workers td.key::before { content: none; }
+          #workers td.key { font-weight: 600; }
+          #workers td.shares { flex-wrap: wrap; gap: .2rem .6rem; }
+          #workers td.shares svg { order: 1; flex: 1 0 100%; width: auto; margin: 0; height: 10px; }
         }
         """#
 }

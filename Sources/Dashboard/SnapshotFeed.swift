@@ -1,90 +1,68 @@
-import FlyingFox
-import FlyingSocks
 import Foundation
 import Synchronization
 
 /// Sends a live run's snapshots to all open pages. A page that reads slowly gets fewer, never a queue of them.
-final class SnapshotFeed: Sendable {
+final class SnapshotFeed: @unchecked Sendable {
+    // @unchecked: `clients`, `newest` and `isClosing` are guarded by `condition`.
+
     /// Pages at a time.
     static let limit = 32
     /// Seconds between two snapshots.
     static let interval = 0.5
 
     private let source: @Sendable () -> [UInt8]
-    private let newest = Mutex<(time: ContinuousClock.Instant, bytes: [UInt8])?>(nil)
-    private let clients = Atomic<Int>(0)
-    private let isClosing = Atomic<Bool>(false)
+    private let condition = NSCondition()
+    private var newest: (time: ContinuousClock.Instant, bytes: [UInt8])?
+    private var clients = 0
+    private var isClosing = false
 
     init(source: @escaping @Sendable () -> [UInt8]) { self.source = source }
 
-    var clientCount: Int { clients.load(ordering: .relaxed) }
+    var clientCount: Int { condition.withLock { clients } }
 
     /// From now on each page gets one last snapshot, and its stream ends.
-    func close() { isClosing.store(true, ordering: .relaxed) }
-
-    /// nil where there are too many pages already.
-    func stream() -> Stream? {
-        guard clients.add(1, ordering: .relaxed).newValue <= Self.limit else {
-            clients.subtract(1, ordering: .relaxed)
-            return nil
+    func close() {
+        condition.withLock {
+            isClosing = true
+            condition.broadcast()
         }
-        return Stream(feed: self, seat: Seat(self))
+    }
+
+    /// Takes a seat for a page: false where there are too many already. ``serve(_:)`` gives it back.
+    func admit() -> Bool {
+        condition.withLock {
+            guard clients < Self.limit else { return false }
+            clients += 1
+            return true
+        }
+    }
+
+    /// Server-sent events, until the page is gone or the feed is closed.
+    ///
+    /// - Parameter write: whether the page took it.
+    func serve(_ write: ([UInt8]) -> Bool) {
+        defer { condition.withLock { clients -= 1 } }
+        var isOver = false
+        guard write(Array("retry: 1000\n".utf8) + message(isLast: false)) else { return }
+        while !isOver {
+            isOver = condition.withLock {
+                let deadline = Date(timeIntervalSinceNow: Self.interval)
+                while !isClosing, condition.wait(until: deadline) {}
+                return isClosing
+            }
+            guard write(message(isLast: isOver)) else { return }
+        }
     }
 
     /// One snapshot serves all pages.
-    private func current(fresh: Bool) -> [UInt8] {
-        newest.withLock { newest in
+    private func message(isLast: Bool) -> [UInt8] {
+        let json = condition.withLock {
             let now = ContinuousClock.now
-            if !fresh, let known = newest, now - known.time < .seconds(Self.interval * 0.8) { return known.bytes }
+            if !isLast, let newest, now - newest.time < .seconds(Self.interval * 0.8) { return newest.bytes }
             let bytes = source()
             newest = (now, bytes)
             return bytes
         }
-    }
-
-    /// Held by a page's stream.
-    final class Seat: Sendable {
-        private let feed: SnapshotFeed
-        init(_ feed: SnapshotFeed) { self.feed = feed }
-        deinit { feed.clients.subtract(1, ordering: .relaxed) }
-    }
-
-    struct Stream: AsyncBufferedSequence {
-        typealias Element = UInt8
-        let feed: SnapshotFeed
-        let seat: Seat
-        func makeAsyncIterator() -> Iterator { Iterator(feed: feed, seat: seat) }
-    }
-
-    struct Iterator: AsyncBufferedIteratorProtocol {
-        let feed: SnapshotFeed
-        let seat: Seat
-        private var isFirst = true
-        private var isOver = false
-
-        init(feed: SnapshotFeed, seat: Seat) {
-            self.feed = feed
-            self.seat = seat
-        }
-
-        mutating func next() async throws -> UInt8? { preconditionFailure("FlyingFox takes buffers") }
-
-        mutating func nextBuffer(suggested count: Int) async throws -> [UInt8]? {
-            guard !isOver else { return nil }
-            if isFirst {
-                isFirst = false
-                return Array("retry: 1000\n".utf8) + Self.message(feed.current(fresh: false))
-            }
-            let deadline = ContinuousClock.now + .seconds(SnapshotFeed.interval)
-            while ContinuousClock.now < deadline, !feed.isClosing.load(ordering: .relaxed) {
-                try await Task.sleep(for: .milliseconds(100))
-            }
-            isOver = feed.isClosing.load(ordering: .relaxed)
-            return Self.message(feed.current(fresh: isOver))
-        }
-
-        private static func message(_ json: [UInt8]) -> [UInt8] {
-            Array("data: ".utf8) + json + Array("\n\n".utf8)
-        }
+        return Array("data: ".utf8) + json + Array("\n\n".utf8)
     }
 }

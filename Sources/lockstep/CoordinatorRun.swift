@@ -40,7 +40,7 @@ enum CoordinatorRun {
         let folderName = relative(job.folder.url.path)
         let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
         let dashboard = try watching.dashboard(of: monitor) { warn($0) }
-        defer { if let dashboard { try? waiting { await dashboard.stop() } } }
+        defer { dashboard?.stop() }
         let ending = try coordinator.run(
             job, listener: listener, folderName: folderName, monitor: monitor,
             notices: dashboard.map { ["watch it at \($0.url)"] } ?? [])

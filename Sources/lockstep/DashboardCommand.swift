@@ -30,7 +30,7 @@ struct DashboardCommand: ParsableCommand {
         let output = ProgressOutput.file(STDOUT_FILENO)
         output.write("\(server.url)\nCtrl-C ends it.\n")
         isDone.wait()
-        try waiting { await server.stop() }
+        server.stop()
         withExtendedLifetime(watcher) {}
     }
 }

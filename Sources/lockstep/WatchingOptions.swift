@@ -2,7 +2,6 @@ import ArgumentParser
 import Coordination
 import Dashboard
 import Foundation
-import Synchronization
 import Training
 
 /// How a run can be watched. Never changes a bit of it.
@@ -49,9 +48,7 @@ struct WatchingOptions: ParsableArguments {
         if token == nil, !address.isLoopback {
             token = hexadecimal(UInt64.random(in: 0...UInt64.max)) + hexadecimal(UInt64.random(in: 0...UInt64.max))
         }
-        let server = try DashboardServer(address: address, runs: runs, token: token)
-        try waiting { try await server.start() }
-        return server
+        return try DashboardServer(address: address, runs: runs, token: token)
     }
 
     /// What needs no escape in an address or a cookie.
@@ -63,19 +60,4 @@ struct WatchingOptions: ParsableArguments {
         default: false
         }
     }
-}
-
-/// Waits for what is asynchronous. For the main thread alone, which no task runs on.
-func waiting(for work: @escaping @Sendable () async throws -> Void) throws {
-    final class Outcome: Sendable {
-        let error = Mutex<(any Error)?>(nil)
-        let isDone = DispatchSemaphore(value: 0)
-    }
-    let outcome = Outcome()
-    Task.detached {
-        do { try await work() } catch { outcome.error.withLock { $0 = error } }
-        outcome.isDone.signal()
-    }
-    outcome.isDone.wait()
-    if let error = outcome.error.withLock({ $0 }) { throw error }
 }

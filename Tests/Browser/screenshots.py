@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""Looks at the live page of a real run in a real browser, and keeps what it sees.
+"""Looks at the live page of real runs in a real browser, and keeps what it sees.
 
     Tests/Browser/screenshots.py --lockstep .build/release/lockstep --corpus book.txt --output screenshots
 
-Trains with three workers; photographs the page while all is well, after a worker was killed, and when the run is over,
-each in light and dark, wide and phone width. Fails where the page throws, breaks its content policy, is wider than the
-screen, or does not show what the coordinator says. Needs Chromium, and nothing else beside Python: without it the script
-says so and ends with 0. It talks to the browser through its debugging pipe.
+- A coordinator without workers.
+- A run with three workers: while all is well, after one was killed, and when it is over.
+- A page left open for a day: as many events as come in that time, with workers that come and go.
+- A run on the built-in text that is interrupted and resumed while its page is open.
+- Finished runs, compared by `lockstep dashboard`.
+
+Each in light and dark, wide and phone width. Fails where the page throws, breaks its content policy, is wider than the
+screen, grows, does not come back, or does not show what the coordinator says. Needs Chromium, and nothing else beside
+Python: without it the script says so and ends with 77. It talks to the browser through its debugging pipe.
 """
 
 import argparse
@@ -89,15 +94,17 @@ class Browser:
             if entry["level"] == "error" and entry["source"] != "network":
                 self.complaints.append(entry["text"])
 
-    def evaluate(self, expression):
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+    def evaluate(self, expression, awaits=False):
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=awaits)
         if "exceptionDetails" in result:
-            raise RuntimeError(result["exceptionDetails"]["text"])
+            details = result["exceptionDetails"]
+            raise RuntimeError(details.get("exception", {}).get("description", details["text"]))
         return result["result"].get("value")
 
     def wait_for(self, expression, seconds):
         deadline = time.monotonic() + seconds
-        while not self.evaluate(f"!!({expression})"):
+        # Of a page that is not there yet, nothing is true.
+        while not self.evaluate(f"(() => {{ try {{ return !!({expression}) }} catch (_) {{ return false }} }})()"):
             if time.monotonic() > deadline:
                 raise RuntimeError("; ".join([f"the page never came to: {expression}", *self.complaints]))
             time.sleep(0.1)
@@ -118,13 +125,53 @@ def photographs(browser, folder, name):
             browser.call(
                 "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone)
             browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-            time.sleep(1.2)
+            time.sleep(0.8)
             wider = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             if wider > 0:
                 raise RuntimeError(f"{name}, {view}: the page is {wider} pixels wider than the screen")
             path = os.path.join(folder, f"{name}-{scheme}-{view}.png")
             browser.photograph(path)
-            print(path)
+            print(path, flush=True)
+    if browser.complaints:
+        raise RuntimeError(f"{name}: the browser complains: " + "; ".join(browser.complaints))
+
+
+class Program:
+    """A lockstep process; ends with the block."""
+
+    def __init__(self, options, folder, *arguments):
+        self.log = os.path.join(folder, f"{arguments[0]}-{time.monotonic_ns()}.txt")
+        with open(self.log, "w") as file:
+            self.process = subprocess.Popen(
+                [os.path.abspath(options.lockstep), *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=file,
+                stderr=file)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+    def words(self):
+        with open(self.log) as file:
+            return file.read()
+
+    def address(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.words().splitlines():
+                if line.startswith(("watch it at ", "http://")):
+                    return line.split()[-1]
+            time.sleep(0.1)
+        raise RuntimeError("no address was printed:\n" + self.words())
+
+    def end(self, expected, signal_number=None):
+        if signal_number:
+            self.process.send_signal(signal_number)
+        if self.process.wait(timeout=900) != expected:
+            raise RuntimeError(f"{self.process.args} ended with {self.process.returncode}:\n" + self.words())
 
 
 def snapshot(address):
@@ -132,59 +179,152 @@ def snapshot(address):
         return json.load(answer)
 
 
-def address_of(log, training):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and training.poll() is None:
-        with open(log) as file:
-            for line in file:
-                if line.startswith("watch it at "):
-                    return line.split()[-1]
+def wait_for_step(address, step):
+    while snapshot(address)["progress"]["step"] < step:
         time.sleep(0.1)
-    with open(log) as file:
-        raise RuntimeError("the run printed no address:\n" + file.read())
 
 
-def look(options, chromium, folder):
-    log = os.path.join(folder, "training.txt")
-    with open(log, "w") as file:
-        corpus = [os.path.abspath(options.corpus)] if options.corpus else []
-        training = subprocess.Popen(
-            [os.path.abspath(options.lockstep), "train", *corpus, "--workers", "3", "--threads", "1", "--hidden", "128",
-             "--layers", "2", "--dropout", "0.2", "--steps", str(options.steps), "--evaluate-every", "50",
-             "--sample-every", "40", "--checkpoint-every", "60", "--dashboard", "127.0.0.1:0", "--run",
-             os.path.join(folder, "run")],
-            cwd=folder, stdout=file, stderr=file)
-    browser = None
-    try:
-        address = address_of(log, training)
-        browser = Browser(chromium, os.path.join(folder, "profile"))
+def text(browser, identifier):
+    return browser.evaluate(f"document.getElementById('{identifier}').textContent")
+
+
+def look_at_nobody(options, browser, folder):
+    with Program(options, folder, "coordinator", "--listen", "tcp://127.0.0.1:0", "--run", "nobody") as coordinator:
+        browser.call("Page.navigate", url=coordinator.address())
+        browser.wait_for("document.getElementById('state').textContent === 'waiting'", 20)
+        browser.wait_for("document.getElementById('waiting').textContent.includes('none is connected')", 20)
+        photographs(browser, options.output, "waiting")
+
+
+def look_at_training(options, browser, folder):
+    corpus = [os.path.abspath(options.corpus)] if options.corpus else []
+    with Program(
+            options, folder, "train", *corpus, "--workers", "3", "--threads", "1", "--hidden", "128", "--layers", "2",
+            "--dropout", "0.2", "--steps", str(options.steps), "--evaluate-every", "50", "--sample-every", "40",
+            "--checkpoint-every", "60", "--dashboard", "127.0.0.1:0", "--run", "first") as training:
+        address = training.address()
         browser.call("Page.navigate", url=address)
         browser.wait_for("document.querySelectorAll('#workers tr').length === 4", 60)
-        while snapshot(address)["progress"]["step"] < options.steps * 0.45:
-            time.sleep(0.2)
+        wait_for_step(address, options.steps * 0.45)
         browser.wait_for("document.querySelector('#loss svg') && document.querySelector('#timeline svg')", 30)
+        browser.evaluate("smoothing.value = 0.8; smoothing.dispatchEvent(new Event('input')); log.click()")
+        browser.wait_for("document.getElementById('smoothing-value').textContent === '0.80' && log.checked", 5)
         photographs(browser, options.output, "healthy")
+        browser.evaluate("log.click()")
 
         victim = snapshot(address)["members"][1]
         os.kill(victim["process"], signal.SIGKILL)
         browser.wait_for(f"document.getElementById('events').textContent.includes('lost {victim['name']}')", 20)
         photographs(browser, options.output, "killed")
 
-        if training.wait(timeout=900) != 0:
-            raise RuntimeError("the run failed:\n" + open(log).read())
+        training.end(0)
         browser.wait_for("document.getElementById('state').textContent === 'finished'", 10)
         photographs(browser, options.output, "finished")
-        shown = browser.evaluate("document.getElementById('tiles').textContent")
+        shown = text(browser, "tiles")
         if f"{options.steps:,} / {options.steps:,}" not in shown:
             raise RuntimeError(f"the page does not show the last step: {shown}")
-        if browser.complaints:
-            raise RuntimeError("the browser complains: " + "; ".join(browser.complaints))
-    finally:
-        if browser:
-            browser.close()
-        if training.poll() is None:
-            training.terminate()
-            training.wait(timeout=30)
+        # Every step is on the curve, though several pass between two snapshots.
+        points = browser.evaluate("runs[0].points.length")
+        if points < options.steps * 0.9:
+            raise RuntimeError(f"the curve has {points} points of {options.steps} steps")
+
+
+# A day's snapshots, as the coordinator makes them: steps, events, and each minute a worker with a name that was never seen.
+DAY = """
+(async (first, count) => {
+  const run = runs[0], model = JSON.stringify(run.snapshot);
+  for (let n = first; n < first + count; n++) {
+    const s = JSON.parse(model), step = 1000 + n * 3;
+    s.state = "training";
+    s.open_step = { step: step + 1, age: 0.1, shards: 16, accepted_shards: 3, chunks: 4, complete_chunks: 1 };
+    s.progress.step = step;
+    s.progress.total_steps = 1e7;
+    s.progress.validation_step = Math.floor(step / 50) * 50;
+    s.members = [0, 1, 2].map((i) => ({
+      name: "w" + (3 * Math.floor(n / 120) + i), host: "h", threads: 1, state: "forward", shards: [i], silence: 0.1,
+      computing: 0.8, waiting: 0.1, sending: 0.1, characters_per_second: 100
+    }));
+    s.recent_steps = Array.from({ length: 24 }, (_, i) => ({
+      step: step - 23 + i, committed: n / 2, seconds: 0.16, loss: 2 + Math.random(), gradient_norm: 1,
+      characters_per_second: 1000, workers: s.members.map((m) => ({
+        worker: m.name, began: n / 2 - 0.1, awaiting_lease: 0.01, forward: 0.03, backward: 0.04, sending: 0.01,
+        awaiting_commit: 0.01, update: 0.01
+      }))
+    }));
+    s.events = Array.from({ length: 200 }, (_, i) => ({ number: n + i, time: n / 2, kind: "joined", text: "event " + (n + i) }));
+    run.snapshot = s;
+    append(run, s);
+    if (n % 100 === 0) { render(); await new Promise((done) => setTimeout(done)); }
+  }
+})(%d, %d)
+"""
+
+
+def leave_open(browser):
+    def size():
+        browser.call("HeapProfiler.collectGarbage")
+        heap = browser.call("Runtime.getHeapUsage")["usedSize"]
+        return heap / 2 ** 20, browser.call("Memory.getDOMCounters")["nodes"]
+
+    day = 2 * 24 * 60 * 60
+    warm_up = day // 8
+    browser.evaluate(DAY % (0, warm_up), awaits=True)
+    early = size()
+    browser.evaluate(DAY % (warm_up, day - warm_up), awaits=True)
+    late = size()
+    points = browser.evaluate("runs[0].points.length + runs[0].validations.length + colors.size")
+    print(f"a day's {day:,} snapshots: {early[0]:.1f} MiB of heap and {early[1]:,} nodes after three hours, "
+          f"{late[0]:.1f} MiB and {late[1]:,} nodes at the end; {points:,} points and colours", flush=True)
+    if late[0] > early[0] + 1 or late[1] > early[1] * 1.1 + 100:
+        raise RuntimeError("a page left open for a day grows")
+
+
+def look_at_resuming(options, browser, folder):
+    more = ["--workers", "2", "--threads", "1", "--hidden", "64", "--layers", "1", "--dropout", "0", "--batch", "64", "--window",
+            "64", "--learning-rate", "0.004", "--evaluate-every", "200", "--sample-every", "200", "--checkpoint-every", "200"]
+    with Program(options, folder, "train", *more, "--steps", "3000", "--run", "demo") as training:
+        address = training.address()
+        browser.call("Page.navigate", url=address)
+        wait_for_step(address, 400)
+        training.end(2, signal.SIGINT)
+        browser.wait_for("document.getElementById('state').textContent === 'interrupted'", 10)
+        browser.wait_for("document.getElementById('link').textContent === 'the coordinator has ended'", 10)
+    port = address.rstrip("/").rsplit(":", 1)[1]
+    with Program(
+            options, folder, "train", "--run", "demo", "--resume", "--workers", "2", "--threads", "1", "--dashboard",
+            f"127.0.0.1:{port}") as training:
+        browser.wait_for("document.getElementById('link').textContent === 'live'", 60)
+        browser.wait_for("document.getElementById('state').textContent === 'training'", 60)
+        wait_for_step(address, 900)
+        photographs(browser, options.output, "resumed")
+        if "Entropy bound" not in text(browser, "tiles") or "entropy bound" not in text(browser, "loss"):
+            raise RuntimeError("the built-in text's entropy is not shown")
+        first = browser.evaluate("runs[0].points[0].step")
+        if first != 1:
+            raise RuntimeError(f"the curve of a resumed run begins at step {first}")
+        training.end(2, signal.SIGINT)
+
+
+def look_at_folders(options, browser, folder):
+    corpus = [os.path.abspath(options.corpus)] if options.corpus else []
+    with Program(
+            options, folder, "train", *corpus, "--workers", "2", "--threads", "1", "--hidden", "128", "--layers", "1",
+            "--dropout", "0", "--learning-rate", "0.004", "--steps", str(options.steps), "--evaluate-every", "50",
+            "--sample-every", "0", "--dashboard", "off", "--run", "second") as training:
+        training.end(0)
+    with Program(options, folder, "dashboard", "first", "second") as dashboard:
+        browser.call("Page.navigate", url=dashboard.address())
+        browser.wait_for("document.querySelectorAll('#runs tr').length === 3", 30)
+        browser.wait_for("document.querySelector('#loss svg')", 30)
+        photographs(browser, options.output, "compared")
+        for words in ["first", "second", "learning rate", "layers", "finished"]:
+            if words not in text(browser, "runs"):
+                raise RuntimeError(f"the table of runs does not tell {words}: {text(browser, 'runs')}")
+        before = text(browser, "settings")
+        browser.evaluate("document.querySelectorAll('#runs button')[1].click()")
+        browser.wait_for("document.querySelectorAll('#runs button')[1].textContent === 'shown'", 5)
+        if text(browser, "settings") == before:
+            raise RuntimeError("the second run's settings are not shown")
 
 
 def main():
@@ -197,15 +337,23 @@ def main():
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         print("skipped: no Chromium here (Debian: apt-get install chromium)")
-        return 0
+        return 77
     os.makedirs(options.output, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="lockstep-look-")
+    browser = None
     try:
-        look(options, chromium, folder)
+        browser = Browser(chromium, os.path.join(folder, "profile"))
+        look_at_nobody(options, browser, folder)
+        look_at_training(options, browser, folder)
+        leave_open(browser)
+        look_at_resuming(options, browser, folder)
+        look_at_folders(options, browser, folder)
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     finally:
+        if browser:
+            browser.close()
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 

@@ -7,13 +7,14 @@ import Testing
 
 @Suite("The page's server", .timeLimit(.minutes(3)))
 struct DashboardServerTests {
-    private func server(token: String? = nil, at address: String = "127.0.0.1:0") async throws -> DashboardServer {
+    private func server(
+        token: String? = nil, at address: String = "127.0.0.1:0", patience: Double = 10
+    ) throws -> DashboardServer {
         let run = DashboardRun(
             name: "<b>\"run", isLive: true, snapshot: { Array(#"{"step":1}"#.utf8) }, curve: { Array("{}".utf8) },
             metrics: { "lockstep_step 1\n" })
-        let server = try DashboardServer(address: DashboardAddress(address), runs: [run], token: token)
-        try await server.start()
-        return server
+        return try DashboardServer(
+            address: DashboardAddress(address), runs: [run], token: token, patience: patience)
     }
 
     private func get(_ url: String, headers: [String: String] = [:], method: String = "GET") async throws -> (
@@ -32,7 +33,7 @@ struct DashboardServerTests {
 
     @Test("It serves the page, the run and the metrics, and allows no script but its own")
     func pages() async throws {
-        let server = try await server()
+        let server = try server()
         let page = try await get(server.url)
         #expect(page.code == 200)
         #expect(page.text.contains("<title>Lockstep</title>"))
@@ -45,7 +46,7 @@ struct DashboardServerTests {
         #expect(try await get(server.url + "../../etc/passwd").code == 404)
         #expect(try await get(server.url, method: "POST").code == 405)
         #expect(try await get(server.url, headers: ["Origin": "http://evil.example"]).code == 403)
-        await server.stop()
+        server.stop()
     }
 
     @Test("No text reaches the page but as text")
@@ -57,11 +58,11 @@ struct DashboardServerTests {
 
     @Test("Snapshots are streamed, and the stream ends with the server")
     func events() async throws {
-        let server = try await server()
+        let server = try server()
         let url = server.url + "events"
         let stream = Task { try await get(url) }
         while server.clientCount == 0 { try await Task.sleep(for: .milliseconds(10)) }
-        await server.stop()
+        server.stop()
         let answer = try await stream.value
         #expect(answer.code == 200)
         #expect(answer.text.hasPrefix("retry: 1000\ndata: {\"step\":1}\n\n"))
@@ -72,7 +73,7 @@ struct DashboardServerTests {
     @Test("With a token, nothing is read without it")
     func token() async throws {
         let token = "0123456789abcdef"
-        let server = try await server(token: token)
+        let server = try server(token: token)
         #expect(server.url.hasSuffix("/?token=\(token)"))
         let base = server.url.replacingOccurrences(of: "?token=\(token)", with: "")
         for path in ["", "metrics", "snapshot.json", "events", "page.js"] {
@@ -82,14 +83,92 @@ struct DashboardServerTests {
         #expect(metrics.code == 200)
         // The answer to the whole address is a cookie, with which the page is read.
         #expect(try await get(server.url).text.contains("<title>Lockstep</title>"))
-        await server.stop()
+        server.stop()
+    }
+
+    @Test("Thirty-two pages are served, the next is told so, and a page that goes makes room")
+    func pages32() async throws {
+        let server = try server()
+        var pages = try (0..<SnapshotFeed.limit).map { _ in try RawClient(server.url, "GET /events HTTP/1.1\r\n") }
+        for page in pages { #expect(try page.receive(until: "data: ").hasPrefix("HTTP/1.1 200 ")) }
+        let late = try RawClient(server.url, "GET /events HTTP/1.1\r\n")
+        #expect(try late.receive(until: "open already").hasPrefix("HTTP/1.1 503 "))
+        // The other pages are served all the same.
+        #expect(try await get(server.url + "metrics").code == 200)
+        pages.removeLast()
+        while server.clientCount == SnapshotFeed.limit { try await Task.sleep(for: .milliseconds(10)) }
+        let next = try RawClient(server.url, "GET /events HTTP/1.1\r\n")
+        #expect(try next.receive(until: "data: ").hasPrefix("HTTP/1.1 200 "))
+        server.stop()
+    }
+
+    @Test("Connections that say nothing are bounded, and are cut after a while")
+    func silentConnections() async throws {
+        let server = try server(patience: 1)
+        var silent = try (0..<DashboardServer.connectionLimit + 8).map { _ in try RawClient(server.url, nil) }
+        // Those above the limit are closed at once.
+        #expect(try silent.last!.receive(until: nil) == "")
+        // The others are told why after their second; then there is room again.
+        #expect(try silent[0].receive(until: nil).hasPrefix("HTTP/1.1 408 "))
+        silent = []
+        while await (try? get(server.url + "metrics"))?.code != 200 { try await Task.sleep(for: .milliseconds(20)) }
+        server.stop()
+    }
+
+    @Test("A request that does not end is cut at its bound, and one that drips in at its time")
+    func endlessRequests() throws {
+        let server = try server(patience: 1)
+        let long = try RawClient(server.url, "GET / HTTP/1.1\r\nX: ", ends: false)
+        #expect(long.sendForever(String(repeating: "x", count: 4096)) < 10 << 20)
+        let slow = try RawClient(server.url, "GET / HTTP/1.1\r\nX: ", ends: false)
+        #expect(slow.sendForever("x", pause: 0.05) < 1000)
+        let big = try RawClient(
+            server.url, "GET / HTTP/1.1\r\nX: " + String(repeating: "x", count: 20_000), ends: false)
+        #expect(try big.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 431 "))
+        server.stop()
+    }
+
+    @Test("A body is refused with its request, and not read")
+    func body() throws {
+        let server = try server()
+        let client = try RawClient(server.url, "POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n")
+        #expect(try client.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 405 "))
+        server.stop()
+    }
+
+    @Test("HEAD has no body, and takes no page's place")
+    func head() throws {
+        let server = try server()
+        for path in ["metrics", "events"] {
+            let client = try RawClient(server.url, "HEAD /\(path) HTTP/1.1\r\n")
+            let answer = try client.receive(until: nil)
+            #expect(answer.hasPrefix("HTTP/1.1 200 ") && answer.hasSuffix("\r\n\r\n"))
+        }
+        #expect(server.clientCount == 0)
+        server.stop()
+    }
+
+    @Test("A page under a name that was made to point here is not answered, with or without a cookie")
+    func rebinding() throws {
+        for token in [nil, "0123456789abcdef"] {
+            let server = try server(token: token)
+            for path in ["", "events", "metrics", "snapshot.json"] {
+                let client = try RawClient(
+                    server.url, "GET /\(path) HTTP/1.1\r\nCookie: lockstep_token=0123456789abcdef\r\n",
+                    host: "evil.example")
+                let answer = try client.receive(until: nil)
+                #expect(answer.hasPrefix("HTTP/1.1 421 "), "\(path)")
+                #expect(!answer.contains("step"))
+            }
+            server.stop()
+        }
     }
 
     @Test("A busy address is said to be busy")
-    func busy() async throws {
-        let first = try await server()
+    func busy() throws {
+        let first = try server()
         let address = first.url.replacingOccurrences(of: "http://", with: "").dropLast()
-        await #expect(throws: DashboardError.self) { try await server(at: String(address)) }
-        await first.stop()
+        #expect(throws: DashboardError.self) { try server(at: String(address)) }
+        first.stop()
     }
 }
