@@ -86,7 +86,7 @@ sanitize: setup ## Look for data races: the Training tests and runs of real proc
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift
-	@for script in .ci/run Benchmarks/run Benchmarks/overhead Benchmarks/reproduce Tests/Fuzz/run Tests/sanitize \
+	@for script in .ci/run Benchmarks/run Benchmarks/shapes Benchmarks/overhead Benchmarks/reproduce Tests/Fuzz/run Tests/sanitize \
 		$$(find . -path './.*' -prune -o -name '*.sh' -print); do \
 		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
 	done
@@ -99,6 +99,10 @@ format: ## Bring Swift files into the project's format
 
 bench: setup ## Time whole steps; CORPUS=text PEER_PYTHON=python3 times PyTorch beside them
 	Benchmarks/run
+
+.PHONY: bench-shapes
+bench-shapes: setup ## Time steps of few rows, odd sizes, short windows and other vocabularies, and of one worker against two
+	Benchmarks/shapes
 
 .PHONY: reproduce-anna reproduce-tinyshakespeare
 reproduce-anna: setup ## Train the classic recipe, 2 x 512, in hours: CORPUS=anna.txt EPOCHS=20 or STEPS=N
