@@ -252,19 +252,32 @@ static void weight_gradient(ls_rows g, const float *packed_x, ls_node node, long
     for (long i = 0; i < n1 - n0; i++) memcpy(out + (n0 + i) * ld_out, base + i * width, (size_t)columns * sizeof(float));
 }
 
+// Adds one shard's rows of g to `vectors` vectors of sums, which stay in registers.
+INLINE void add_rows(const int vectors, const float *from, long stride, ls_node node, float *sums) {
+    f16 acc[6];
+    UNROLL for (int j = 0; j < vectors; j++) acc[j] = load(sums + j * WIDTH);
+    for (long t = 0; t < node.time_steps; t++, from += (node.rows - node.rows_per_shard) * stride)
+        for (long r = 0; r < node.rows_per_shard; r++, from += stride)
+            UNROLL for (int j = 0; j < vectors; j++) acc[j] += load(from + j * WIDTH);
+    UNROLL for (int j = 0; j < vectors; j++) store(sums + j * WIDTH, acc[j]);
+}
+
 static void column_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
                             float *out_w, float *out_bias, float *base) {
     long held = n1 - n0, width = (held + 15) / 16 * 16, lines = (out_w ? vocabulary : 0) + 1;
     stack sums = {base, lines * width, 0};
     for (long shard = 0; shard < node.count; shard++) {
         float *c = stack_open(&sums, shard, node), *bias = c + (lines - 1) * width;
-        for (long t = 0; t < node.time_steps; t++)
+        long first_row = node.first_row + shard * node.rows_per_shard, j = 0;
+        const float *rows = g.base + first_row * g.stride + n0;
+        for (; j + 6 * WIDTH <= held; j += 6 * WIDTH) add_rows(6, rows + j, g.stride, node, bias + j);
+        for (; j + WIDTH <= held; j += WIDTH) add_rows(1, rows + j, g.stride, node, bias + j);
+        for (long t = 0; t < node.time_steps && (j < held || out_w); t++)
             for (long r = 0; r < node.rows_per_shard; r++) {
-                long row = t * node.rows + node.first_row + shard * node.rows_per_shard + r;
-                const float *from = g.base + row * g.stride + n0;
-                add(held, bias, from, bias);
+                const float *from = rows + (t * node.rows + r) * g.stride;
+                if (j < held) add(held - j, bias + j, from + j, bias + j);
                 if (!out_w) continue;
-                float *line = c + (long)tokens[row] * width;
+                float *line = c + (long)tokens[t * node.rows + first_row + r] * width;
                 add(held, line, from, line);
             }
         stack_close(&sums, shard, node);
