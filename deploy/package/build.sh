@@ -13,7 +13,8 @@ done
 
 scratch=.build-package
 deploy/package/without-curl.sh "$scratch/curl"
-build=(swift build -c release --static-swift-stdlib -Xlinker -s -Xlinker "-L$PWD/$scratch/curl" --scratch-path "$scratch"
+# The manifest is evaluated anew: it names the commit.
+build=(swift build -c release --manifest-cache none --static-swift-stdlib -Xlinker -s -Xlinker "-L$PWD/$scratch/curl" --scratch-path "$scratch"
     --explicit-target-dependency-import-check error)
 "${build[@]}" --product lockstep
 "${build[@]}" --product generate-manual

@@ -7,6 +7,10 @@ package import LanguageModel
 /// leave as chunks of tree nodes; the chunk's nodes of all workers share the coordinator's link (or its processor, where
 /// that is slower), are folded, and the average leaves to all workers over the other direction of the link; then every
 /// replica takes the update. Chunks form a pipeline. Once a step, a word goes there and another back.
+///
+/// A worker that has its copy of the last chunk begins the next step while copies for others still leave. They leave
+/// neither one after the other nor all at once: half of the time between the first and the last counts as gained. This
+/// half is no theory, but what fits measured steps (`deploy/hosts/measure.sh`).
 package struct StarPlan: Sendable {
     /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
     package struct Link: Sendable, Equatable {
@@ -81,6 +85,7 @@ package struct StarPlan: Sendable {
 
         var arrived = 0.0
         var left = 0.0
+        var lastOut = 0.0
         var bytesIn = 0
         var bytesOut = 0
         for chunk in (0..<chunks.count).reversed() {
@@ -91,13 +96,15 @@ package struct StarPlan: Sendable {
             let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
             let final = compute * (1.0 / 3 + 2.0 / 3 * depth)
             arrived = max(arrived, final) + time(up)
-            left = max(left, arrived) + time(down)
+            lastOut = time(down)
+            left = max(left, arrived) + lastOut
             bytesIn += up
             bytesOut += down
         }
         arrived += time(carries)
         bytesIn += carries
         bytesOut += tokens
+        left -= lastOut * max(0, 1 - 2 / Double(workers)) / 2
         let total = max(left, arrived, compute) + time(tokens) + 2 * link.latency
         return Prediction(
             workers: workers, stepSeconds: total, efficiency: compute / total * ideal(workers, largest),
