@@ -37,7 +37,9 @@ on() { local name=$lab-h$1; shift; exec nsenter --net="/run/netns/$name" "$@"; }
 
 # hosts COUNT RATE: host 1 for the coordinator and one for each worker, around a switch.
 hosts() {
-    local n side
+    local n side burst=20kb
+    # What may go at once is small, as a step gains the time of it each way; but a fast link's timer comes late by more.
+    case $2 in *gbit) burst=64kb ;; esac
     namespaces=("$lab-switch")
     ip netns add "$lab-switch"
     ip -n "$lab-switch" link add br0 type bridge stp_state 0 forward_delay 0
@@ -55,8 +57,7 @@ hosts() {
         for side in "$lab-h$n eth0" "$lab-switch v$n"; do
             # shellcheck disable=SC2086
             set -- "$1" "$2" $side
-            # What may go at once is small: a step would gain the time of it, each way.
-            tc -n "$3" qdisc replace dev "$4" root tbf rate "$2" burst 20kb latency 100ms
+            tc -n "$3" qdisc replace dev "$4" root tbf rate "$2" burst "$burst" latency 100ms
         done
     done
 }
