@@ -36,12 +36,12 @@ import Testing
         #expect(plan(bandwidth: 1e9).predict(workers: 3).bytesIn > 3 * gradient + carries)
     }
 
-    @Test("On a slow link a step takes as long as all gradients on it, and few workers pay")
+    @Test("On a slow link a step takes as long as all gradients and most averages behind them, and few workers pay")
     func slow() {
         let plan = plan(bandwidth: 100e6)
         let eight = plan.predict(workers: 8)
         let onTheWire = Double(eight.bytesIn) * 8 / 100e6
-        #expect(eight.stepSeconds > onTheWire && eight.stepSeconds < 1.4 * onTheWire)
+        #expect(eight.stepSeconds > 1.5 * onTheWire && eight.stepSeconds < 2.2 * onTheWire)
         #expect(plan.mostUseful < 4)
         #expect(self.plan(bandwidth: 25e9, step: 10).mostUseful == 16)
     }

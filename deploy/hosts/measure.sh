@@ -47,8 +47,8 @@ hosts() {
     for n in $(seq $(($1 + 1))); do
         namespaces+=("$lab-h$n")
         ip netns add "$lab-h$n"
-        # Not bbr, which some machines have as their default: it keeps below the rate of such links.
-        ip netns exec "$lab-h$n" sysctl -qw net.ipv4.tcp_congestion_control=cubic 2> /dev/null || true
+        # Not bbr, which some machines have as their default: with short turns of several senders it keeps below the rate.
+        ip netns exec "$lab-h$n" sysctl -qw net.ipv4.tcp_congestion_control=reno
         ip -n "$lab-h$n" link set lo up
         ip -n "$lab-h$n" link add eth0 type veth peer name "v$n" netns "$lab-switch"
         ip -n "$lab-h$n" addr add "$net.$n/24" dev eth0

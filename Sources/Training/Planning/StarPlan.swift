@@ -4,13 +4,14 @@ package import LanguageModel
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
 /// The model: a worker computes its shards in proportion; gradients become final layer by layer, the output first, and
-/// leave as chunks of tree nodes; the chunk's nodes of all workers share the coordinator's link (or its processor, where
-/// that is slower), are folded, and the average leaves to all workers over the other direction of the link; then every
-/// replica takes the update. Chunks form a pipeline. Once a step, a word goes there and another back.
+/// leave as chunks of tree nodes. All workers' share the coordinator's link (or its processor, where that is slower), one
+/// worker behind the other: so a chunk is whole when the last worker's is there, and whole chunks come close together near
+/// the end. Each then leaves to all workers over the other direction of the link. Once a step, a word goes there and
+/// another back.
 ///
-/// A worker that has its copy of the last chunk begins the next step while copies for others still leave. They leave
-/// neither one after the other nor all at once: half of the time between the first and the last counts as gained. This
-/// half is no theory, but what fits measured steps (`deploy/hosts/measure.sh`).
+/// A worker that has its copy of the last chunk begins the next step while copies for others still leave. How much of that
+/// time is gained depends on the order in which the system sends; ``gained`` is what fits measured steps
+/// (`deploy/hosts/measure.sh`).
 package struct StarPlan: Sendable {
     /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
     package struct Link: Sendable, Equatable {
@@ -44,6 +45,8 @@ package struct StarPlan: Sendable {
     /// Processor seconds a byte at one end: a socket and the fold; and CURVE on top.
     static let plainCost = 0.4e-9
     static let curveCost = 1.2e-9
+    /// The share of the time between the first and the last copy of the last chunk.
+    static let gained = 0.6
 
     private let shape: ModelShape
     private let rows: Int
@@ -83,11 +86,12 @@ package struct StarPlan: Sendable {
         let cost = Self.plainCost + (link.usesCurve ? Self.curveCost : 0)
         func time(_ bytes: Int) -> Double { max(Double(bytes) / rate, Double(bytes) * cost) }
 
+        // When all gradients have arrived.
         var arrived = 0.0
-        var left = 0.0
-        var lastOut = 0.0
-        var bytesIn = 0
-        var bytesOut = 0
+        var ups: [Double] = []
+        var downs: [Double] = []
+        var bytesIn = carries
+        var bytesOut = tokens
         for chunk in (0..<chunks.count).reversed() {
             let bytes = chunks.range(chunk).count * 4
             let up = bytes * nodes.reduce(0, +)
@@ -96,15 +100,20 @@ package struct StarPlan: Sendable {
             let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
             let final = compute * (1.0 / 3 + 2.0 / 3 * depth)
             arrived = max(arrived, final) + time(up)
-            lastOut = time(down)
-            left = max(left, arrived) + lastOut
+            ups.append(time(up))
+            downs.append(time(down))
             bytesIn += up
             bytesOut += down
         }
         arrived += time(carries)
-        bytesIn += carries
-        bytesOut += tokens
-        left -= lastOut * max(0, 1 - 2 / Double(workers)) / 2
+        // The last worker's chunks, and the averages behind them.
+        var left = 0.0
+        var toCome = ups.reduce(0, +)
+        for (up, down) in zip(ups, downs) {
+            toCome -= up
+            left = max(left, arrived - toCome / Double(nodes.count)) + down
+        }
+        left -= downs.last! * (1 - 1 / Double(nodes.count)) * Self.gained
         let total = max(left, arrived, compute) + time(tokens) + 2 * link.latency
         return Prediction(
             workers: workers, stepSeconds: total, efficiency: compute / total * ideal(workers, largest),
