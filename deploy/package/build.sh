@@ -4,17 +4,16 @@
 #
 #   deploy/package/build.sh        (make package)
 #
-# Needs dpkg-dev, binutils and what a build needs. The times in them are the commit's, so that a commit gives one package.
+# Needs dpkg-dev and what a build needs. The times in them are the commit's, so that a commit gives one package.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-for tool in dpkg-deb dpkg-shlibdeps gzip tar nm ar; do
-    command -v "$tool" > /dev/null || { echo "package: no $tool here: install dpkg-dev and binutils" >&2; exit 1; }
+for tool in dpkg-deb dpkg-shlibdeps gzip tar; do
+    command -v "$tool" > /dev/null || { echo "package: no $tool here: install dpkg-dev" >&2; exit 1; }
 done
 
 scratch=.build-package
-deploy/package/without-curl.sh "$scratch/curl"
 # The manifest is evaluated anew: it names the commit.
-build=(swift build -c release --manifest-cache none --static-swift-stdlib -Xlinker -s -Xlinker "-L$PWD/$scratch/curl" --scratch-path "$scratch"
+build=(swift build -c release --manifest-cache none --static-swift-stdlib -Xlinker -s --scratch-path "$scratch"
     --explicit-target-dependency-import-check error)
 "${build[@]}" --product lockstep
 "${build[@]}" --product generate-manual
