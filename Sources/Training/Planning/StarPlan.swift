@@ -46,7 +46,7 @@ package struct StarPlan: Sendable {
     static let plainCost = 0.4e-9
     static let curveCost = 1.2e-9
     /// The share of the time between the first and the last copy of the last chunk.
-    static let gained = 0.6
+    static let gained = 0.8
 
     private let shape: ModelShape
     private let rows: Int
