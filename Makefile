@@ -21,10 +21,11 @@ SEEDS ?= 100000
 SECONDS ?= 60
 # Of `make recovery`.
 TRIALS ?= 20
-# Of `make screenshots`.
+# Of `make screenshots` and `make test-watching`.
 OUTPUT ?= screenshots
+PYTHON ?= python3
 
-.PHONY: help setup build train test simulate chaos recovery screenshots fuzz sanitize lint format bench clean
+.PHONY: help setup build train test simulate chaos recovery screenshots test-watching fuzz sanitize lint format bench clean
 .PHONY: package test-package test-slurm test-kubernetes test-systemd test-containers test-hosts
 
 # A test of deployment says with exit code 77 that this machine lacks something, and what.
@@ -76,8 +77,12 @@ recovery: build ## Time how long a run stands still after each fault, TRIALS=20 
 		swift test --disable-xctest $(LAYERS) --filter 'EndToEndTests\.RecoveryTimes'
 
 screenshots: build ## Look at the live page of real runs in a browser, pictures in OUTPUT=screenshots, of CORPUS=text
-	Tests/Browser/screenshots.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)" \
+	Tests/Watching/screenshots.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)" \
 		$(if $(CORPUS),--corpus "$(CORPUS)") $(OR_SKIPPED)
+
+test-watching: build ## Have the terminal recorded, and /metrics, event files and trace read by promtool, TensorBoard (of PYTHON=python3)
+	Tests/Watching/terminal.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)"
+	$(PYTHON) Tests/Watching/readers.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)")
 
 fuzz: setup ## Fuzz every decoder of bytes that others wrote, SECONDS=10 each
 	Tests/Fuzz/run $(if $(filter file,$(origin SECONDS)),10,$(SECONDS))

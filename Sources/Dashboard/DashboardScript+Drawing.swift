@@ -52,7 +52,6 @@ extension DashboardScript {
           const left = 46, right = 10, top = 8, bottom = 22;
           const all = series.flatMap((s) => s.points);
           if (options.line) all.push([all.length ? all[0][0] : 0, options.line.value]);
-          const old = host.querySelector(".legend");
           if (!all.length) { host.replaceChildren(make("p", "nothing yet", "quiet")); return; }
           let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
           for (const [x, y] of all) {
@@ -75,7 +74,7 @@ extension DashboardScript {
           svg.setAttribute("aria-label", words.join("; "));
           const levels = log ? logTicks(y0, y1) : ticks(y0, y1, 5);
           for (const t of levels) {
-            const text = log ? brief(t) : tickText(t, levels.length > 1 ? levels[1] - levels[0] : y1 - y0, y1);
+            const text = log ? String(Number(t.toPrecision(2))) : tickText(t, levels.length > 1 ? levels[1] - levels[0] : y1 - y0, y1);
             svg.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: Y(t), y2: Y(t) }));
             svg.append(draw("text", { x: left - 6, y: Y(t) + 4, "text-anchor": "end" }, text));
           }

@@ -132,7 +132,7 @@ enum DashboardScript {
         function render() {
           const run = runs[selected], s = run.snapshot, p = s.progress;
           byId("name").textContent = s.name;
-          byId("folder").textContent = s.folder;
+          byId("folder").textContent = s.folder === s.name ? "" : s.folder;
           document.title = s.name + " – step " + p.step + (known(p.loss) ? ", loss " + four(p.loss) : "") + " – Lockstep";
           const state = byId("state");
           if (state.textContent !== s.state) state.textContent = s.state;

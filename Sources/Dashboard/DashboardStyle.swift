@@ -42,7 +42,7 @@ enum DashboardStyle {
         .stack section:last-child { flex: 1; }
         progress { width: 100%; height: .7rem; accent-color: var(--c0); }
         #tiles {
-          display: grid; grid-template-columns: repeat(auto-fit, minmax(6.4rem, 1fr)); gap: .5rem 1rem;
+          display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: .6rem 1rem;
           margin: .5rem 0 0;
         }
         #tiles dt, .pairs dt { color: var(--quiet); font-size: .8rem; }
@@ -103,7 +103,7 @@ enum DashboardStyle {
         @media (max-width: 760px) {
           body { padding: .6rem; }
           main { grid-template-columns: minmax(0, 1fr); }
-          #tiles { grid-template-columns: repeat(auto-fit, minmax(5.4rem, 1fr)); }
+          #tiles { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .5rem; }
           #tiles dd { font-size: 1.05rem; }
           #folder { margin-left: 0; width: 100%; }
           label { min-height: 2.2rem; }

@@ -53,6 +53,17 @@ package final class ProgressPrinter: Sendable {
         }
     }
 
+    /// Corrects the state that is shown, on a terminal at once; a log gets it with its next line.
+    package func amend(_ change: (inout ProgressSnapshot) -> Void) {
+        guard !isQuiet else { return }
+        state.withLock { state in
+            guard var snapshot = state.latest else { return }
+            change(&snapshot)
+            state.latest = snapshot
+            if state.isDrawn { display(&state, at: clock()) }
+        }
+    }
+
     /// Prints what happened, above the line where there is one. Control characters are made visible: names and samples
     /// come from others.
     ///

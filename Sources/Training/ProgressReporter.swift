@@ -69,6 +69,10 @@ package final class ProgressReporter {
             let isBest = self.best.map { best < $0 } ?? true
             self.best = best
             if isBest { bestStep = step }
+            printer.amend {
+                $0.validationLoss = loss
+                $0.bestValidationLoss = best
+            }
             let bits = loss / 0.6931471805599453
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"

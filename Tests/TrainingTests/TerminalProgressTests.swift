@@ -184,6 +184,22 @@ struct TerminalProgressTests {
         #expect(recording.screen.lines == [ProgressLine(Self.snapshot(1, of: 2), width: 79).text])
     }
 
+    @Test("An evaluation of the last step is on the last line, and adds none to a log")
+    func amending() {
+        for isTerminal in [true, false] {
+            let recording = Recording()
+            let printer = recording.printer(isTerminal: isTerminal)
+            printer.amend { _ in Issue.record("there is nothing to correct yet") }
+            printer.update(Self.snapshot(20_000))
+            printer.amend { $0.validationLoss = 1.25 }
+            printer.event("validation")
+            printer.finish()
+            let lines = recording.screen.lines
+            #expect(lines.count == 3)
+            #expect(lines[isTerminal ? 1 : 0].contains(isTerminal ? "validation 1.2500" : "validation 1.4012"))
+        }
+    }
+
     @Test("Events stand above the line, in order")
     func events() {
         let recording = Recording()

@@ -83,10 +83,15 @@ package final class TraceWriter: Sendable {
                     }
                     time += seconds * 1e6
                 }
-                // In the order of the phases: 1 forward, 3 sending, 5 update.
-                arrow(&state, "lease", 1, interval.began, process, begins[1])
-                arrow(&state, "gradient", process, begins[3], 1, interval.committed)
-                arrow(&state, "commit", 1, interval.committed, process, begins[5])
+                // In the order of the phases: 1 forward, 3 sending, 5 update. The clocks agree to some milliseconds, and a
+                // viewer drops an arrow whose end lies in no slice: an end that comes too early or late moves within its own.
+                if work.forward > 0 {
+                    arrow(&state, "lease", 1, interval.began, process, max(interval.began, begins[1]))
+                    arrow(&state, "gradient", process, min(begins[3], interval.committed), 1, interval.committed)
+                }
+                if work.update > 0 {
+                    arrow(&state, "commit", 1, min(interval.committed, begins[5]), process, begins[5])
+                }
             }
         }
     }
@@ -154,8 +159,8 @@ package final class TraceWriter: Sendable {
     ) {
         state.flow += 1
         let start = #""name":"\#(name)","cat":"message","id":\#(state.flow)"#
-        add(&state, #"{\#(start),"ph":"s","pid":\#(source),"tid":1,"ts":\#(number(min(from, to)))}"#)
-        add(&state, #"{\#(start),"ph":"f","bp":"e","pid":\#(target),"tid":1,"ts":\#(number(max(from, to)))}"#)
+        add(&state, #"{\#(start),"ph":"s","pid":\#(source),"tid":1,"ts":\#(number(from))}"#)
+        add(&state, #"{\#(start),"ph":"f","bp":"e","pid":\#(target),"tid":1,"ts":\#(number(to))}"#)
     }
 
     private static func quoted(_ text: String) -> String {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks at the live page of real runs in a real browser, and keeps what it sees.
 
-    Tests/Browser/screenshots.py --lockstep .build/release/lockstep --corpus book.txt --output screenshots
+    Tests/Watching/screenshots.py --lockstep .build/release/lockstep --corpus book.txt --output screenshots
 
 - A coordinator without workers.
 - A run with three workers: while all is well, after one was killed, and when it is over.
@@ -194,6 +194,13 @@ def look_at_nobody(options, browser, folder):
         browser.wait_for("document.getElementById('state').textContent === 'waiting'", 20)
         browser.wait_for("document.getElementById('waiting').textContent.includes('none is connected')", 20)
         photographs(browser, options.output, "waiting")
+        # A worker may call itself anything: it is text, and no more.
+        name = "<img src=x onerror=document.title=1><b>"
+        with Program(options, folder, "worker", "--name", name, "--endpoint-file", os.path.join(folder, "nobody", "endpoint")):
+            browser.wait_for("document.getElementById('workers').textContent.includes('<img src=x')", 30)
+            browser.wait_for("document.getElementById('events').textContent.includes('<img src=x')", 30)
+            if browser.evaluate("document.querySelectorAll('img, main b').length") or browser.evaluate("document.title") == "1":
+                raise RuntimeError("a worker's name became a part of the page")
 
 
 def look_at_training(options, browser, folder):
