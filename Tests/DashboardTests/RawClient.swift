@@ -8,6 +8,8 @@ final class RawClient {
     }
 
     private let descriptor: Int32
+    /// For tests that hang: far above all waits of the server.
+    private let deadline = ContinuousClock.now + .seconds(30)
 
     /// - Parameters:
     ///   - url: the server's address.
@@ -26,8 +28,7 @@ final class RawClient {
             }
         }
         guard code == 0 else { throw Failure(description: "cannot connect: \(String(cString: strerror(errno)))") }
-        // A bound for tests that hang: far above all waits of the server.
-        var limit = timeval(tv_sec: 60, tv_usec: 0)
+        var limit = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         if let head { _ = send(head + (ends ? "Host: \(host ?? "127.0.0.1:\(port)")\r\n\r\n" : "")) }
@@ -41,7 +42,8 @@ final class RawClient {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count < 0, errno == EAGAIN { throw Failure(description: "nothing came for a minute") }
+            if count < 0, errno == EAGAIN { throw Failure(description: "nothing came for half a minute") }
+            guard ContinuousClock.now < deadline else { throw Failure(description: "it goes on for half a minute") }
             guard count > 0 else { return String(decoding: received, as: UTF8.self) }
             received += buffer[..<count]
             if let text, String(decoding: received, as: UTF8.self).contains(text) {
@@ -50,10 +52,10 @@ final class RawClient {
         }
     }
 
-    /// Sends the same again and again until the server cuts it off; bytes that were sent.
+    /// Sends the same again and again until the server cuts it off, or for half a minute; bytes that were sent.
     func sendForever(_ text: String, pause: Double = 0) -> Int {
         var sent = 0
-        while sent < 1 << 30, send(text) {
+        while ContinuousClock.now < deadline, send(text) {
             sent += text.utf8.count
             if pause > 0 { Thread.sleep(forTimeInterval: pause) }
         }

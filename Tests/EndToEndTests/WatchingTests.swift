@@ -1,4 +1,5 @@
 import Foundation
+import FoundationNetworking
 import Testing
 
 @Suite("Watching a run", .timeLimit(.minutes(5)))
@@ -65,6 +66,44 @@ struct WatchingTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.file("run").path)
         #expect(names.filter { $0.hasPrefix("events.out.tfevents.") }.count == 1)
         #expect(!names.contains("endpoint"))
+    }
+
+    @Test(
+        "Beyond this machine a run is shown to who has the token, which is printed and not in the log; here to all",
+        arguments: [true, false])
+    func token(isExposed: Bool) async throws {
+        let folder = try TinyRun.folder()
+        let host = isExposed ? "0.0.0.0" : "127.0.0.1"
+        let coordinator = try Execution(
+            ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--dashboard=\(host):0"]
+                + TinyRun.flags.filter { $0 != "--quiet" }, in: folder)
+        var url: URL?
+        try await Deadline.wait(for: "the page's address") {
+            let line = try coordinator.errorsSoFar.split(separator: "\n").first { $0.hasPrefix("watch it at ") }
+            url = line.flatMap { URL(string: String($0.dropFirst("watch it at ".count))) }
+            return url != nil
+        }
+        let address = try #require(url)
+        let token = URLComponents(url: address, resolvingAgainstBaseURL: false)?.queryItems?.first?.value
+        func status(_ path: String, authorization: String? = nil) async throws -> Int {
+            var request = URLRequest(url: URL(string: "http://127.0.0.1:\(address.port!)/\(path)")!)
+            request.setValue(authorization, forHTTPHeaderField: "Authorization")
+            let (_, answer) = try await URLSession(configuration: .ephemeral).data(for: request)
+            return (answer as! HTTPURLResponse).statusCode
+        }
+        for path in ["", "metrics", "snapshot.json"] {
+            #expect(try await status(path) == (isExposed ? 401 : 200), "\(path)")
+        }
+        #expect((token != nil) == isExposed)
+        if let token {
+            #expect(token.count == 32)
+            #expect(try await status("metrics", authorization: "Bearer \(token)") == 200)
+            #expect(try await status("metrics", authorization: "Bearer \(String(token.reversed()))") == 401)
+            let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+            #expect(!log.contains(token))
+        }
+        coordinator.send(SIGTERM)
+        #expect(try await coordinator.result().code == 2)
     }
 
     @Test(

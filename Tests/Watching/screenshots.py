@@ -261,7 +261,7 @@ DAY = """
     s.events = Array.from({ length: 200 }, (_, i) => ({ number: n + i, time: n / 2, kind: "joined", text: "event " + (n + i) }));
     run.snapshot = s;
     append(run, s);
-    if (n % 100 === 0) { render(); await new Promise((done) => setTimeout(done)); }
+    if (n %% 100 === 0) { render(); await new Promise((done) => setTimeout(done)); }
   }
 })(%d, %d)
 """
