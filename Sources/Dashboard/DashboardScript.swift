@@ -49,7 +49,10 @@ enum DashboardScript {
         function thin(list) { return list.length > POINTS ? list.filter((_, index) => index % 2 === 0) : list; }
         function append(run, snapshot) {
           const p = snapshot.progress;
-          for (const step of snapshot.recent_steps) {
+          // Where steps are so quick that some were missed, one of each snapshot: bursts with gaps between would mislead.
+          const newest = run.points[run.points.length - 1], steps = snapshot.recent_steps;
+          const missed = newest && steps.length && steps[0].step > newest.step + run.stride;
+          for (const step of missed ? steps.slice(-1) : steps) {
             const last = run.points[run.points.length - 1];
             if (last && step.step < last.step + run.stride) continue;
             const { loss, gradient_norm, characters_per_second } = step;

@@ -73,7 +73,7 @@ enum DashboardStyle {
         .legend svg { width: 14px; height: 10px; margin-right: .35rem; display: inline-block; }
         .scroll { overflow-x: auto; }
         .events { max-height: 26rem; overflow-y: auto; }
-        .checkpoints { max-height: 12rem; overflow-y: auto; }
+        .checkpoints { max-height: 16rem; overflow-y: auto; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
         th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
         th { color: var(--quiet); font-weight: normal; white-space: nowrap; }

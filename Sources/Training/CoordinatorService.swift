@@ -72,7 +72,7 @@ package struct CoordinatorService {
                 var job = job
                 let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)
                 if !losses.isEmpty { job.validations = ValidationHistory(losses) }
-                if job.step > 0 { monitor.began(after: job.step, metrics: job.folder.metrics) }
+                if job.step > 0 { monitor.began(after: job.step, folder: job.folder) }
                 return Recorder(job: job, store: store, metrics: metrics, events: events) {
                     inbox.post(.recorded($0))
                 }

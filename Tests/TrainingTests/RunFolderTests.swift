@@ -1,3 +1,4 @@
+import Coordination
 import Foundation
 import Glibc
 import Synchronization
@@ -108,9 +109,27 @@ final class RunFolderTests {
             try String(contentsOf: folder.log, encoding: .utf8) == """
                 2026-11-24T05:00:00Z started
                 1970-01-01T23:59:59Z two
-                1970-01-01T23:59:59Z lines
+                1970-01-01T23:59:59Z\tlines
 
                 """)
+    }
+
+    @Test("What happened, and the last sample with its blank lines, are read back from a log")
+    func readingTheLog() throws {
+        let folder = try create()
+        let log = RunLog(url: folder.log) { Issue.record("\($0)") }
+        try Data("no line of ours\n".utf8).write(to: folder.log)
+        let said = [
+            "w1 joined from vm, 1 thread; 1 worker", "sample at step 20:\nold\n", "lost w1 (left); 0 left",
+            "sample at step 40:\n\n one\n\nsample at step 50:\ntwo\n", "warning: the disk is full", "done",
+        ]
+        for text in said { log.write(text, at: 86399) }
+        let events = FinishedRun.events(folder.log)
+        #expect(events.map(\.text) == said)
+        #expect(events.map(\.kind) == [.joined, .sample, .lost, .sample, .warning, .information])
+        #expect(events.map(\.number) == Array(1...6))
+        #expect(events.allSatisfy { $0.time == 86399 })
+        #expect(FinishedRun.sample(events[3]) == .init(step: 40, text: "\n one\n\nsample at step 50:\ntwo"))
     }
 
     @Test("Lines of several threads stay whole")

@@ -230,6 +230,10 @@ def look_at_training(options, browser, folder):
         shown = text(browser, "tiles")
         if f"{options.steps:,} / {options.steps:,}" not in shown:
             raise RuntimeError(f"the page does not show the last step: {shown}")
+        listed = browser.evaluate("[...document.querySelectorAll('#checkpoints td:last-child')].map((cell) => cell.textContent)")
+        kept = sorted(os.listdir(os.path.join(folder, "first", "checkpoints")), reverse=True)
+        if listed != kept:
+            raise RuntimeError(f"the page lists the checkpoints {listed}, and there are {kept}")
         # Every step is on the curve, though several pass between two snapshots.
         points = browser.evaluate("runs[0].points.length")
         if points < options.steps * 0.9:

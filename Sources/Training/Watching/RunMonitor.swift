@@ -64,12 +64,19 @@ package final class RunMonitor: Sendable {
     // MARK: From the coordinator's thread
 
     /// The run goes on after `step`: what is on record up to there belongs to the curves.
-    func began(after step: UInt64, metrics: URL) {
+    ///
+    /// - Parameter folder: the run's.
+    func began(after step: UInt64, folder: RunFolder) {
         var curve = Curve()
-        MetricsReader.read(metrics) { record, validation in
-            if record.step <= step { curve.append(record, validationLoss: validation) }
+        var losses: [UInt64: Double] = [:]
+        MetricsReader.read(folder.metrics) { record, validation in
+            guard record.step <= step else { return }
+            curve.append(record, validationLoss: validation)
+            losses[record.step] = validation
         }
+        let checkpoints = FinishedRun.checkpoints(folder.checkpoints, losses: losses)
         state.withLock { state in
+            state.snapshot.checkpoints = checkpoints
             state.snapshot.progress.step = step
             state.snapshot.progress.validationLoss = curve.validations.last?.loss
             state.snapshot.progress.validationStep = curve.validations.last?.step
@@ -127,9 +134,15 @@ package final class RunMonitor: Sendable {
                 state.curve.append(validation: loss, step: step)
             case .checkpointed(let step, let path):
                 let progress = state.snapshot.progress
+                let url = URL(fileURLWithPath: path)
+                // The store keeps the last few and the best.
+                state.snapshot.checkpoints.removeAll { known in
+                    let file = url.deletingLastPathComponent().appendingPathComponent(known.file)
+                    return known.step == step || !FileManager.default.fileExists(atPath: file.path)
+                }
                 state.snapshot.checkpoints.append(
                     .init(
-                        step: step, file: URL(fileURLWithPath: path).lastPathComponent,
+                        step: step, file: url.lastPathComponent,
                         validationLoss: progress.validationStep == step ? progress.validationLoss : nil))
                 if state.snapshot.checkpoints.count > Self.checkpointsKept {
                     state.snapshot.checkpoints.removeFirst()
