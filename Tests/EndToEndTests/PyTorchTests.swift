@@ -48,7 +48,7 @@ struct PyTorchTests {
             let uncut = try await script(
                 "check_export.py", try Execution.executable.path,
                 folder.file("\(run)-model/model.safetensors").path, folder.file("other.txt").path, "--uncut")
-            #expect(uncut.contains("difference") && uncut != said)
+            #expect(uncut.contains("difference"))
             let validation = try await script(
                 "check_validation.py", folder.file(run).path, folder.file("\(run)-model/model.safetensors").path,
                 folder.file("text.txt").path)
