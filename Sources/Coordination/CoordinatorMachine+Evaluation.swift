@@ -99,18 +99,20 @@ extension CoordinatorMachine {
         let idle = paces.filter { !evaluation.holds($0.worker) }
         guard !idle.isEmpty else { return [] }
         var late: Set<Int> = []
+        var inTime: Set<Int> = []
         for worker in order {
             for grant in evaluation.grants[worker] ?? [] {
                 // Before the first measure nothing is known of how long a segment takes.
                 let expected = segmentCost.map { $0.multipliedReportingOverflow(by: UInt64(grant.load)).partialValue }
                 let allowed = expected.map { $0 + $0 / 2 + configuration.speculationFloor } ?? 10_000_000_000
-                if now - min(now, grant.time) > allowed { late.formUnion(grant.segments) }
+                if now - min(now, grant.time) > allowed {
+                    late.formUnion(grant.segments)
+                } else {
+                    inTime.formUnion(grant.segments)
+                }
             }
         }
-        late.subtract(evaluation.accepted)
-        let copies = late.filter { segment in
-            evaluation.grants.values.count { $0.contains { $0.segments.contains(segment) } } < 2
-        }
+        let copies = late.subtracting(inTime).subtracting(evaluation.accepted)
         guard !copies.isEmpty else { return [] }
         let reason = waitingReason(now: now) ?? "an evaluation is late"
         var names: [String] = []

@@ -1,10 +1,6 @@
 // The open step: leases, the reduction, stragglers, the commit.
 extension CoordinatorMachine {
-    private func isHeld(_ shard: Int, except worker: WorkerID? = nil) -> Bool {
-        members.contains { $0.key != worker && $0.value.openShards.contains(shard) }
-    }
-
-    func isHeld(_ shard: Int) -> Bool { isHeld(shard, except: nil) }
+    func isHeld(_ shard: Int) -> Bool { members.values.contains { $0.openShards.contains(shard) } }
 
     /// How fast the ready workers compute, as they say: how long their bytes are on the way depends little on their
     /// shares. As measured here where none says so. Of one that is not known yet, what its threads promise.
@@ -89,16 +85,25 @@ extension CoordinatorMachine {
         guard hasStarted, !isFinished, dispute == nil, !isRecovering else { return [] }
         let idle = paces.filter { members[$0.worker]!.openShards.subtracting(accepted).isEmpty }
         guard !idle.isEmpty, idle.count < readyWorkers.count else { return [] }
-        // What an idle worker took in this step bounds what is to be expected of one that was never measured.
-        let slowest = idle.compactMap { members[$0.worker]!.cost }.max()
-        var late: [Int] = []
+        // What others took bounds what is to be expected of one that was never measured.
+        let slowest = members.values.compactMap(\.cost).max()
+        var late: Set<Int> = []
+        var inTime: Set<Int> = []
         for worker in order {
             let member = members[worker]!
-            guard let grant = member.grants.last, let cost = member.cost ?? slowest else { continue }
-            let expected = cost.multipliedReportingOverflow(by: UInt64(grant.shards.count)).partialValue
-            guard now > grant.time + expected + expected / 2 + configuration.speculationFloor else { continue }
-            late += member.openShards.subtracting(accepted).filter { !isHeld($0, except: worker) }
+            guard let grant = member.grants.last else { continue }
+            let shards = UInt64(grant.shards.count)
+            let known = (member.cost ?? slowest).map { $0.multipliedReportingOverflow(by: shards).partialValue }
+            let expected = known ?? 10_000_000_000
+            let open = member.openShards.subtracting(accepted)
+            if now > grant.time + expected + expected / 2 + configuration.speculationFloor {
+                late.formUnion(open)
+            } else {
+                inTime.formUnion(open)
+            }
         }
+        // Where all who hold a shard are late, whoever is idle gets it: those to whom it was given too may stand still.
+        late.subtract(inTime)
         guard !late.isEmpty else { return [] }
         if let audit, late.contains(audit.shard) { self.audit = nil }
         var names: [String] = []

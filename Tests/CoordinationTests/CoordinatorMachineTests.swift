@@ -299,6 +299,23 @@ struct CoordinatorMachineTests {
         #expect(late.discards.count == 1)
     }
 
+    @Test("A lease whose every holder is late is given to one more, however many hold it")
+    func speculationAgain() {
+        var bench = Bench(minimum: 2)
+        _ = bench.join(1)
+        let generation = bench.join(2).leases[0].generation
+        bench.now = 10_000_000
+        _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
+        _ = bench.result(1, step: 0, shard: 0, generation: generation)
+        // Worker 2 stands still, and then worker 1 with the same shard.
+        #expect(bench.machine.tick(now: 200_000_000).leases.map(\.shards) == [[1]])
+        bench.now = 210_000_000
+        _ = bench.join(3)
+        #expect(bench.machine.tick(now: 300_000_000).leases.isEmpty)
+        #expect(bench.machine.tick(now: 400_000_000).leases.map(\.shards) == [[1]])
+        #expect(bench.machine.tick(now: 410_000_000).leases.isEmpty)
+    }
+
     @Test("An audit that differs is settled by the coordinator; the liar goes, and the step begins again")
     func audit() throws {
         var bench = Bench(minimum: 2, audits: 1_000_000)
