@@ -40,7 +40,13 @@ down() {
     local code=$? pid daemon
     trap - EXIT
     if [ "$code" -ne 0 ] && [ "$code" -ne 77 ]; then
-        tail -n 40 "$lab"/*.out "$lab"/log/slurmctld.log >&2 || true
+        {
+            scontrol show job "${job:-}" || true
+            sinfo || true
+            pgrep -af 'slurmstepd|lockstep worker' || true
+            tail -n 40 "$lab"/*.out "$lab"/log/slurmctld.log || true
+            tail -n 15 "$lab"/log/slurmd-*.log || true
+        } >&2
     fi
     scancel --user=root --quiet 2> /dev/null || true
     sleep 1
