@@ -37,12 +37,16 @@ struct ReplayTests {
         #expect(traffic.count > 4096)
         let before = try steps()
         try await onThread { _ = try play(traffic, to: endpoint) }
-        try await Deadline.wait(for: "steps behind the first replays") { try steps() > before + 1 }
-        #expect(!log().contains("lost "), "\(log())")
-
+        if withKeys {
+            try await Deadline.wait(for: "steps behind the first replays") { try steps() > before + 1 }
+            #expect(!log().contains("lost "), "\(log())")
+        }
         recorded.send(SIGTERM)
         _ = try await recorded.result()
-        try await Deadline.wait(for: "the recorded worker to leave") { log().contains("lost recorded (left)") }
+        // Without keys a replay may have taken its place before, and holds work.
+        if withKeys {
+            try await Deadline.wait(for: "the recorded worker to leave") { log().contains("lost recorded (left)") }
+        }
         // All of the session this time, to its end.
         let whole = try #require(relay.recordings.max { $0.count < $1.count })
         let answered = Mutex(0)
