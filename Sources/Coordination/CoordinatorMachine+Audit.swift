@@ -1,51 +1,14 @@
-/// A shard that two workers compute in the open step, to see that they come to the same bits.
-struct Audit: Hashable, Sendable {
-    let shard: Int
-    /// Whose gradient is used.
-    let original: WorkerID
-    let auditor: WorkerID
-    let generation: UInt32
-    var chunkDigests: [UInt64?]
-    var lossBits: UInt64?
-    var carryDigest: UInt64?
-    var report: ShardAnswer?
-    /// When all but the audit was there.
-    var awaitedSince: UInt64?
-
-    /// What the original has sent, once it is complete.
-    var originalAnswer: ShardAnswer? {
-        guard let lossBits, let carryDigest, chunkDigests.allSatisfy({ $0 != nil }) else { return nil }
-        return ShardAnswer(lossBits: lossBits, carryDigest: carryDigest, chunkDigests: chunkDigests.map { $0! })
-    }
-}
-
-/// A doubt that the coordinator settles by computing the shards itself.
-package struct Dispute: Hashable, Sendable {
-    package enum Kind: Hashable, Sendable {
-        /// A worker sent an infinity or a NaN: its own, or the model's?
-        case notFinite
-        /// Two workers differ.
-        case audit(auditor: WorkerID, original: ShardAnswer, report: ShardAnswer)
-    }
-    package let step: UInt64
-    package let shards: [Int]
-    /// The worker whose values are in use.
-    package let accused: WorkerID
-    package let kind: Kind
-
-    func concerns(_ worker: WorkerID) -> Bool {
-        if case .audit(worker, _, _) = kind { return true }
-        return accused == worker
-    }
-}
-
 // Audits, and lies that come to light.
 extension CoordinatorMachine {
     /// Draws whether the step that opens is audited, and where. A function of run and step.
-    mutating func openAudit() {
-        audit = nil
+    ///
+    /// - Returns: whether an audit is to be leased.
+    mutating func openAudit() -> Bool {
+        // Once in a step: of what was sent before, no digest was taken.
+        guard !isAuditDrawn else { return false }
+        isAuditDrawn = true
         let ready = readyWorkers
-        guard configuration.auditsPerMillion > 0, ready.count > 1 else { return }
+        guard configuration.auditsPerMillion > 0, ready.count > 1 else { return false }
         var random = configuration.run ^ step &* 0x9E37_79B9_7F4A_7C15
         func draw(_ bound: Int) -> Int {
             // SplitMix64.
@@ -55,13 +18,14 @@ extension CoordinatorMachine {
             z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
             return Int((z ^ z >> 31) % UInt64(bound))
         }
-        guard draw(1_000_000) < Int(configuration.auditsPerMillion) else { return }
+        guard draw(1_000_000) < Int(configuration.auditsPerMillion) else { return false }
         let shard = draw(configuration.shards)
-        guard let original = ready.first(where: { plan[$0]?.contains(shard) == true }) else { return }
+        guard let original = ready.first(where: { plan[$0]?.contains(shard) == true }) else { return false }
         let others = ready.filter { $0 != original }
         audit = Audit(
-            shard: shard, original: original, auditor: others[draw(others.count)], generation: generation,
-            chunkDigests: Array(repeating: nil, count: folds.count))
+            shard: shard, auditor: others[draw(others.count)], generation: generation,
+            values: ShardValues(chunks: folds.count))
+        return true
     }
 
     /// The auditor's lease follows its own share.
@@ -76,8 +40,8 @@ extension CoordinatorMachine {
     }
 
     /// Whether the digest of a message's payload is to be computed: it is part of an audit.
-    package func wantsDigest(of message: Message, from worker: WorkerID) -> Bool {
-        guard let audit, audit.original == worker else { return false }
+    package func wantsDigest(of message: Message) -> Bool {
+        guard let audit, audit.isOpen else { return false }
         switch message {
         case .gradient(let part): return tree.shards(part.node) == audit.shard..<audit.shard + 1
         case .shardResult(let result): return Int(result.shard) == audit.shard
@@ -86,38 +50,48 @@ extension CoordinatorMachine {
     }
 
     mutating func audited(_ report: AuditReport, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
-        guard let audit, audit.auditor == worker, report.step == step, report.generation == audit.generation,
-            Int(report.shard) == audit.shard
+        guard let audit, audit.isOpen, audit.auditor == worker, report.step == step,
+            report.generation == audit.generation, Int(report.shard) == audit.shard
         else { return [.discard(worker, reason: "an audit that nobody waits for")] }
         guard report.answer.chunkDigests.count == folds.count else {
             return evict(worker, "sent an audit of another model", .protocolViolation, now: now)
         }
         self.audit!.report = report.answer
-        return compareAudit() + commitIfComplete(now: now)
+        return examineAudit() + commitIfComplete(now: now)
     }
 
-    mutating func compareAudit() -> [CoordinatorAction] {
-        guard let audit, let report = audit.report, let answer = audit.originalAnswer else { return [] }
-        self.audit = nil
-        if report == answer { return [] }
-        return dispute(
-            Dispute(
-                step: step, shards: [audit.shard], accused: audit.original,
-                kind: .audit(auditor: audit.auditor, original: answer, report: report)))
+    /// Compares, once the values that are in use and the auditor's are there. Where the auditor's count for nothing, the
+    /// coordinator computes in its place, so that no audit that was drawn is left out.
+    mutating func examineAudit() -> [CoordinatorAction] {
+        guard let audit, audit.isOpen, dispute == nil, let answer = audit.values.answer else { return [] }
+        let counts = members[audit.auditor] != nil && !audit.values.senders.contains(audit.auditor)
+        if counts, audit.report == nil { return [] }
+        if counts, audit.report == answer {
+            self.audit!.isOpen = false
+            return []
+        }
+        return disputeAudit(report: counts ? audit.report : nil)
     }
 
-    /// Gives an audit up that alone holds the step, after as long as the step took without it, and a second.
+    /// Settles an audit that alone holds the step, after as long as the step took without it, and a second.
     mutating func boundAudit(now: UInt64) -> [CoordinatorAction] {
-        guard let audit, completeChunks == folds.count, accepted.count == configuration.shards else { return [] }
+        guard let audit, audit.isOpen, dispute == nil, completeChunks == folds.count,
+            accepted.count == configuration.shards
+        else { return [] }
         guard let since = audit.awaitedSince else {
             self.audit!.awaitedSince = now
             return []
         }
         guard now > since + (since - min(since, stepOpened)) + 1_000_000_000 else { return [] }
-        let name = members[audit.auditor]?.hello.name ?? "a worker"
-        self.audit = nil
-        return [.note("the audit of shard \(audit.shard) in step \(step + 1) was given up: \(name) is late with it")]
-            + commitIfComplete(now: now)
+        return disputeAudit(report: nil)
+    }
+
+    private mutating func disputeAudit(report: ShardAnswer?) -> [CoordinatorAction] {
+        guard let audit else { return [] }
+        return dispute(
+            Dispute(
+                step: step, shards: [audit.shard],
+                kind: .audit(audit.values, auditor: audit.auditor, report: report)))
     }
 
     mutating func dispute(_ dispute: Dispute) -> [CoordinatorAction] {
@@ -136,9 +110,9 @@ extension CoordinatorMachine {
         guard dispute == settled else { return [] }
         dispute = nil
         let place = "step \(step + 1)"
-        let liar: WorkerID
+        let liars: Set<WorkerID>
         switch settled.kind {
-        case .notFinite:
+        case .notFinite(let sender):
             guard isFinite else {
                 return [
                     .fail(
@@ -146,12 +120,9 @@ extension CoordinatorMachine {
                             + "with a lower --learning-rate or --clip", savesState: true)
                 ]
             }
-            liar = settled.accused
-        case .audit(let auditor, let original, let report):
-            switch answer {
-            case original: liar = auditor
-            case report: liar = settled.accused
-            default:
+            liars = [sender]
+        case .audit(let values, let auditor, let report):
+            guard let answer, report == nil || report == answer || values.answer == answer else {
                 return [
                     .fail(
                         reason: "two workers and this coordinator computed shard \(settled.shards[0]) of \(place) "
@@ -159,9 +130,17 @@ extension CoordinatorMachine {
                             + "checkpoints so far stand", savesState: false)
                 ]
             }
+            liars = values.liars(answer).union(report == nil || report == answer ? [] : [auditor])
+            if liars.isEmpty {
+                audit?.isOpen = false
+                return leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)
+            }
         }
-        // Whatever else the liar has sent in this step is in doubt too.
-        return restartStep()
-            + ban(liar, "its gradient of \(place) is wrong: check its memory, processor and build", now: now)
+        // Whatever else a liar has sent in this step is in doubt too. One that is gone is refused when it lies again.
+        var actions = restartStep()
+        for liar in liars.sorted() {
+            actions += ban(liar, "its gradient of \(place) is wrong: check its memory, processor and build", now: now)
+        }
+        return actions + leaseWhatIsFree(now: now) + pump(now: now)
     }
 }

@@ -7,13 +7,14 @@ extension CoordinatorMachine {
         generation += 1
         plan[worker] = nil
         awaited.remove(worker)
-        if let audit, audit.original == worker || audit.auditor == worker { self.audit = nil }
-        if dispute?.concerns(worker) == true { dispute = nil }
+        // What was not finite was not taken over, so nothing is left to settle. What an audit doubts was.
+        if dispute?.kind == .notFinite(from: worker) { dispute = nil }
         for shard in member.grants.flatMap(\.shards) where !accepted.contains(shard) && !isHeld(shard) {
             unleased.insert(shard)
         }
         segmentsLost(by: worker)
-        return [.evict(worker, reason: reason)] + recallLost(worker, now: now) + leaseWhatIsFree(now: now)
+        return [.evict(worker, reason: reason)] + examineAudit() + recallLost(worker, now: now)
+            + leaseWhatIsFree(now: now)
             + commitIfComplete(now: now) + pump(now: now)
     }
 

@@ -52,7 +52,7 @@ extension CoordinatorMachine {
     private var recallLimit: UInt64 { 60_000_000_000 }
 
     mutating func recover(now: UInt64) -> [CoordinatorAction] {
-        guard recovery != nil else { return boundAudit(now: now) }
+        guard recovery != nil else { return [] }
         let began = recovery!.began ?? now
         recovery!.began = began
         if let choice = recovery!.choice {

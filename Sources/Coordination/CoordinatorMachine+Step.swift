@@ -31,11 +31,11 @@ extension CoordinatorMachine {
         if unleased.count == configuration.shards {
             stepOpened = now
             replan()
-            openAudit()
+            let isAudited = openAudit()
             for worker in order {
                 if let shards = plan[worker], !shards.isEmpty { grant(shards, to: worker, now: now) }
             }
-            leaseAudit()
+            if isAudited { leaseAudit() }
         } else {
             for (worker, shards) in LeasePlan.apportion(unleased.sorted(), among: paces) {
                 grant(shards, to: worker, now: now)
@@ -105,14 +105,12 @@ extension CoordinatorMachine {
         // Where all who hold a shard are late, whoever is idle gets it: those to whom it was given too may stand still.
         late.subtract(inTime)
         guard !late.isEmpty else { return [] }
-        if let audit, late.contains(audit.shard) { self.audit = nil }
         var names: [String] = []
         for (worker, shards) in LeasePlan.apportion(late.sorted(), among: idle) {
             grant(shards, to: worker, now: now)
             names.append(members[worker]!.hello.name)
         }
         return [.note("\(waitingReason(now: now) ?? "a lease is late"): given to \(names.joined(separator: ", ")) too")]
-            + commitIfComplete(now: now)
     }
 
     mutating func gradient(
@@ -125,17 +123,17 @@ extension CoordinatorMachine {
         guard chunk < folds.count, let shards = tree.shards(part.node),
             members[worker]!.grants.contains(where: {
                 $0.generation == part.generation && $0.shards.isSuperset(of: shards)
-            })
+            }), shards.count == 1 || audit.map({ !shards.contains($0.shard) }) ?? true
         else { return evict(worker, "sent a gradient that it was not asked for", .protocolViolation, now: now) }
         guard isFinite else {
-            return dispute(Dispute(step: step, shards: Array(shards), accused: worker, kind: .notFinite))
+            return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: worker)))
         }
         members[worker]!.chunksSeen = max(members[worker]!.chunksSeen, folds.count - chunk)
-        if audit?.original == worker, audit?.shard == shards.lowerBound, shards.count == 1 {
-            audit!.chunkDigests[chunk] = digest
-        }
         let changes = folds[chunk].insert(part.node)
         if changes.isEmpty { return [.discard(worker, reason: "a gradient came twice")] }
+        if audit?.shard == shards.lowerBound, shards.count == 1 {
+            audit!.values.chunks[chunk] = ShardValues.Chunk(digest: digest, sender: worker)
+        }
         if changes.last == .complete {
             completeChunks += 1
             for member in order where members[member]!.isWelcome {
@@ -158,7 +156,7 @@ extension CoordinatorMachine {
             }), folds.allSatisfy({ $0.covers(shard) })
         else { return evict(worker, "sent a result before its gradient", .protocolViolation, now: now) }
         guard isFinite else {
-            return dispute(Dispute(step: step, shards: [shard], accused: worker, kind: .notFinite))
+            return dispute(Dispute(step: step, shards: [shard], kind: .notFinite(from: worker)))
         }
         members[worker]!.reported.insert(shard)
         if grant == members[worker]!.grants.first, members[worker]!.reported.isSuperset(of: grant.shards) {
@@ -167,10 +165,10 @@ extension CoordinatorMachine {
         guard accepted.insert(shard).inserted else { return [.discard(worker, reason: "a result came twice")] }
         unleased.remove(shard)
         var actions: [CoordinatorAction] = [.acceptShard(shard)]
-        if audit?.original == worker, audit?.shard == shard {
-            audit!.lossBits = result.lossBits
-            audit!.carryDigest = digest
-            actions += compareAudit()
+        if audit?.shard == shard {
+            audit!.values.result = ShardValues.Result(
+                lossBits: result.lossBits, carryDigest: digest, sender: worker)
+            actions += examineAudit()
         }
         return actions + commitIfComplete(now: now)
     }
@@ -189,8 +187,8 @@ extension CoordinatorMachine {
     }
 
     mutating func commitIfComplete(now: UInt64) -> [CoordinatorAction] {
-        guard !isFinished, completeChunks == folds.count, accepted.count == configuration.shards, audit == nil,
-            dispute == nil
+        guard !isFinished, completeChunks == folds.count, accepted.count == configuration.shards,
+            audit?.isOpen != true, dispute == nil
         else { return [] }
         let committed = step
         for worker in order where members[worker]!.isWelcome {
@@ -233,6 +231,8 @@ extension CoordinatorMachine {
         accepted = []
         unleased = Set(0..<configuration.shards)
         recoveredState = nil
+        audit = nil
+        isAuditDrawn = false
     }
 
     /// What was sent for the open step cannot be trusted: all of it is computed again, to the bits that it should have
@@ -241,7 +241,6 @@ extension CoordinatorMachine {
         generation += 1
         firstGeneration = generation
         clearStep()
-        audit = nil
         for worker in order where members[worker]!.isWelcome {
             members[worker]!.grants = []
             members[worker]!.reported = []

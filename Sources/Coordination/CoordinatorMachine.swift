@@ -176,6 +176,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
     /// Nanoseconds of the steps of late; 0 before the first is done.
     var stepTime: UInt64 = 0
     var audit: Audit?
+    /// Whether the open step was drawn for an audit, or not.
+    var isAuditDrawn = false
     var dispute: Dispute?
     /// Digests after recent steps, own ones, to hold the replicas against.
     var digests: [UInt64: UInt64] = [:]
@@ -252,7 +254,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
             let phase = member.chunksSeen == 0 ? "forward" : member.chunksSeen < folds.count ? "backward" : "result"
             return "worker \(member.hello.name), \(shards), phase \(phase)"
         }
-        if late.isEmpty, let audit { late = ["the audit of shard \(audit.shard)"] }
+        if late.isEmpty, let audit, audit.isOpen { late = ["the audit of shard \(audit.shard)"] }
         let tenths = (now - min(now, stepOpened)) / 100_000_000
         return "step \(step + 1) waits \(tenths / 10).\(tenths % 10) s for " + late.joined(separator: "; ")
     }
@@ -343,6 +345,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         for worker in order where now - min(now, members[worker]!.lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(worker, .heartbeat, now: now))
         }
-        return actions + recover(now: now) + speculate(now: now) + speculateSegments(now: now) + pump(now: now)
+        return actions + recover(now: now) + speculate(now: now) + boundAudit(now: now) + speculateSegments(now: now)
+            + pump(now: now)
     }
 }

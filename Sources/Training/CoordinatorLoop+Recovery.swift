@@ -45,8 +45,7 @@ extension CoordinatorLoop {
     func settle(_ dispute: Dispute, _ socket: borrowing Socket) {
         progress.event(
             "step \(dispute.step + 1): computing shard\(dispute.shards.count == 1 ? "" : "s") "
-                + dispute.shards.map(String.init).joined(separator: ", ") + " here, since "
-                + (dispute.kind == .notFinite ? "a worker sent what is not finite" : "two workers differ"))
+                + dispute.shards.map(String.init).joined(separator: ", ") + " here, since \(dispute.reason)")
         let rows = configuration.rowsPerShard
         let resets = configuration.stateless || dispute.step % configuration.stepsPerEpoch == 0
         var verdict: ShardJudge.Verdict?

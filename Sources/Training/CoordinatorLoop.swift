@@ -246,7 +246,7 @@ package final class CoordinatorLoop {
         }
         if payload > 0 {
             received.withBytes(1) { bytes in
-                let digest = machine.wantsDigest(of: message, from: sender) ? Kernels.digest(bytes) : 0
+                let digest = machine.wantsDigest(of: message) ? Kernels.digest(bytes) : 0
                 var isFinite = Kernels.isFinite(bytes)
                 if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite {
                     isFinite = false

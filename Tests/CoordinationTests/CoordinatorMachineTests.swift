@@ -2,63 +2,13 @@ import Testing
 
 @testable import Coordination
 
-/// A machine with hand-fed workers.
-private struct Bench {
-    var machine: CoordinatorMachine
-    var sequence: [WorkerID: UInt64] = [:]
-    var now: UInt64 = 0
-
-    init(shards: Int = 2, minimum: Int = 1, chunks: Int = 1, audits: UInt64 = 0, recovery: Recovery? = nil) {
-        var configuration = CoordinatorMachine.Configuration(
-            run: 5, shards: shards, chunks: chunks, snapshotParts: 1, totalSteps: 3, carryPeriod: 3)
-        configuration.minimumWorkers = minimum
-        configuration.auditsPerMillion = audits
-        machine = CoordinatorMachine(configuration, recovery: recovery)
-        machine.digested(step: 0, digest: 1)
-    }
-
-    mutating func say(_ worker: WorkerID, _ message: Message) -> [CoordinatorAction] {
-        sequence[worker, default: 0] += 1
-        return machine.received(
-            message, Envelope(run: 5, worker: worker, sequence: sequence[worker]!, acknowledged: 0), now: now)
-    }
-
-    mutating func join(_ worker: WorkerID, digest: UInt64 = 1) -> [CoordinatorAction] {
-        say(
-            worker,
-            .hello(Hello(run: 0, name: "w\(worker)", host: "h", process: UInt32(worker), threads: 1, software: "t")))
-            + say(worker, .applied(Applied(step: machine.step, digest: digest)))
-    }
-
-    mutating func gradient(_ worker: WorkerID, step: UInt64, node: TreeNode, generation: UInt32 = 1)
-        -> [CoordinatorAction]
-    {
-        say(worker, .gradient(GradientPart(generation: generation, step: step, node: node, chunk: 0)))
-    }
-
-    mutating func result(_ worker: WorkerID, step: UInt64, shard: UInt32, generation: UInt32 = 1)
-        -> [CoordinatorAction]
-    {
-        say(worker, .shardResult(ShardResult(generation: generation, step: step, shard: shard, lossBits: 0)))
-    }
-}
-
-extension [CoordinatorAction] {
-    fileprivate var leases: [Lease] {
-        compactMap { if case .send(_, .lease(let lease), _, _) = $0 { lease } else { nil } }
-    }
-    fileprivate var evictions: [String] { compactMap { if case .evict(_, let reason) = $0 { reason } else { nil } } }
-    fileprivate var discards: [String] { compactMap { if case .discard(_, let reason) = $0 { reason } else { nil } } }
-    fileprivate var commits: [UInt64] { compactMap { if case .commit(let step) = $0 { step } else { nil } } }
-}
-
 @Suite("The coordinator's machine")
 struct CoordinatorMachineTests {
     private let root = TreeNode(level: 1, index: 0)
 
     @Test("The first step waits for the minimum of workers, then leases all shards")
     func minimum() {
-        var bench = Bench(minimum: 2)
+        var bench = MachineBench(minimum: 2)
         #expect(bench.join(1).leases.isEmpty)
         #expect(bench.machine.waitingReason(now: 0) == "step 1 waits for 1 more worker")
         #expect(bench.join(2).leases.flatMap(\.shards) == [0, 1])
@@ -66,7 +16,7 @@ struct CoordinatorMachineTests {
 
     @Test("A step commits when all chunks and all shards are there, and the next one opens")
     func commit() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         #expect(bench.gradient(1, step: 0, node: root).commits.isEmpty)
         #expect(bench.result(1, step: 0, shard: 0).commits.isEmpty)
@@ -79,7 +29,7 @@ struct CoordinatorMachineTests {
 
     @Test("Shards are shared by how fast workers compute, not by how long their bytes take", arguments: [true, false])
     func shares(areTold: Bool) {
-        var bench = Bench(shards: 16, minimum: 2)
+        var bench = MachineBench(shards: 16, minimum: 2)
         _ = bench.join(1)
         var leases = bench.join(2).leases
         for step in UInt64(0)..<2 {
@@ -112,7 +62,7 @@ struct CoordinatorMachineTests {
 
     @Test("A late gradient is discarded")
     func late() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         _ = bench.gradient(1, step: 0, node: root)
         _ = bench.result(1, step: 0, shard: 0)
@@ -124,21 +74,21 @@ struct CoordinatorMachineTests {
 
     @Test("A gradient that was not asked for ends the session")
     func unasked() {
-        var bench = Bench(minimum: 2)
+        var bench = MachineBench(minimum: 2)
         _ = bench.join(1)
         #expect(bench.gradient(1, step: 0, node: root).evictions.count == 1)
     }
 
     @Test("A result without its gradient ends the session, so that no step waits for ever")
     func resultFirst() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         #expect(bench.result(1, step: 0, shard: 0).evictions == ["sent a result before its gradient"])
     }
 
     @Test("The shards of a lost worker go to the others at once, with their carry")
     func lost() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         _ = bench.gradient(1, step: 0, node: root)
         _ = bench.result(1, step: 0, shard: 0)
@@ -152,7 +102,7 @@ struct CoordinatorMachineTests {
 
     @Test("What a lost worker had finished is not computed again")
     func finishedStays() {
-        var bench = Bench(minimum: 2)
+        var bench = MachineBench(minimum: 2)
         _ = bench.join(1)
         let generation = bench.join(2).leases[0].generation
         _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
@@ -162,7 +112,7 @@ struct CoordinatorMachineTests {
 
     @Test("Silence beyond the limit ends a session; a word in time does not")
     func silence() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         _ = bench.join(2)
         for moment: UInt64 in 1...15 {
@@ -177,7 +127,7 @@ struct CoordinatorMachineTests {
 
     @Test("A replica that differs is named and refused")
     func differs() {
-        var bench = Bench()
+        var bench = MachineBench()
         let actions = bench.join(1, digest: 2)
         #expect(actions.evictions.first?.hasPrefix("its replica differs after step 0") == true)
         #expect(bench.machine.readyWorkers.isEmpty)
@@ -185,7 +135,7 @@ struct CoordinatorMachineTests {
 
     @Test("A lost message ends the session, a doubled one is discarded")
     func sequence() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         let again = bench.machine.received(
             .heartbeat, Envelope(run: 5, worker: 1, sequence: 2, acknowledged: 0), now: 0)
@@ -197,7 +147,7 @@ struct CoordinatorMachineTests {
 
     @Test("A worker of another run is refused")
     func otherRun() {
-        var bench = Bench()
+        var bench = MachineBench()
         let hello = Hello(run: 6, name: "w", host: "h", process: 1, threads: 1, software: "t")
         let actions = bench.say(1, .hello(hello))
         #expect(
@@ -212,7 +162,7 @@ struct CoordinatorMachineTests {
 
     @Test("A worker that never acknowledges gets no more than its credits")
     func credits() {
-        var bench = Bench(shards: 1, chunks: 200)
+        var bench = MachineBench(shards: 1, chunks: 200)
         let sends = bench.join(1).filter { if case .send = $0 { true } else { false } }
         var more = 0
         for chunk in 0..<200 {
@@ -228,7 +178,7 @@ struct CoordinatorMachineTests {
 
     @Test("A coordinator that stood still itself blames nobody for the silence")
     func ownSleep() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1)
         _ = bench.machine.tick(now: 100_000_000)
         #expect(bench.machine.tick(now: 60_000_000_000).evictions.isEmpty)
@@ -237,7 +187,7 @@ struct CoordinatorMachineTests {
 
     @Test("A replica that differed is not let in again under its name")
     func banned() {
-        var bench = Bench()
+        var bench = MachineBench()
         _ = bench.join(1, digest: 2)
         let hello = Hello(run: 0, name: "w1", host: "h", process: 9, threads: 1, software: "t")
         let refusals = bench.say(7, .hello(hello)).compactMap {
@@ -248,7 +198,7 @@ struct CoordinatorMachineTests {
 
     @Test("Two replicas that agree with each other and not with the coordinator stop the run")
     func coordinatorDiffers() {
-        var bench = Bench()
+        var bench = MachineBench()
         for worker: WorkerID in [1, 2] { _ = bench.join(worker) }
         func fails(_ worker: WorkerID) -> Bool {
             bench.say(worker, .applied(Applied(step: 0, digest: 2))).contains {
@@ -261,7 +211,7 @@ struct CoordinatorMachineTests {
 
     @Test("Strangers with false digests, or without a run, cannot stop the run")
     func strangers() {
-        var bench = Bench()
+        var bench = MachineBench()
         var actions: [CoordinatorAction] = []
         for worker: WorkerID in 1...2000 { actions += bench.join(worker, digest: 2) }
         #expect(actions.evictions.count == 2000)
@@ -273,7 +223,7 @@ struct CoordinatorMachineTests {
 
     @Test("A newer coordinator of the run is known by the worker that served it")
     func superseded() {
-        var bench = Bench()
+        var bench = MachineBench()
         let hello = Hello(run: 5, name: "w", host: "h", process: 1, threads: 1, software: "t", term: 2)
         let failed = bench.say(1, .hello(hello)).contains {
             if case .fail(_, savesState: false) = $0 { true } else { false }
@@ -283,7 +233,7 @@ struct CoordinatorMachineTests {
 
     @Test("A late lease is given to an idle worker too, with its carry; the first result wins")
     func speculation() {
-        var bench = Bench(minimum: 2)
+        var bench = MachineBench(minimum: 2)
         _ = bench.join(1)
         let generation = bench.join(2).leases[0].generation
         bench.now = 10_000_000
@@ -301,7 +251,7 @@ struct CoordinatorMachineTests {
 
     @Test("A lease whose every holder is late is given to one more, however many hold it")
     func speculationAgain() {
-        var bench = Bench(minimum: 2)
+        var bench = MachineBench(minimum: 2)
         _ = bench.join(1)
         let generation = bench.join(2).leases[0].generation
         bench.now = 10_000_000
@@ -316,42 +266,10 @@ struct CoordinatorMachineTests {
         #expect(bench.machine.tick(now: 410_000_000).leases.isEmpty)
     }
 
-    @Test("An audit that differs is settled by the coordinator; the liar goes, and the step begins again")
-    func audit() throws {
-        var bench = Bench(minimum: 2, audits: 1_000_000)
-        _ = bench.join(1)
-        let leases = bench.join(2).leases
-        let audit = try #require(leases.first { $0.isAudit })
-        let shard = audit.shards[0]
-        // Workers hold a shard each; who holds the audited one is the original.
-        let original = try #require([1, 2].first { bench.machine.leasedShards(of: $0) == [Int(shard)] })
-        let other: WorkerID = 3 - original
-        for worker in [original, other] {
-            let own = UInt32(bench.machine.leasedShards(of: worker)[0])
-            _ = bench.gradient(
-                worker, step: 0, node: TreeNode(level: 0, index: Int(own)), generation: audit.generation)
-            #expect(bench.result(worker, step: 0, shard: own, generation: audit.generation).commits.isEmpty)
-        }
-        let truth = ShardAnswer(lossBits: 9, carryDigest: 9, chunkDigests: [9])
-        let report = AuditReport(generation: audit.generation, step: 0, shard: shard, answer: truth)
-        let disputes = bench.say(other, .audited(report)).compactMap {
-            if case .settle(let dispute) = $0 { dispute } else { nil }
-        }
-        let settled = bench.machine.settled(try #require(disputes.first), answer: truth, isFinite: true, now: 0)
-        #expect(settled.contains(.abandonStep))
-        #expect(settled.evictions.count == 1)
-        #expect(bench.machine.readyWorkers == [other])
-        #expect(settled.leases.map(\.shards) == [[0, 1]])
-        // What was sent before the new beginning is void, and nobody's fault.
-        let stale = bench.gradient(
-            other, step: 0, node: TreeNode(level: 0, index: 0), generation: audit.generation)
-        #expect(stale.discards.count == 1)
-    }
-
     @Test("A NaN that the coordinator does not find itself is the worker's lie; one that it finds stops the run")
     func notFinite() throws {
         for isFinite in [true, false] {
-            var bench = Bench()
+            var bench = MachineBench()
             let lease = bench.join(1).leases[0]
             bench.sequence[1]! += 1
             let part = GradientPart(generation: lease.generation, step: 0, node: root, chunk: 0)
@@ -377,7 +295,7 @@ struct CoordinatorMachineTests {
 
     @Test("A restarted coordinator takes the newest whole state from the workers, and welcomes them as they are")
     func recovery() {
-        var bench = Bench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
         // One shard's carry is missing: not whole yet.
         let first = bench.say(1, .hello(offering(1, shards: [0], process: 1)))
         #expect(!first.contains { if case .send(_, .recall, _, _) = $0 { true } else { false } })
@@ -398,7 +316,7 @@ struct CoordinatorMachineTests {
 
     @Test("A replica that is not the one on record is not taken over: the checkpoint is kept when the wait is over")
     func recoveryOfAnother() {
-        var bench = Bench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
         _ = bench.machine.tick(now: 0)
         _ = bench.say(1, .hello(offering(1, shards: [0, 1], process: 1, digest: 7)))
         for moment: UInt64 in 1...39 {

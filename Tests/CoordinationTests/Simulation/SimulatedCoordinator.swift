@@ -66,8 +66,7 @@ struct SimulatedCoordinator: Hashable {
     // MARK: Events
 
     mutating func received(_ arrived: SimulatedMessage, now: UInt64) throws(Violation) -> [SimulatedMessage] {
-        let digest =
-            machine.wantsDigest(of: arrived.message, from: arrived.envelope.worker) ? arrived.payload.first ?? 0 : 0
+        let digest = machine.wantsDigest(of: arrived.message) ? arrived.payload.first ?? 0 : 0
         let actions = machine.received(
             arrived.message, arrived.envelope, digest: digest,
             isFinite: !arrived.payload.contains(FakeArithmetic.notFinite), now: now)

@@ -22,8 +22,6 @@ struct SimulatedRun: Hashable {
     var period: UInt64 = 4
     var auditsPerMillion: UInt64 = 0
     var window: UInt64 = 8
-    /// nil for that of every run.
-    var speculationFloor: UInt64?
     /// A checkpoint after each so many steps; 0 for none.
     var checkpointEvery: UInt64 = 2
     /// Of the held-out text.
@@ -53,7 +51,6 @@ struct SimulatedRun: Hashable {
         configuration.window = window
         configuration.auditsPerMillion = auditsPerMillion
         configuration.term = term
-        if let speculationFloor { configuration.speculationFloor = speculationFloor }
         configuration.segments = segments
         configuration.segmentsPerLease = 2
         return configuration
