@@ -122,7 +122,10 @@ extension CoordinatorMachine {
             }
             liars = [sender]
         case .audit(let values, let auditor, let report):
-            guard let answer, report == nil || report == answer || values.answer == answer else {
+            guard let answer else { preconditionFailure("the one shard of an audit has an answer") }
+            let wrong = values.liars(answer)
+            let isAgreed = report == nil || report == answer || wrong.isEmpty
+            guard isAgreed || wrong.isDisjoint(with: members.keys) else {
                 return [
                     .fail(
                         reason: "two workers and this coordinator computed shard \(settled.shards[0]) of \(place) "
@@ -130,7 +133,8 @@ extension CoordinatorMachine {
                             + "checkpoints so far stand", savesState: false)
                 ]
             }
-            liars = values.liars(answer).union(report == nil || report == answer ? [] : [auditor])
+            // Three results of which one is of a worker that is gone: what is left are two opinions, and a new beginning.
+            liars = isAgreed ? wrong.union(report == nil || report == answer ? [] : [auditor]) : wrong
             if liars.isEmpty {
                 audit?.isOpen = false
                 return leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)

@@ -97,6 +97,21 @@ struct AuditTests {
         #expect(settled.contains { if case .fail(_, savesState: false) = $0 { true } else { false } })
     }
 
+    @Test("Three results, one of them of a worker that is gone, begin the step again")
+    func threeResultsOneGone() throws {
+        var step = try AuditedStep()
+        _ = step.bench.join(3)
+        _ = step.compute(step.original, step.shard, generation: step.generation, digest: 4)
+        _ = step.bench.machine.lose(step.original, "died", now: 0)
+        var wrong = step.right
+        wrong.chunkDigests = [5]
+        let dispute = try #require(step.report(wrong).disputes.first)
+        let settled = step.settle(dispute, step.right)
+        #expect(settled.contains(.abandonStep))
+        #expect(settled.evictions.isEmpty)
+        #expect(settled.leases.filter { !$0.isAudit }.flatMap(\.shards).sorted() == [0, 1])
+    }
+
     @Test("Where the auditor is lost, the coordinator computes in its place", arguments: [9, 4] as [UInt64])
     func lostAuditor(digest: UInt64) throws {
         var step = try AuditedStep()
