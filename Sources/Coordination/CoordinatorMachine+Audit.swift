@@ -64,7 +64,11 @@ extension CoordinatorMachine {
     /// coordinator computes in its place, so that no audit that was drawn is left out.
     mutating func examineAudit() -> [CoordinatorAction] {
         guard let audit, audit.isOpen, dispute == nil, let answer = audit.values.answer else { return [] }
-        let counts = members[audit.auditor] != nil && !audit.values.senders.contains(audit.auditor)
+        // Another session of the same worker is no second opinion either.
+        let auditor = members[audit.auditor].map { Identity($0.hello) }
+        let counts =
+            auditor != nil
+            && !audit.values.senders.contains { members[$0].map { Identity($0.hello) } == auditor }
         if counts, audit.report == nil { return [] }
         if counts, audit.report == answer {
             self.audit!.isOpen = false

@@ -11,9 +11,10 @@ private struct AuditedStep {
     var auditor: WorkerID { 3 - original }
     let right = ShardAnswer(lossBits: 0, carryDigest: 9, chunkDigests: [9])
 
-    init() throws {
-        _ = bench.join(1)
-        let audit = try #require(bench.join(2).leases.first { $0.isAudit })
+    /// - Parameter name: of both workers; nil for one each.
+    init(name: String? = nil) throws {
+        _ = bench.join(1, name: name)
+        let audit = try #require(bench.join(2, name: name).leases.first { $0.isAudit })
         shard = audit.shards[0]
         generation = audit.generation
         let machine = bench.machine
@@ -123,6 +124,14 @@ struct AuditTests {
         #expect(settled.bans == (digest == 9 ? [] : [step.original]))
         // An honest worker goes on with what the auditor left.
         #expect(settled.leases.map(\.shards) == (digest == 9 ? [[1 - step.shard]] : []))
+    }
+
+    @Test("Another session of the worker that sent the shard is no second opinion")
+    func sameWorker() throws {
+        var step = try AuditedStep(name: "w")
+        let dispute = try #require(
+            step.compute(step.original, step.shard, generation: step.generation, digest: 4).disputes.first)
+        #expect(step.settle(dispute, step.right).bans == [step.original])
     }
 
     @Test("Where the auditor is late, the coordinator computes in its place")

@@ -22,10 +22,12 @@ struct MachineBench {
             now: now)
     }
 
-    mutating func join(_ worker: WorkerID, digest: UInt64 = 1) -> [CoordinatorAction] {
+    mutating func join(_ worker: WorkerID, digest: UInt64 = 1, name: String? = nil) -> [CoordinatorAction] {
         say(
             worker,
-            .hello(Hello(run: 0, name: "w\(worker)", host: "h", process: UInt32(worker), threads: 1, software: "t")))
+            .hello(
+                Hello(run: 0, name: name ?? "w\(worker)", host: "h", process: UInt32(worker), threads: 1, software: "t")
+            ))
             + say(worker, .applied(Applied(step: machine.step, digest: digest)))
     }
 
