@@ -125,11 +125,14 @@ sinfo -N
 
 flags="--hidden 64 --layers 1 --dropout 0.2 --batch 32 --window 32 --sample-every 0 --checkpoint-every 20 --quiet --seed 5"
 reached() { [ "$({ wc -l < "$1/metrics.jsonl"; } 2> /dev/null || echo 0)" -ge "$2" ]; }
-gone() { [ -z "$(squeue --noheader --jobs="$1" 2> /dev/null)" ]; }
-restarted() { squeue --noheader --jobs="$1" --Format=RestartCnt 2> /dev/null | grep -q '[1-9]'; }
+# The controller keeps jobs that have ended for minutes. No answer from it means nothing.
+state() { scontrol show job "$1" --oneliner 2> /dev/null | sed -n 's/.* JobState=\([^ ]*\).*/\1/p'; }
+ended() { case $(state "$1") in COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_FAIL | BOOT_FAIL | OUT_OF_MEMORY) ;; *) return 1 ;; esac }
+restarted() { scontrol show job "$1" --oneliner 2> /dev/null | grep -q ' Restarts=[1-9]'; }
 digest() { "$lockstep" inspect --json "$1" | tr ',{' '\n\n' | sed -n 's/.*"state_digest" *: *"\([0-9a-f]*\)".*/\1/p'; }
-# Requeued jobs are held for two minutes.
-release_held() { scontrol update JobId="$1" StartTime=now > /dev/null 2>&1 || true; gone "$1" || reached "$2" "$3"; }
+# Requeued jobs are held for two minutes. This does not wait for them, but for a few seconds: a node refuses a job's new start
+# of the second in which the last one was cancelled.
+release_held() { scontrol update JobId="$1" StartTime=now > /dev/null 2>&1 || true; ended "$1" || reached "$2" "$3"; }
 
 steps=1500
 echo "== the undisturbed run"
@@ -148,8 +151,9 @@ submit() {
 }
 # finish NAME: the job's end, and the undisturbed run's bits.
 finish() {
-    wait_for 180 "the end of the job" gone "$job"
+    wait_for 180 "the end of the job" ended "$job"
     cat "$lab/lockstep-$job.out"
+    [ "$(state "$job")" = COMPLETED ] || { echo "slurm: the job ended as $(state "$job")" >&2; exit 1; }
     [ "$(digest "$lab/$1")" = "$reference" ] || { echo "slurm: another state than the undisturbed run's" >&2; exit 1; }
     [ "$(wc -l < "$lab/$1/metrics.jsonl")" = $steps ] || { echo "slurm: steps are missing or double" >&2; exit 1; }
     echo "the same state as the undisturbed run's: $reference"
@@ -157,6 +161,7 @@ finish() {
 # resumed NAME: waits until the requeued job trains on.
 resumed() {
     wait_for 120 "the requeue" restarted "$job"
+    sleep 4
     seen=$(wc -l < "$lab/$1/metrics.jsonl")
     wait_for 120 "the second start" release_held "$job" "$lab/$1" $((seen + 1))
 }
