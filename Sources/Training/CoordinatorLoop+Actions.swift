@@ -20,7 +20,8 @@ extension CoordinatorLoop {
             case .refuse(let worker, let refusal):
                 // Of a member, the eviction tells; a broken session is mended by joining anew.
                 if names[worker] == nil, refusal.code != .sessionBroken {
-                    complain("refused a peer that has not joined: \(refusal.reason)")
+                    let origin = stranger.map { " from \($0)" } ?? ""
+                    complain("refused a peer\(origin) that has not joined: \(refusal.reason)")
                 }
                 let envelope = Envelope(
                     run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)

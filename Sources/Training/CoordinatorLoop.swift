@@ -208,6 +208,9 @@ package final class CoordinatorLoop {
             complain("a message of \(received.partCount) parts came from a peer that is no worker: discarded")
             return
         }
+        // Of a member, the name says enough.
+        stranger = names[sender] == nil ? received.peerAddress : nil
+        defer { stranger = nil }
         let message: Message
         let envelope: Envelope
         do throws(WireError) {
@@ -279,6 +282,8 @@ package final class CoordinatorLoop {
     }
 
     var complaints = Complaints()
+    /// The address of the peer whose message is being handled, where it has not joined and the address is known.
+    var stranger: String?
 
     func complain(_ text: String) {
         if let line = complaints.line(text, now: clock) { progress.event(line) }

@@ -47,6 +47,14 @@ package struct ReceivedMessage: ~Copyable {
         return try? CurveKey(z85: String(cString: text))
     }
 
+    /// The numeric address of the peer's host, where the message came over TCP.
+    package var peerAddress: String? {
+        guard keptCount > 0, let text = zmq_msg_gets(frames, "Peer-Address") else { return nil }
+        let address = String(cString: text)
+        // Over IPC libzmq gives ":user:group:process", and over inproc nothing.
+        return address.isEmpty || address.hasPrefix(":") && !address.hasPrefix("::") ? nil : address
+    }
+
     /// A copy of a part: for small ones.
     package func bytes(_ part: Int) -> [UInt8] { withBytes(part) { Array($0) } }
 }

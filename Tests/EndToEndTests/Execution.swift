@@ -21,17 +21,21 @@ final class Execution {
 
     /// Starts `lockstep` with `arguments` in `folder`, with `environment` on top of this process's own.
     ///
-    /// - Parameter input: a file in the folder that it reads as its standard input; nothing without one.
+    /// - Parameters:
+    ///   - input: a file in the folder that it reads as its standard input; nothing without one.
+    ///   - launcher: a program and its arguments that turns into `lockstep`, whose path and arguments come behind.
     init(
-        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:], input: String? = nil
+        _ arguments: [String], in folder: TemporaryFolder, environment: [String: String] = [:], input: String? = nil,
+        launcher: [String] = []
     ) throws {
         // Files, not pipes: a pipe that no one reads would stop the process.
         let name = UUID().uuidString
         output = folder.file("output-\(name)")
         errors = folder.file("errors-\(name)")
         for file in [output, errors] { try Data().write(to: file) }
-        process.executableURL = try Self.executable
-        process.arguments = arguments
+        let command = launcher + [try Self.executable.path] + arguments
+        process.executableURL = URL(fileURLWithPath: command[0])
+        process.arguments = Array(command.dropFirst())
         process.currentDirectoryURL = folder.url
         // The program takes flags from such variables.
         process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("LOCKSTEP_") }

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Builds the image over a Debian from debootstrap, with a program that was built already, and trains in three containers.
+# Builds the image over a Debian from debootstrap, with a program that was built already, and trains in three containers;
+# then in those that the compose file describes, stopped and started again on the way.
 #
 #   deploy/container/test.sh LOCKSTEP        (make test-containers)
 #
 # LOCKSTEP needs its Swift runtime inside, as deploy/package/build.sh builds it. WHOLE=1 builds the program in the image too,
-# with this machine's Swift, which takes minutes. ROOT=DIR takes an unpacked Debian in place of a new one. Needs root, buildah, podman and runc. Exit code 77: skipped, with the reason.
+# with this machine's Swift, which takes minutes. ROOT=DIR takes an unpacked Debian in place of a new one. Needs root,
+# buildah, podman and runc; for the compose file podman-compose, netavark and aardvark-dns. Exit code 77: skipped, with the
+# reason.
 set -euo pipefail
 lockstep=$(realpath "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +25,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
+network=$(command -v netavark || ls /usr/lib/podman/netavark /usr/libexec/podman/netavark 2> /dev/null | head -1 || true)
+if [ -n "$network" ]; then printf '[network]\nnetwork_backend = "netavark"\n' >> "$CONTAINERS_CONF"; fi
 cat > "$CONTAINERS_STORAGE_CONF" << CONF
 [storage]
 driver = "vfs"
@@ -31,6 +36,7 @@ CONF
 cleanup() {
     local code=$?
     podman rm -f -a -t 1 > /dev/null 2>&1 || true
+    podman network prune -f > /dev/null 2>&1 || true
     rm -rf "$scratch" 2> /dev/null || true
     exit $code
 }
@@ -68,10 +74,11 @@ else
     mkdir -p "$scratch/program/out"
     cp "$lockstep" "$scratch/program/out/lockstep"
     tar -C "$scratch/program" -c . | podman import -q - localhost/program:test > /dev/null
+    # The stage that builds needs an image with Swift: here the program that is there already stands in for it.
     # shellcheck disable=SC2016
-    # The stage that builds needs an image with Swift: here it stands aside, for the program that is there already.
-    sed '/^FROM ${SWIFT_IMAGE} AS build/,/^$/d' "$here/Containerfile" > "$scratch/Containerfile"
-    "${image[@]}" --build-arg PROGRAM=localhost/program:test -f "$scratch/Containerfile" "$scratch" > /dev/null
+    sed '/^FROM ${SWIFT_IMAGE} AS build/,/^$/c FROM localhost/program:test AS build\n' "$here/Containerfile" \
+        > "$scratch/Containerfile"
+    "${image[@]}" -f "$scratch/Containerfile" "$scratch" > /dev/null
 fi
 echo "built: $(podman image inspect localhost/lockstep --format '{{.Size}} bytes, user {{.User}}')"
 podman run --rm --network=none --read-only localhost/lockstep --version
@@ -80,11 +87,12 @@ podman run --rm --network=none --read-only localhost/lockstep --version
 mkdir "$scratch/runs"
 chown -R 10001:10001 "$scratch/keys" "$scratch/runs"
 chmod 755 "$scratch"
+model=(--hidden 32 --layers 1 --batch 16 --window 32 --seed 3 --sample-every 0)
 flags=(--network=host --read-only --cap-drop=all --security-opt=no-new-privileges)
 port=$((20000 + RANDOM % 10000))
 podman run -d --name coordinator "${flags[@]}" -v "$scratch/keys/coordinator:/keys:ro" -v "$scratch/runs:/runs" \
     localhost/lockstep coordinator --run /runs/run --listen "tcp://127.0.0.1:$port" --keys /keys --minimum-workers 2 \
-    --steps 200 --hidden 32 --layers 1 --batch 16 --window 32 --seed 3 --sample-every 0 > /dev/null
+    --steps 200 "${model[@]}" > /dev/null
 for name in alpha beta; do
     podman run -d --name $name "${flags[@]}" -v "$scratch/keys/worker:/keys:ro" \
         localhost/lockstep worker --connect "tcp://127.0.0.1:$port" --keys /keys --threads 1 --name $name > /dev/null
@@ -94,9 +102,35 @@ podman logs coordinator
 podman logs alpha
 [ "$code" = 0 ] || { echo "containers: the coordinator ended with $code" >&2; exit 1; }
 [ "$(podman inspect coordinator --format '{{.Config.User}}')" = 10001:10001 ]
-"$lockstep" train --run "$scratch/reference" --workers 1 --threads 1 --steps 200 --hidden 32 --layers 1 --batch 16 \
-    --window 32 --seed 3 --sample-every 0 --quiet
+"$lockstep" train --run "$scratch/reference" --workers 1 --threads 1 --steps 200 "${model[@]}" --quiet
 last() { tail -1 "$1/metrics.jsonl" | sed 's/.*"digest" *: *"\([0-9a-f]*\)".*/\1/'; }
 [ "$(last "$scratch/runs/run")" = "$(last "$scratch/reference")" ] || { echo "containers: other bits" >&2; exit 1; }
 echo "three containers, the same bits as one process pair: $(last "$scratch/reference")"
+podman rm -f -a -t 1 > /dev/null
+
+if ! command -v podman-compose > /dev/null || [ -z "$network" ]; then
+    echo "the compose file was not run: no podman-compose (PyPI) or no netavark here"
+    echo "containers: passed, but for the compose file"
+    exit 0
+fi
+steps=4000
+export KEYS=$scratch/keys FLAGS="--steps $steps --minimum-workers 3 ${model[*]}" CORPUS=$scratch/corpus.txt
+seq 1 60000 > "$CORPUS"
+compose() { podman-compose -p lab -f "$here/compose.yaml" "$@" > "$scratch/compose.log" 2>&1 || { cat "$scratch/compose.log" >&2; exit 1; }; }
+compose up -d --no-build --scale worker=3
+volume=$(podman volume inspect lab_runs --format '{{.Mountpoint}}')
+lines() { { wc -l < "$volume/run/metrics.jsonl"; } 2> /dev/null || echo 0; }
+for _ in $(seq 300); do [ "$(lines)" -lt 100 ] || break; sleep 0.1; done
+compose stop
+seen=$(lines)
+echo "compose: stopped at step $seen"
+[ "$seen" -ge 100 ] && [ "$seen" -lt $steps ] || { podman logs lab_coordinator_1 >&2; exit 1; }
+compose up -d --no-build --scale worker=3
+code=$(timeout 120 podman wait lab_coordinator_1)
+podman logs lab_coordinator_1 | grep -v '%  step'
+[ "$code" = 0 ] || { echo "containers: the coordinator of the compose file ended with $code" >&2; exit 1; }
+"$lockstep" train "$CORPUS" --run "$scratch/text" --workers 1 --threads 1 --steps $steps "${model[@]}" --quiet
+[ "$(last "$volume/run")" = "$(last "$scratch/text")" ] || { echo "containers: other bits by compose" >&2; exit 1; }
+echo "four containers of the compose file, stopped and started again, the same bits: $(last "$scratch/text")"
+compose down -v
 echo "containers: passed"

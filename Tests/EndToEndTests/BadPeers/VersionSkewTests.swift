@@ -10,7 +10,7 @@ struct VersionSkewTests {
     private static let other = Wire.version + 1
     private static let both = "speaks protocol version \(other), this program version \(Wire.version)"
 
-    @Test("A worker of another version is refused, the coordinator names both versions, and the run goes on")
+    @Test("A worker of another version is refused, the coordinator names both versions and whence it came, and the run goes on")
     func worker() async throws {
         let folder = try TinyRun.folder()
         let coordinator = try Execution(
@@ -29,7 +29,8 @@ struct VersionSkewTests {
         let worker = try Execution(["worker", "--connect=\(endpoint)", "--threads=1", "--quiet"], in: folder)
         for process in [coordinator, worker] { #expect(try await process.result().code == 0) }
         let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
-        #expect(log.contains(Self.both), "\(log)")
+        let refused = "refused a peer from 127.0.0.1 that has not joined: the peer \(Self.both)"
+        #expect(log.contains(refused), "\(log)")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
