@@ -30,6 +30,8 @@ for name in base overlays/live overlays/jobset; do
         "$(sed -n 's/^kind: //p' "$file" | xargs)"
 done
 
+"$validate" --strict --kubernetes-version "$version" "$here/copy-text.yaml" > "$scratch/out" 2>&1 || { cat "$scratch/out"; exit 1; }
+
 # A check that cannot fail proves nothing: a misspelt field must not pass.
 sed 's/backoffLimit:/backofLimit:/' "$scratch/base.yaml" > "$scratch/wrong.yaml"
 if "$validate" --strict --kubernetes-version "$version" "$scratch/wrong.yaml" > /dev/null 2>&1; then
