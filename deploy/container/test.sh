@@ -15,6 +15,7 @@ skip() { echo "skipped: $*"; exit 77; }
 for tool in buildah podman runc; do command -v $tool > /dev/null || skip "no $tool here"; done
 [ "$(id -u)" = 0 ] || skip "these containers need root"
 scratch=$(mktemp -d)
+project=lockstep$$
 export CONTAINERS_CONF=$scratch/containers.conf CONTAINERS_STORAGE_CONF=$scratch/storage.conf BUILDAH_ISOLATION=chroot
 # Low limits: raising them may not be allowed here.
 cat > "$CONTAINERS_CONF" << 'CONF'
@@ -26,7 +27,9 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
 network=$(command -v netavark || ls /usr/lib/podman/netavark /usr/libexec/podman/netavark 2> /dev/null | head -1 || true)
-if [ -n "$network" ]; then printf '[network]\nnetwork_backend = "netavark"\n' >> "$CONTAINERS_CONF"; fi
+if [ -n "$network" ]; then
+    printf '[network]\nnetwork_backend = "netavark"\nnetwork_config_dir = "%s"\n' "$scratch/networks" >> "$CONTAINERS_CONF"
+fi
 cat > "$CONTAINERS_STORAGE_CONF" << CONF
 [storage]
 driver = "vfs"
@@ -36,7 +39,7 @@ CONF
 cleanup() {
     local code=$?
     podman rm -f -a -t 1 > /dev/null 2>&1 || true
-    podman network prune -f > /dev/null 2>&1 || true
+    podman network rm -f "${project}_default" > /dev/null 2>&1 || true
     rm -rf "$scratch" 2> /dev/null || true
     exit $code
 }
@@ -116,18 +119,18 @@ fi
 steps=4000
 export KEYS=$scratch/keys FLAGS="--steps $steps --minimum-workers 3 ${model[*]}" CORPUS=$scratch/corpus.txt
 seq 1 60000 > "$CORPUS"
-compose() { podman-compose -p lab -f "$here/compose.yaml" "$@" > "$scratch/compose.log" 2>&1 || { cat "$scratch/compose.log" >&2; exit 1; }; }
+compose() { podman-compose -p "$project" -f "$here/compose.yaml" "$@" > "$scratch/compose.log" 2>&1 || { cat "$scratch/compose.log" >&2; exit 1; }; }
 compose up -d --no-build --scale worker=3
-volume=$(podman volume inspect lab_runs --format '{{.Mountpoint}}')
+volume=$(podman volume inspect "${project}_runs" --format '{{.Mountpoint}}')
 lines() { { wc -l < "$volume/run/metrics.jsonl"; } 2> /dev/null || echo 0; }
 for _ in $(seq 300); do [ "$(lines)" -lt 100 ] || break; sleep 0.1; done
 compose stop
 seen=$(lines)
 echo "compose: stopped at step $seen"
-[ "$seen" -ge 100 ] && [ "$seen" -lt $steps ] || { podman logs lab_coordinator_1 >&2; exit 1; }
+[ "$seen" -ge 100 ] && [ "$seen" -lt $steps ] || { podman logs "${project}_coordinator_1" >&2; exit 1; }
 compose up -d --no-build --scale worker=3
-code=$(timeout 120 podman wait lab_coordinator_1)
-podman logs lab_coordinator_1 | grep -v '%  step'
+code=$(timeout 120 podman wait "${project}_coordinator_1")
+podman logs "${project}_coordinator_1" | grep -v '%  step'
 [ "$code" = 0 ] || { echo "containers: the coordinator of the compose file ended with $code" >&2; exit 1; }
 "$lockstep" train "$CORPUS" --run "$scratch/text" --workers 1 --threads 1 --steps $steps "${model[@]}" --quiet
 [ "$(last "$volume/run")" = "$(last "$scratch/text")" ] || { echo "containers: other bits by compose" >&2; exit 1; }
