@@ -1,4 +1,5 @@
 import CZeroMQ
+import Glibc
 
 /// A message as it came: who sent it, and its parts in ZeroMQ's memory, to be read in place.
 package struct ReceivedMessage: ~Copyable {
@@ -51,8 +52,10 @@ package struct ReceivedMessage: ~Copyable {
     package var peerAddress: String? {
         guard keptCount > 0, let text = zmq_msg_gets(frames, "Peer-Address") else { return nil }
         let address = String(cString: text)
-        // Over IPC libzmq gives ":user:group:process", and over inproc nothing.
-        return address.isEmpty || address.hasPrefix(":") && !address.hasPrefix("::") ? nil : address
+        // Over IPC libzmq gives a name with the user, group and process behind it.
+        var bytes = in6_addr()
+        let isNumeric = [AF_INET, AF_INET6].contains { inet_pton($0, String(address.prefix { $0 != "%" }), &bytes) == 1 }
+        return isNumeric ? address : nil
     }
 
     /// A copy of a part: for small ones.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds what `lockstep plan` predicts against steps that are measured: hosts of this machine, each a network namespace, on
-# links of a given rate. Says the time of a step and what went over the coordinator's link.
+# links of a given rate. Says the time of a step and what went over the coordinator's link. The rate that plan is told is
+# what plain TCP streams get over the same links, both ways at once: a shaped link of 1 Gbit/s gives less than its name here.
 #
 #   deploy/hosts/measure.sh LOCKSTEP
 #
@@ -66,6 +67,60 @@ wire() {
     tc -n "$lab-switch" -s -j qdisc show dev v1 | sed 's/.*"bytes":\([0-9]*\).*/\1/'
     tc -n "$lab-h1" -s -j qdisc show dev eth0 | sed 's/.*"bytes":\([0-9]*\).*/\1/'
 }
+cat > "$scratch/link.py" << 'PYTHON'
+# link.py ADDRESS STREAMS: at the coordinator. link.py ADDRESS: at a worker. Both send and receive for two seconds; the
+# coordinator prints the link's rate in Mbit/s, from the slower direction.
+import socket, sys, threading, time
+
+address, streams = (sys.argv[1], 5000), int(sys.argv[2]) if len(sys.argv) > 2 else 0
+counts = {"in": 0, "out": 0}
+lock = threading.Lock()
+block = bytes(1 << 16)
+end = 0
+
+def move(name, step):
+    try:
+        while time.monotonic() < end:
+            done = step()
+            with lock:
+                counts[name] += done
+    except OSError:
+        pass
+
+if streams:
+    server = socket.create_server(address)
+    ends = [server.accept()[0] for _ in range(streams)]
+else:
+    for _ in range(100):
+        try:
+            ends = [socket.create_connection(address)]
+            break
+        except OSError:
+            time.sleep(0.05)
+end = time.monotonic() + 2.3
+threads = []
+for one in ends:
+    one.settimeout(1)
+    threads.append(threading.Thread(target=move, args=("in", lambda one=one: len(one.recv(1 << 18)))))
+    threads.append(threading.Thread(target=move, args=("out", lambda one=one: one.send(block))))
+for thread in threads:
+    thread.start()
+if streams:
+    # The first data only fill buffers.
+    time.sleep(0.3)
+    before = dict(counts)
+    time.sleep(2)
+    payload = min(counts[name] - before[name] for name in counts) * 8 / 2e6
+    print(f"{payload * 1538 / 1448:.1f}", flush=True)
+for thread in threads:
+    thread.join()
+PYTHON
+# link COUNT: the rate of plain streams between the coordinator's host and that many others.
+link() {
+    local n
+    for n in $(seq "$1"); do (on $((n + 1)) python3 "$scratch/link.py" $net.1 > /dev/null 2>&1) & processes+=($!); done
+    (on 1 python3 "$scratch/link.py" $net.1 "$1") > "$scratch/rate"
+}
 lines() { { wc -l < "$1"; } 2> /dev/null || echo 0; }
 
 security=(--insecure)
@@ -76,10 +131,12 @@ fi
 step=$("$lockstep" bench --json --dropout 0 --workers 1 --threads 1 --steps 200 "${model[@]}" < /dev/null \
     | python3 -c 'import json, sys; print(json.load(sys.stdin)["step_seconds"])')
 echo "model: ${model[*]}; a step on one host takes $step s; ${security[0]#--}"
-printf '%-8s %7s  %12s %12s %6s  %23s %23s\n' link workers predicted measured ratio "MB in: plan, wire" "MB out: plan, wire"
+printf '%-8s %7s %9s  %12s %12s %6s  %23s %23s\n' link workers Mbit/s predicted measured ratio "MB in: plan, wire" "MB out: plan, wire"
 for rate in $rates; do
     for count in $counts; do
         hosts "$count" "$rate"
+        link "$count"
+        plain=$(cat "$scratch/rate")
         run=$scratch/$rate-$count
         (on 1 "$lockstep" coordinator --run "$run" --listen tcp://0.0.0.0:5757 "${security[@]}" --minimum-workers "$count" \
             --steps "$steps" --dropout 0 --sample-every 0 --checkpoint-every 0 --dashboard off --worker-timeout 30 \
@@ -102,20 +159,20 @@ for rate in $rates; do
         done
         after=$(wire); last=$(lines "$run/metrics.jsonl")
         wait "$coordinator" || { tail -5 "$run.log" >&2; exit 1; }
-        "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
+        "$lockstep" plan --json --step-seconds "$step" --bandwidth "${plain}mbit" --latency 0 --distinct 41 "${model[@]}" \
             ${INSECURE:+--insecure} > "$scratch/plan.json"
         # shellcheck disable=SC2086
-        python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" << 'PYTHON'
+        python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" "$plain" << 'PYTHON'
 import json, statistics, sys
 
 plan, metrics, rate, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-in0, out0, in1, out1, first, last = map(int, sys.argv[5:])
+in0, out0, in1, out1, first, last = map(int, sys.argv[5:11])
 row = next(row for row in json.load(open(plan))["predictions"] if row["workers"] == count)
 lines = [json.loads(line) for line in open(metrics)]
 measured = statistics.median(line["step_seconds"] for line in lines[10:] if "digest" in line)
 wire = [(in1 - in0) / (last - first) / 1e6, (out1 - out0) / (last - first) / 1e6]
 print(
-    f"{rate:8} {count:7}  {row['step_seconds'] * 1e3:9.2f} ms {measured * 1e3:9.2f} ms {measured / row['step_seconds']:6.2f}"
+    f"{rate:8} {count:7} {sys.argv[11]:>9}  {row['step_seconds'] * 1e3:9.2f} ms {measured * 1e3:9.2f} ms {measured / row['step_seconds']:6.2f}"
     f"  {row['bytes_in'] / 1e6:15.3f} {wire[0]:7.3f} {row['bytes_out'] / 1e6:15.3f} {wire[1]:7.3f}", flush=True)
 PYTHON
         clear_hosts

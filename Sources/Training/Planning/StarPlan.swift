@@ -4,14 +4,13 @@ package import LanguageModel
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
 /// The model: a worker computes its shards in proportion; gradients become final layer by layer, the output first, and
-/// leave as chunks of tree nodes. All workers' share the coordinator's link (or its processor, where that is slower), one
-/// worker behind the other: so a chunk is whole when the last worker's is there, and whole chunks come close together near
-/// the end. Each then leaves to all workers over the other direction of the link. Once a step, a word goes there and
-/// another back.
+/// leave as chunks of tree nodes. All workers' share the coordinator's link (or its processor, where that is slower) evenly,
+/// so a chunk is whole at the coordinator when all before it have come from all workers. It then leaves to all of them over
+/// the other direction of the link. Once a step, a word goes there and another back.
 ///
-/// A worker that has its copy of the last chunk begins the next step while copies for others still leave. How much of that
-/// time is gained depends on the order in which the system sends; ``gained`` is what fits measured steps
-/// (`deploy/hosts/measure.sh`).
+/// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other, and a
+/// chunk is whole when the last worker's is there. How far apart they begin depends on the order in which the system sends;
+/// ``stagger`` is what fits measured steps (`deploy/hosts/measure.sh`).
 package struct StarPlan: Sendable {
     /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
     package struct Link: Sendable, Equatable {
@@ -45,8 +44,8 @@ package struct StarPlan: Sendable {
     /// Processor seconds a byte at one end: a socket and the fold; and CURVE on top.
     static let plainCost = 0.4e-9
     static let curveCost = 1.2e-9
-    /// The share of the time between the first and the last copy of the last chunk.
-    static let gained = 0.8
+    /// Of the time between the first and the last copy of the last chunk, what lies between the workers' beginnings.
+    static let stagger = 0.6
 
     private let shape: ModelShape
     private let rows: Int
@@ -86,9 +85,9 @@ package struct StarPlan: Sendable {
         let cost = Self.plainCost + (link.usesCurve ? Self.curveCost : 0)
         func time(_ bytes: Int) -> Double { max(Double(bytes) / rate, Double(bytes) * cost) }
 
-        // When all gradients have arrived.
+        // When the link has carried each chunk of all workers, the first of whom began at 0.
         var arrived = 0.0
-        var ups: [Double] = []
+        var arrivals: [Double] = []
         var downs: [Double] = []
         var bytesIn = carries
         var bytesOut = tokens
@@ -100,20 +99,18 @@ package struct StarPlan: Sendable {
             let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
             let final = compute * (1.0 / 3 + 2.0 / 3 * depth)
             arrived = max(arrived, final) + time(up)
-            ups.append(time(up))
+            arrivals.append(arrived)
             downs.append(time(down))
             bytesIn += up
             bytesOut += down
         }
         arrived += time(carries)
-        // The last worker's chunks, and the averages behind them.
+        // The last worker begins later, and has the link to itself in the end.
+        let later = Self.stagger * (1 - 1 / Double(nodes.count)) * downs.last!
         var left = 0.0
-        var toCome = ups.reduce(0, +)
-        for (up, down) in zip(ups, downs) {
-            toCome -= up
-            left = max(left, arrived - toCome / Double(nodes.count)) + down
-        }
-        left -= downs.last! * (1 - 1 / Double(nodes.count)) * Self.gained
+        for (arrival, down) in zip(arrivals, downs) { left = max(left, min(arrival + later, arrived)) + down }
+        // From the first worker's beginning to its next one.
+        left -= later
         let total = max(left, arrived, compute) + time(tokens) + 2 * link.latency
         return Prediction(
             workers: workers, stepSeconds: total, efficiency: compute / total * ideal(workers, largest),
