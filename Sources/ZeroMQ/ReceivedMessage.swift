@@ -54,7 +54,8 @@ package struct ReceivedMessage: ~Copyable {
         let address = String(cString: text)
         // Over IPC libzmq gives a name with the user, group and process behind it.
         var bytes = in6_addr()
-        let isNumeric = [AF_INET, AF_INET6].contains { inet_pton($0, String(address.prefix { $0 != "%" }), &bytes) == 1 }
+        let number = String(address.prefix { $0 != "%" })
+        let isNumeric = [AF_INET, AF_INET6].contains { inet_pton($0, number, &bytes) == 1 }
         return isNumeric ? address : nil
     }
 
