@@ -10,7 +10,7 @@ struct VersionSkewTests {
     private static let other = Wire.version + 1
     private static let both = "speaks protocol version \(other), this program version \(Wire.version)"
 
-    @Test("A worker of another version is refused, the coordinator names both versions and its address, and the run goes on")
+    @Test("A worker of another version is refused, the coordinator names versions and address, and the run goes on")
     func worker() async throws {
         let folder = try TinyRun.folder()
         let coordinator = try Execution(
