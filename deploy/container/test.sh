@@ -130,7 +130,7 @@ echo "compose: stopped at step $seen"
 [ "$seen" -ge 100 ] && [ "$seen" -lt $steps ] || { podman logs "${project}_coordinator_1" >&2; exit 1; }
 compose up -d --no-build --scale worker=3
 code=$(timeout 120 podman wait "${project}_coordinator_1")
-podman logs "${project}_coordinator_1" | grep -v '%  step'
+podman logs "${project}_coordinator_1" 2>&1 | grep -v '%  step'
 [ "$code" = 0 ] || { echo "containers: the coordinator of the compose file ended with $code" >&2; exit 1; }
 "$lockstep" train "$CORPUS" --run "$scratch/text" --workers 1 --threads 1 --steps $steps "${model[@]}" --quiet
 [ "$(last "$volume/run")" = "$(last "$scratch/text")" ] || { echo "containers: other bits by compose" >&2; exit 1; }
