@@ -39,16 +39,19 @@ package struct PrometheusText {
 
     private mutating func members(_ members: [RunSnapshot.Member]) {
         // Names of workers need not be distinct, and a series may come only once.
-        func labels(_ member: RunSnapshot.Member) -> [(String, String)] {
-            [("worker", member.name), ("host", member.host), ("process", "\(member.process)")]
-        }
         var seen: Set<String> = []
-        let members = members.filter { seen.insert(Self.series("", labels($0))).inserted }
+        let series = members.map { member in
+            Self.labels([("worker", member.name), ("host", member.host), ("process", "\(member.process)")])
+        }
+        let members = zip(members, series).filter { seen.insert($0.1).inserted }
         func family(_ name: String, _ help: String, _ value: (RunSnapshot.Member) -> Double?) {
-            let known = members.compactMap { member in value(member).map { (labels(member), $0) } }
-            guard !known.isEmpty else { return }
-            head(name, help, "gauge")
-            for (labels, value) in known { line(Self.series(name, labels), value) }
+            var hasHead = false
+            for (member, labels) in members {
+                guard let value = value(member) else { continue }
+                if !hasHead { head(name, help, "gauge") }
+                hasHead = true
+                line(name, labels, value)
+            }
         }
         family("lockstep_worker_leased_shards", "Shards of the open step that the worker holds.") {
             Double($0.shards.count)
@@ -68,40 +71,50 @@ package struct PrometheusText {
     ) {
         guard let value else { return }
         head(name, help, "gauge")
-        line(Self.series(name, labels), value)
+        line(name, Self.labels(labels), value)
     }
 
     private mutating func counter(_ name: String, _ help: String, _ value: Double) {
         head(name, help, "counter")
-        line(name, value)
+        line(name, "", value)
     }
 
     private mutating func histogram(
         _ name: String, _ help: String, _ series: [(labels: [(String, String)], histogram: Histogram)]
     ) {
         head(name, help, "histogram")
+        let bucket = name + "_bucket"
         for (labels, histogram) in series {
+            let labels = Self.labels(labels)
+            let start = labels.isEmpty ? "{" : labels.dropLast() + ","
             var count: UInt64 = 0
             for (bound, own) in zip(Self.bounds, histogram.counts) {
                 count += own
-                line(Self.series("\(name)_bucket", labels + [("le", bound)]), Double(count))
+                line(bucket, start + bound, Double(count))
             }
-            line(Self.series("\(name)_sum", labels), histogram.sum)
-            line(Self.series("\(name)_count", labels), Double(count))
+            line(name + "_sum", labels, histogram.sum)
+            line(name + "_count", labels, Double(count))
         }
     }
 
-    private static let bounds = Histogram.bounds.map { "\($0)" } + ["+Inf"]
+    private static let bounds = (Histogram.bounds.map { "\($0)" } + ["+Inf"]).map { "le=\"\($0)\"}" }
 
     private mutating func head(_ name: String, _ help: String, _ type: String) {
         text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
     }
 
-    private mutating func line(_ series: String, _ value: Double) { text += "\(series) \(value)\n" }
+    // Appended piece by piece: a scrape has some 180 of these, and the training runs beside it.
+    private mutating func line(_ name: String, _ labels: String, _ value: Double) {
+        text += name
+        text += labels
+        text += " "
+        text += value.description
+        text += "\n"
+    }
 
-    private static func series(_ name: String, _ labels: [(String, String)]) -> String {
-        guard !labels.isEmpty else { return name }
-        return name + "{" + labels.map { "\($0)=\"\(escaped($1))\"" }.joined(separator: ",") + "}"
+    private static func labels(_ labels: [(String, String)]) -> String {
+        guard !labels.isEmpty else { return "" }
+        return "{" + labels.map { "\($0)=\"\(escaped($1))\"" }.joined(separator: ",") + "}"
     }
 
     /// As the format asks for: backslash, quote and line end.

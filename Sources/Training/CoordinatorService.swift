@@ -64,10 +64,10 @@ package struct CoordinatorService {
             startRecorder: { [inbox] job, records in
                 let metrics = try MetricsWriter(
                     url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
-                let events = Self.eventFile(job) { progress.warning($0) }
+                var events = Self.eventFile(job) { progress.warning($0) }
                 for record in records {
                     try metrics.append(record)
-                    try? events?.append(record)
+                    events?.append(record)
                 }
                 var job = job
                 let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)

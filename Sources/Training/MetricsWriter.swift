@@ -1,3 +1,4 @@
+import Coordination
 package import Foundation
 import Glibc
 
@@ -38,25 +39,25 @@ package struct MetricsWriter: ~Copyable {
     ///
     /// All numbers are to be finite: JSON has no others.
     package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(MetricsWriterError) {
-        var fields = [
-            ("step", "\(record.step)"),
-            ("epoch", "\(record.epoch)"),
-            ("loss", Self.text(record.loss)),
-            ("gradient_norm", Self.text(record.gradientNorm)),
-            ("learning_rate", Self.text(record.learningRate)),
-            ("characters_per_second", Self.text(record.charactersPerSecond)),
-            ("step_seconds", Self.text(record.stepSeconds)),
-            ("workers", "\(record.workers)"),
-            ("digest", "\"\(Self.hexadecimal(record.digest))\""),
-        ]
-        if let validationLoss {
-            fields.append(("validation_loss", Self.text(validationLoss)))
-            // ln 2: from nats to bits.
-            fields.append(("validation_bits_per_character", Self.text(validationLoss / 0.6931471805599453)))
+        var text = JSONText(capacity: 512)
+        text.object { line in
+            line.put(record.step, "step")
+            line.put(record.epoch, "epoch")
+            line.put(record.loss, "loss")
+            line.put(record.gradientNorm, "gradient_norm")
+            line.put(record.learningRate, "learning_rate")
+            line.put(record.charactersPerSecond, "characters_per_second")
+            line.put(record.stepSeconds, "step_seconds")
+            line.put(record.workers, "workers")
+            line.put(hexadecimal(record.digest), "digest")
+            if let validationLoss {
+                line.put(validationLoss, "validation_loss")
+                // ln 2: from nats to bits.
+                line.put(validationLoss / 0.6931471805599453, "validation_bits_per_character")
+            }
         }
-        let line = "{" + fields.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}\n"
         let end = lseek(descriptor, 0, SEEK_END)
-        let code = Self.write(Data(line.utf8), to: descriptor)
+        let code = Self.write(text.bytes + [UInt8(ascii: "\n")], to: descriptor)
         guard code == 0 else {
             // On a full disk a part may have been written: the next line must not be glued to it.
             _ = ftruncate(descriptor, end)
@@ -94,16 +95,6 @@ package struct MetricsWriter: ~Copyable {
             let digits = line[field.upperBound...].prefix { $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") }
             return Double(String(decoding: digits, as: UTF8.self))
         }
-    }
-
-    private static func text(_ value: Double) -> String {
-        precondition(value.isFinite, "a metric is not finite")
-        return "\(value)"
-    }
-
-    private static func hexadecimal(_ value: UInt64) -> String {
-        let digits = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
     /// Rewrites the file with the whole lines up to `step`, each step once.
@@ -160,7 +151,7 @@ package struct MetricsWriter: ~Copyable {
     }
 
     /// Returns 0 or the error number. One call for all, unless the system takes only a part.
-    private static func write(_ bytes: Data, to descriptor: Int32) -> Int32 {
+    private static func write(_ bytes: some ContiguousBytes, to descriptor: Int32) -> Int32 {
         bytes.withUnsafeBytes { bytes in
             var written = 0
             while written < bytes.count {

@@ -27,7 +27,7 @@ package enum RecorderReport: Sendable {
 /// A thread that writes and samples beside the training, in the order of the steps.
 ///
 /// One queue for both: a step's line in `metrics.jsonl` holds its validation loss, and no checkpoint stands before
-/// the lines up to its step do.
+/// the lines and events up to its step do.
 package final class Recorder: @unchecked Sendable {
     // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
     package enum Task {
@@ -94,7 +94,8 @@ package final class Recorder: @unchecked Sendable {
         case .step, .phases: break
         }
         tasks.append(task)
-        condition.signal()
+        // The phases of a step come with the record of the next: one waking for both.
+        if case .phases = task {} else { condition.signal() }
         condition.unlock()
     }
 
@@ -111,6 +112,11 @@ package final class Recorder: @unchecked Sendable {
     private func work() {
         while true {
             condition.lock()
+            if tasks.isEmpty {
+                condition.unlock()
+                flushEvents()
+                condition.lock()
+            }
             while tasks.isEmpty && !isFinishing { condition.wait() }
             guard !tasks.isEmpty else {
                 condition.unlock()
@@ -124,7 +130,7 @@ package final class Recorder: @unchecked Sendable {
             switch task {
             case .step(let record, let evaluation): write(record, evaluation)
             case .phases(let step, let phases):
-                writeEvents { () throws(MetricsWriterError) in try events?.append(phases: phases, step: step) }
+                events?.append(phases: phases, step: step)
             case .checkpoint(let state): write(state)
             case .sample(let step, let parameters): sample(step, parameters)
             }
@@ -141,7 +147,7 @@ package final class Recorder: @unchecked Sendable {
         }
         if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
         writeLines()
-        writeEvents { () throws(MetricsWriterError) in try events?.append(record, validationLoss: loss) }
+        events?.append(record, validationLoss: loss)
         guard let state = evaluation?.state else { return }
         if isBest { write(state) }
         if let patience = configuration.upkeep.patience, validations.stale >= patience {
@@ -152,9 +158,9 @@ package final class Recorder: @unchecked Sendable {
     }
 
     /// What TensorBoard shows is not worth more than one warning.
-    private func writeEvents(_ write: () throws(MetricsWriterError) -> Void) {
+    private func flushEvents() {
         do {
-            try write()
+            try events?.flush()
         } catch {
             if !hasWarnedOfEvents { report(.metricsFailed(reason: "\(error)")) }
             hasWarnedOfEvents = true
@@ -185,6 +191,7 @@ package final class Recorder: @unchecked Sendable {
 
     private func write(_ state: CheckpointState) {
         guard written != state.step else { return }
+        flushEvents()
         do {
             let loss = evaluated.flatMap { $0.step == state.step ? $0.loss : nil }
             let checkpoint = try CheckpointMapping.checkpoint(
@@ -213,6 +220,6 @@ package final class Recorder: @unchecked Sendable {
             return
         }
         report(.sampled(step: step, text: text))
-        writeEvents { () throws(MetricsWriterError) in try events?.append(sample: text, step: step) }
+        events?.append(sample: text, step: step)
     }
 }

@@ -91,7 +91,9 @@ struct EventFileTests {
             let record = EventRecord(
                 time: expected.wallTime, step: expected.step,
                 content: values.isEmpty ? .version : .summary(values))
-            #expect(hexadecimal(record.encoded) == expected.payloadHex)
+            var payload = Protobuf()
+            record.encode(into: &payload)
+            #expect(hexadecimal(payload.bytes) == expected.payloadHex)
             #expect(hexadecimal(record.framed) == expected.recordHex)
             whole += record.framed
         }
@@ -117,8 +119,9 @@ struct EventFileTests {
         let folder = try folder()
         defer { try? FileManager.default.removeItem(at: folder) }
         do {
-            let writer = try EventFileWriter(folder: folder, resumingAt: nil) { 1_700_000_000 }
-            for step in 1...5 { try writer.append(record(UInt64(step)), validationLoss: step == 3 ? 1 : nil) }
+            var writer = try EventFileWriter(folder: folder, resumingAt: nil) { 1_700_000_000 }
+            for step in 1...5 { writer.append(record(UInt64(step)), validationLoss: step == 3 ? 1 : nil) }
+            try writer.flush()
         }
         // Torn, as a crash leaves it.
         let file = try #require(EventFileWriter.files(in: folder).first)
@@ -127,9 +130,10 @@ struct EventFileTests {
         try handle.write(contentsOf: Data([1, 2, 3]))
         try handle.close()
         do {
-            let writer = try EventFileWriter(folder: folder, resumingAt: 3) { 1_700_000_100 }
-            try writer.append(sample: "a\n# b", step: 3)
-            for step in 4...6 { try writer.append(record(UInt64(step))) }
+            var writer = try EventFileWriter(folder: folder, resumingAt: 3) { 1_700_000_100 }
+            writer.append(sample: "a\n# b", step: 3)
+            for step in 4...6 { writer.append(record(UInt64(step))) }
+            try writer.flush()
         }
         // The second 4 is the mark of the new session.
         #expect(try steps(folder) == [1, 2, 3, 4, 3, 4, 5, 6])

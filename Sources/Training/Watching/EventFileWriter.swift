@@ -3,12 +3,16 @@ import Glibc
 
 /// Writes `events.out.tfevents.*` for TensorBoard: scalars of every step, and samples as text.
 ///
+/// What was appended is written by ``flush()``: several records go out at once.
+///
 /// A resume begins a new file, as is usual; what earlier files hold of steps that will be done again is cut off, and a
 /// TensorBoard that has read it is told.
 package struct EventFileWriter: ~Copyable {
     private let url: URL
     private let descriptor: Int32
     private let time: @Sendable () -> Double
+    /// Records that are not yet written.
+    private var waiting: [UInt8] = []
 
     /// - Parameters:
     ///   - folder: the run folder.
@@ -45,7 +49,7 @@ package struct EventFileWriter: ~Copyable {
 
     deinit { close(descriptor) }
 
-    package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(MetricsWriterError) {
+    package mutating func append(_ record: StepRecord, validationLoss: Double? = nil) {
         // ln 2: from nats to bits.
         let nats = 0.6931471805599453
         var values: [(tag: String, value: EventRecord.Value)] = [
@@ -61,24 +65,30 @@ package struct EventFileWriter: ~Copyable {
             values.append(("loss/validation", .scalar(Float(validationLoss))))
             values.append(("bits_per_character/validation", .scalar(Float(validationLoss / nats))))
         }
-        try append(step: record.step, values)
+        append(step: record.step, values)
     }
 
     /// Means over the workers, in seconds.
-    package func append(phases: [(name: String, seconds: Double)], step: UInt64) throws(MetricsWriterError) {
-        try append(step: step, phases.map { ("phase_seconds/\($0.name)", .scalar(Float($0.seconds))) })
+    package mutating func append(phases: [(name: String, seconds: Double)], step: UInt64) {
+        append(step: step, phases.map { ("phase_seconds/\($0.name)", .scalar(Float($0.seconds))) })
     }
 
-    package func append(sample: String, step: UInt64) throws(MetricsWriterError) {
+    package mutating func append(sample: String, step: UInt64) {
         // A code block, so that no character of the sample is taken for Markdown.
         let block = sample.split(omittingEmptySubsequences: false) { $0.isNewline }.map { "    \($0)" }
-        try append(step: step, [("sample", .text(block.joined(separator: "\n")))])
+        append(step: step, [("sample", .text(block.joined(separator: "\n")))])
     }
 
-    private func append(step: UInt64, _ values: [(tag: String, value: EventRecord.Value)]) throws(MetricsWriterError) {
-        let record = EventRecord(time: time(), step: step, content: .summary(values))
+    private mutating func append(step: UInt64, _ values: [(tag: String, value: EventRecord.Value)]) {
+        waiting += EventRecord(time: time(), step: step, content: .summary(values)).framed
+    }
+
+    /// Writes what was appended. What the disk does not take is lost.
+    package mutating func flush() throws(MetricsWriterError) {
+        guard !waiting.isEmpty else { return }
         let end = lseek(descriptor, 0, SEEK_END)
-        let code = Self.write(record.framed, to: descriptor)
+        let code = Self.write(waiting, to: descriptor)
+        waiting.removeAll(keepingCapacity: true)
         guard code == 0 else {
             // On a full disk a part may have been written: a reader stops at a torn record.
             _ = ftruncate(descriptor, end)

@@ -27,54 +27,44 @@ struct EventRecord {
     static let overhead = 16
 
     var framed: [UInt8] {
-        let data = encoded
-        let length = Self.littleEndian(UInt64(data.count))
-        return length + Self.littleEndian(CRC32C.masked(length)) + data + Self.littleEndian(CRC32C.masked(data))
+        var frame = Protobuf()
+        frame.bytes = Array(repeating: 0, count: 12)
+        encode(into: &frame)
+        var bytes = frame.bytes
+        let length = Self.littleEndian(UInt64(bytes.count - 12))
+        bytes.replaceSubrange(0..<12, with: length + Self.littleEndian(CRC32C.masked(length)))
+        bytes += Self.littleEndian(CRC32C.masked(bytes[12...]))
+        return bytes
     }
 
     // Field numbers of tensorflow's event.proto, summary.proto, tensor.proto and tensor_shape.proto.
-    var encoded: [UInt8] {
-        var event = Protobuf()
+    func encode(into event: inout Protobuf) {
         event.put(1, time)
         // As proto3 does, a zero is left out.
         if step > 0 { event.put(2, varint: step) }
         switch content {
         case .version: event.put(3, "brain.Event:2")
         case .summary(let values):
-            var summary = Protobuf()
-            for (tag, value) in values { summary.put(1, Self.encoded(tag, value)) }
-            event.put(5, summary)
-        case .sessionStart:
-            var log = Protobuf()
-            log.put(1, varint: 1)
-            event.put(7, log)
+            event.put(5) { summary in
+                for (tag, value) in values { summary.put(1) { Self.encode(tag, value, into: &$0) } }
+            }
+        case .sessionStart: event.put(7) { $0.put(1, varint: 1) }
         }
-        return event.bytes
     }
 
-    private static func encoded(_ tag: String, _ value: Value) -> Protobuf {
-        var message = Protobuf()
+    private static func encode(_ tag: String, _ value: Value, into message: inout Protobuf) {
         message.put(1, tag)
         switch value {
         case .scalar(let number): message.put(2, number)
         case .text(let text):
-            var dimension = Protobuf()
-            dimension.put(1, varint: 1)
-            var shape = Protobuf()
-            shape.put(2, dimension)
-            var tensor = Protobuf()
-            // DT_STRING.
-            tensor.put(1, varint: 7)
-            tensor.put(2, shape)
-            tensor.put(8, text)
-            message.put(8, tensor)
-            var plugin = Protobuf()
-            plugin.put(1, "text")
-            var metadata = Protobuf()
-            metadata.put(1, plugin)
-            message.put(9, metadata)
+            message.put(8) { tensor in
+                // DT_STRING.
+                tensor.put(1, varint: 7)
+                tensor.put(2) { shape in shape.put(2) { $0.put(1, varint: 1) } }
+                tensor.put(8, text)
+            }
+            message.put(9) { metadata in metadata.put(1) { $0.put(1, "text") } }
         }
-        return message
     }
 
     private static func littleEndian(_ value: some FixedWidthInteger) -> [UInt8] {
@@ -84,7 +74,7 @@ struct EventRecord {
 
 /// Appends protobuf fields.
 struct Protobuf {
-    private(set) var bytes: [UInt8] = []
+    var bytes: [UInt8] = []
 
     mutating func put(_ field: Int, varint value: UInt64) {
         key(field, 0)
@@ -93,22 +83,34 @@ struct Protobuf {
 
     mutating func put(_ field: Int, _ value: Double) {
         key(field, 1)
-        bytes += withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
     mutating func put(_ field: Int, _ value: Float) {
         key(field, 5)
-        bytes += withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
-    mutating func put(_ field: Int, _ value: String) { put(field, Array(value.utf8)) }
-
-    mutating func put(_ field: Int, _ value: Protobuf) { put(field, value.bytes) }
-
-    private mutating func put(_ field: Int, _ value: [UInt8]) {
+    mutating func put(_ field: Int, _ value: String) {
         key(field, 2)
-        put(varint: UInt64(value.count))
-        bytes += value
+        put(varint: UInt64(value.utf8.count))
+        bytes.append(contentsOf: value.utf8)
+    }
+
+    /// A nested message. Its length stands before it: one byte is kept free, and more are made where it needs them.
+    mutating func put(_ field: Int, _ message: (inout Protobuf) -> Void) {
+        key(field, 2)
+        bytes.append(0)
+        let start = bytes.count
+        message(&self)
+        let length = bytes.count - start
+        if length < 0x80 {
+            bytes[start - 1] = UInt8(length)
+        } else {
+            var prefix = Protobuf()
+            prefix.put(varint: UInt64(length))
+            bytes.replaceSubrange(start - 1..<start, with: prefix.bytes)
+        }
     }
 
     private mutating func key(_ field: Int, _ type: UInt64) { put(varint: UInt64(field) << 3 | type) }

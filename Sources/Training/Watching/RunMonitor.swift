@@ -13,7 +13,7 @@ package final class RunMonitor: Sendable {
     /// Seconds after the last look for which the cluster's state is kept fresh.
     private static let attention = 5.0
     /// Seconds between two looks at the cluster: while somebody watches, and else.
-    private static let interval = (watched: 0.2, alone: 1.0)
+    private static let interval = (watched: 0.4, alone: 1.0)
 
     struct WorkerFacts {
         var name: String
@@ -218,14 +218,15 @@ package final class RunMonitor: Sendable {
     private static func work(of times: ComputeTimes, name: String, ended: Double, reported: Double?)
         -> RunSnapshot.Step.Work
     {
-        func seconds(_ nanoseconds: UInt64) -> Double { Double(nanoseconds) / 1e9 }
-        let awaited = seconds(times.awaitingCommit)
-        let computed = ended - seconds(times.update) - awaited
-        let sending = reported.map { min(awaited, max(0, $0 - computed)) } ?? 0
+        // Whole microseconds: every reader gets these numbers several times a second, and they are short so.
+        func seconds(_ nanoseconds: UInt64) -> Double { Double(nanoseconds / 1000) / 1e6 }
+        let awaited = times.awaitingCommit / 1000
+        let computed = ended - seconds(times.update) - seconds(times.awaitingCommit)
+        let sending = reported.map { min(awaited, UInt64(max(0, $0 - computed) * 1e6)) } ?? 0
         return RunSnapshot.Step.Work(
             worker: name, began: ended - seconds(times.total), awaitingLease: seconds(times.awaitingLease),
-            forward: seconds(times.forward), backward: seconds(times.backward), sending: sending,
-            awaitingCommit: awaited - sending, update: seconds(times.update))
+            forward: seconds(times.forward), backward: seconds(times.backward), sending: Double(sending) / 1e6,
+            awaitingCommit: Double(awaited - sending) / 1e6, update: seconds(times.update))
     }
 
     // MARK: From any thread

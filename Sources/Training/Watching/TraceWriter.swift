@@ -8,25 +8,44 @@ import Synchronization
 /// beginning to the forward pass that its lease started, from the last gradient to the commit, and from the commit to
 /// the update. Workers' times are laid out on the coordinator's clock as ``RunSnapshot/Step/Work`` says.
 ///
-/// Written from a queue of its own. The file is whole JSON after ``finish()``; viewers read it before, too.
+/// The threads of a run leave what happened in a list; a queue of its own writes it once a second. The file is whole JSON
+/// after ``finish()``; viewers read it before, too.
 package final class TraceWriter: Sendable {
     /// Events that a file holds at most, some 300 MB: viewers take no more.
     private static let limit = 2_000_000
+    /// What waits for the disk at most; more is left out.
+    private static let maximumWaiting = 1 << 16
+    private static let interval = 1.0
 
-    private struct State {
+    private enum Entry {
+        case step(UInt64, loss: Double, began: Int64, committed: Int64)
+        case work(RunSnapshot.Step.Work, step: UInt64)
+        case event(String, at: Int64)
+    }
+
+    private struct Waiting {
+        var entries: [Entry] = []
+        var isScheduled = false
+        var isTooLong = false
+    }
+
+    /// Times are nanoseconds of the file's clock.
+    private struct File {
         var descriptor: Int32
-        var isFirst = true
+        var text = JSONText(capacity: 1 << 16)
         var count = 0
         var processes: [String: Int] = [:]
-        /// When recent steps began and were committed, in microseconds.
-        var steps: [UInt64: (began: Double, committed: Double)] = [:]
+        /// Where the last slice of a process ended: the next begins there or later, as the format asks for.
+        var ends: [Int: Int64] = [:]
+        /// When recent steps began and were committed.
+        var steps: [UInt64: (began: Int64, committed: Int64)] = [:]
         var flow = 0
-        var buffer = ""
         var hasFailed = false
     }
 
     private let queue = DispatchQueue(label: "trace")
-    private let state: Mutex<State>
+    private let waiting = Mutex(Waiting())
+    private let file: Mutex<File>
     private let path: String
     private let started: Double
     private let onFailure: @Sendable (String) -> Void
@@ -45,151 +64,187 @@ package final class TraceWriter: Sendable {
         self.path = path
         self.started = started
         self.onFailure = onFailure
-        state = Mutex(State(descriptor: descriptor, buffer: "[\n"))
-        queue.async { [self] in
-            state.withLock { state in
-                process(&state, 1, "coordinator")
-                add(&state, #"{"name":"thread_name","ph":"M","pid":1,"tid":1,"args":{"name":"steps"}}"#)
-            }
+        file = Mutex(File(descriptor: descriptor))
+        file.withLock { file in
+            write(Array("[".utf8), &file)
+            process(&file, 1, "coordinator", thread: "steps")
         }
     }
 
-    deinit { state.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
+    deinit { file.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
+
+    // MARK: From the run's threads
 
     func committed(_ record: StepRecord, at time: Double) {
-        queue.async { [self] in
-            state.withLock { state in
-                let end = microseconds(time)
-                let began = end - record.stepSeconds * 1e6
-                state.steps[record.step] = (began, end)
-                state.steps[record.step &- 16] = nil
-                slice(&state, "step \(record.step)", 1, began, end, #","args":{"loss":\#(record.loss)}"#)
-                flushIfLarge(&state)
-            }
-        }
+        let end = nanoseconds(time)
+        post(
+            .step(record.step, loss: record.loss, began: end - Int64(record.stepSeconds * 1e9), committed: end))
     }
 
-    func worked(_ work: RunSnapshot.Step.Work, step: UInt64) {
-        queue.async { [self] in
-            state.withLock { state in
-                guard let interval = state.steps[step] else { return }
-                let process = self.process(of: work.worker, &state)
-                var time = microseconds(work.began)
-                var begins: [Double] = []
-                for (name, seconds) in zip(RunCounters.phases, work.phases) {
-                    begins.append(time)
-                    if seconds > 0 {
-                        slice(&state, name, process, time, time + seconds * 1e6, #","args":{"step":\#(step)}"#)
-                    }
-                    time += seconds * 1e6
-                }
-                // In the order of the phases: 1 forward, 3 sending, 5 update. The clocks agree to some milliseconds, and a
-                // viewer drops an arrow whose end lies in no slice: an end that comes too early or late moves within its own.
-                if work.forward > 0 {
-                    arrow(&state, "lease", 1, interval.began, process, max(interval.began, begins[1]))
-                    arrow(&state, "gradient", process, min(begins[3], interval.committed), 1, interval.committed)
-                }
-                if work.update > 0 {
-                    arrow(&state, "commit", 1, min(interval.committed, begins[5]), process, begins[5])
-                }
-            }
-        }
-    }
+    func worked(_ work: RunSnapshot.Step.Work, step: UInt64) { post(.work(work, step: step)) }
 
-    func event(_ text: String, at time: Double) {
-        queue.async { [self] in
-            state.withLock { state in
-                let name = Self.quoted(String(text.prefix(200)))
-                add(&state, #"{"name":\#(name),"ph":"i","s":"g","pid":1,"tid":1,"ts":\#(number(microseconds(time)))}"#)
+    func event(_ text: String, at time: Double) { post(.event(String(text.prefix(200)), at: nanoseconds(time))) }
+
+    private func post(_ entry: Entry) {
+        waiting.withLock { waiting in
+            guard waiting.entries.count < Self.maximumWaiting else {
+                if !waiting.isTooLong { onFailure("\(path): the disk is too slow for the trace; a part is left out") }
+                waiting.isTooLong = true
+                return
             }
+            waiting.entries.append(entry)
+            guard !waiting.isScheduled else { return }
+            waiting.isScheduled = true
+            queue.asyncAfter(deadline: .now() + Self.interval) { [self] in file.withLock { writeWaiting(&$0) } }
         }
     }
 
     /// Completes the file.
     package func finish() {
         queue.sync {
-            state.withLock { state in
-                guard state.descriptor >= 0 else { return }
-                state.buffer += "\n]\n"
-                flush(&state)
-                close(state.descriptor)
-                state.descriptor = -1
+            file.withLock { file in
+                guard file.descriptor >= 0 else { return }
+                writeWaiting(&file)
+                write(Array("\n]\n".utf8), &file)
+                close(file.descriptor)
+                file.descriptor = -1
             }
         }
     }
 
     // MARK: Events of the format
 
-    private func microseconds(_ time: Double) -> Double { (time - started) * 1e6 }
-
-    /// Three decimals. `String(format:)` takes several times as long, and a step of one worker has thirty of these.
-    private func number(_ value: Double) -> String {
-        let thousandths = Int64((value * 1000).rounded())
-        let (whole, part) = thousandths.magnitude.quotientAndRemainder(dividingBy: 1000)
-        let digits = "\(part)"
-        let zeros = String(repeating: "0", count: 3 - digits.utf8.count)
-        return (thousandths < 0 ? "-" : "") + "\(whole).\(zeros)\(digits)"
+    private func writeWaiting(_ file: inout File) {
+        let entries = waiting.withLock { waiting in
+            defer {
+                waiting.entries.removeAll(keepingCapacity: true)
+                waiting.isScheduled = false
+            }
+            return waiting.entries
+        }
+        for entry in entries {
+            switch entry {
+            case .step(let step, let loss, let began, let committed):
+                let from = max(began, file.ends[1] ?? .min)
+                file.steps[step] = (from, committed)
+                file.steps[step &- 16] = nil
+                slice(&file, "step \(step)", 1, from, committed) { $0.put(loss, "loss") }
+            case .work(let work, let step): self.work(&file, work, step)
+            case .event(let text, let time):
+                add(&file) { event in
+                    event.put(text, "name")
+                    Self.place(&event, "i", 1, time)
+                    event.put("g", "s")
+                }
+            }
+        }
+        write(file.text.take(), &file)
     }
 
-    private func process(of worker: String, _ state: inout State) -> Int {
-        if let known = state.processes[worker] { return known }
-        let number = state.processes.count + 2
-        state.processes[worker] = number
-        process(&state, number, worker)
+    private func work(_ file: inout File, _ work: RunSnapshot.Step.Work, _ step: UInt64) {
+        guard let interval = file.steps[step] else { return }
+        let process = self.process(of: work.worker, &file)
+        // Laid out after the moment at which the answer came, which the network moves a little: a step may seem to begin
+        // before the end of the one before, and its first phases are cut there.
+        let free = file.ends[process] ?? .min
+        var time = nanoseconds(work.began)
+        var begins: [Int64] = []
+        for (name, seconds) in zip(RunCounters.phases, work.phases) {
+            begins.append(max(time, free))
+            time += Int64(seconds * 1e9)
+            if max(time, free) > begins.last! {
+                slice(&file, name, process, begins.last!, time) { $0.put(step, "step") }
+            }
+        }
+        // In the order of the phases: 1 forward, 3 sending, 5 update. The clocks agree to some milliseconds, and a viewer
+        // drops an arrow whose end lies in no slice: an end that comes too early or late moves within its own.
+        if work.forward > 0 {
+            arrow(&file, "lease", 1, interval.began, process, max(interval.began, begins[1]))
+            arrow(&file, "gradient", process, min(begins[3], interval.committed), 1, interval.committed)
+        }
+        if work.update > 0 {
+            arrow(&file, "commit", 1, min(interval.committed, begins[5]), process, begins[5])
+        }
+    }
+
+    private func nanoseconds(_ time: Double) -> Int64 { Int64(((time - started) * 1e9).rounded()) }
+
+    private func process(of worker: String, _ file: inout File) -> Int {
+        if let known = file.processes[worker] { return known }
+        let number = file.processes.count + 2
+        file.processes[worker] = number
+        process(&file, number, worker, thread: "compute")
         return number
     }
 
-    private func process(_ state: inout State, _ number: Int, _ name: String) {
-        let name = Self.quoted(name)
-        add(&state, #"{"name":"process_name","ph":"M","pid":\#(number),"tid":1,"args":{"name":\#(name)}}"#)
-        add(
-            &state, #"{"name":"process_sort_index","ph":"M","pid":\#(number),"tid":1,"args":{"sort_index":\#(number)}}"#
-        )
+    private func process(_ file: inout File, _ number: Int, _ name: String, thread: String) {
+        func metadata(_ kind: String, _ value: (inout JSONText) -> Void) {
+            add(&file) { event in
+                event.put(kind, "name")
+                Self.place(&event, "M", number, nil)
+                event.object("args", value)
+            }
+        }
+        metadata("process_name") { $0.put(name, "name") }
+        metadata("process_sort_index") { $0.put(number, "sort_index") }
+        metadata("thread_name") { $0.put(thread, "name") }
     }
 
     private func slice(
-        _ state: inout State, _ name: String, _ process: Int, _ from: Double, _ to: Double, _ more: String = ""
+        _ file: inout File, _ name: String, _ process: Int, _ from: Int64, _ to: Int64,
+        _ arguments: (inout JSONText) -> Void
     ) {
-        let times = #""ts":\#(number(from)),"dur":\#(number(max(0, to - from)))"#
-        add(&state, #"{"name":"\#(name)","ph":"X","pid":\#(process),"tid":1,\#(times)\#(more)}"#)
+        file.ends[process] = max(from, to)
+        add(&file) { event in
+            event.put(name, "name")
+            Self.place(&event, "X", process, from)
+            event.put(thousandths: max(0, to - from), "dur")
+            event.object("args", arguments)
+        }
     }
 
     private func arrow(
-        _ state: inout State, _ name: String, _ source: Int, _ from: Double, _ target: Int, _ to: Double
+        _ file: inout File, _ name: String, _ source: Int, _ from: Int64, _ target: Int, _ to: Int64
     ) {
-        state.flow += 1
-        let start = #""name":"\#(name)","cat":"message","id":\#(state.flow)"#
-        add(&state, #"{\#(start),"ph":"s","pid":\#(source),"tid":1,"ts":\#(number(from))}"#)
-        add(&state, #"{\#(start),"ph":"f","bp":"e","pid":\#(target),"tid":1,"ts":\#(number(to))}"#)
+        file.flow += 1
+        let flow = file.flow
+        for (phase, process, time) in [("s", source, from), ("f", target, to)] {
+            add(&file) { event in
+                event.put(name, "name")
+                event.put("message", "cat")
+                event.put(flow, "id")
+                Self.place(&event, phase, process, time)
+                if phase == "f" { event.put("e", "bp") }
+            }
+        }
     }
 
-    private static func quoted(_ text: String) -> String {
-        String(decoding: (try? JSONEncoder().encode(text)) ?? Data(#""?""#.utf8), as: UTF8.self)
+    /// Kind, process, thread, and the time in microseconds.
+    private static func place(_ event: inout JSONText, _ kind: String, _ process: Int, _ time: Int64?) {
+        event.put(kind, "ph")
+        event.put(process, "pid")
+        event.put(1, "tid")
+        if let time { event.put(thousandths: time, "ts") }
     }
 
     // MARK: The file
 
-    private func add(_ state: inout State, _ event: String) {
-        guard state.descriptor >= 0, state.count < Self.limit else { return }
-        state.count += 1
-        if state.count == Self.limit { onFailure("\(path): the trace is full; later steps are not in it") }
-        state.buffer += (state.isFirst ? "" : ",\n") + event
-        state.isFirst = false
+    private func add(_ file: inout File, _ event: (inout JSONText) -> Void) {
+        guard file.descriptor >= 0, file.count < Self.limit else { return }
+        file.count += 1
+        if file.count == Self.limit { onFailure("\(path): the trace is full; later steps are not in it") }
+        file.text.endLine()
+        file.text.object(nil, event)
     }
 
-    private func flushIfLarge(_ state: inout State) {
-        if state.buffer.utf8.count > 1 << 16 { flush(&state) }
-    }
-
-    private func flush(_ state: inout State) {
-        var rest = Array(state.buffer.utf8)[...]
-        state.buffer = ""
-        while !rest.isEmpty, !state.hasFailed {
-            let count = rest.withUnsafeBytes { write(state.descriptor, $0.baseAddress, $0.count) }
+    private func write(_ bytes: [UInt8], _ file: inout File) {
+        var rest = bytes[...]
+        while !rest.isEmpty, !file.hasFailed {
+            let count = rest.withUnsafeBytes { Foundation.write(file.descriptor, $0.baseAddress, $0.count) }
             if count > 0 {
                 rest = rest.dropFirst(count)
             } else if errno != EINTR {
-                state.hasFailed = true
+                file.hasFailed = true
                 onFailure("\(path): cannot write the trace: \(String(cString: strerror(errno)))")
             }
         }
