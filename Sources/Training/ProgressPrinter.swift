@@ -72,7 +72,7 @@ package final class ProgressPrinter: Sendable {
         guard !isQuiet || isWarning else { return }
         state.withLock { state in
             let wasDrawn = state.isDrawn
-            output.write((wasDrawn ? "\r\u{1B}[K" : "") + Self.harmless(text) + "\n")
+            output.write((wasDrawn ? "\r\u{1B}[K" : "") + text.withVisibleControls + "\n")
             state.isDrawn = false
             if wasDrawn { display(&state, at: clock()) }
             if state.isFinished { output.flush() }
@@ -103,14 +103,5 @@ package final class ProgressPrinter: Sendable {
         }
         state.isStale = false
         state.lastPrinted = now
-    }
-
-    private static func harmless(_ text: String) -> String {
-        var result = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            let isControl = scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
-            result.append(isControl ? "\u{FFFD}" : scalar)
-        }
-        return String(result)
     }
 }

@@ -21,13 +21,14 @@ package final class RunLog: Sendable {
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// From any thread. A text of several lines becomes several lines of the same time, those after the first with a tab in
-    /// the place of the blank.
+    /// the place of the blank. Control characters become visible: the file is read on terminals.
     package func write(_ text: String) { write(text, at: time(nil)) }
 
     func write(_ text: String, at time: time_t) {
         guard descriptor >= 0 else { return }
         let stamp = Self.stamp(time)
-        let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }.joined(separator: "\n\(stamp)\t")
+        let lines = text.withVisibleControls.split(omittingEmptySubsequences: false) { $0.isNewline }.joined(
+            separator: "\n\(stamp)\t")
         var bytes = Array("\(stamp) \(lines)\n".utf8)
         // The file is in append mode, so lines of several threads do not run into each other.
         let count = Glibc.write(descriptor, &bytes, bytes.count)

@@ -8,10 +8,11 @@ import Testing
 @Suite("The page's server", .timeLimit(.minutes(3)))
 struct DashboardServerTests {
     private func server(
-        token: String? = nil, at address: String = "127.0.0.1:0", patience: Double = 10
+        token: String? = nil, at address: String = "127.0.0.1:0", patience: Double = 10,
+        snapshot: String = #"{"step":1}"#
     ) throws -> DashboardServer {
         let run = DashboardRun(
-            name: "<b>\"run", isLive: true, snapshot: { Array(#"{"step":1}"#.utf8) }, curve: { Array("{}".utf8) },
+            name: "<b>\"run", isLive: true, snapshot: { Array(snapshot.utf8) }, curve: { Array("{}".utf8) },
             metrics: { "lockstep_step 1\n" })
         return try DashboardServer(
             address: DashboardAddress(address), runs: [run], token: token, patience: patience)
@@ -44,7 +45,9 @@ struct DashboardServerTests {
         #expect(try await get(server.url + "runs.json").text.contains(#""live":true"#))
         #expect(try await get(server.url + "page.js").text.contains("EventSource"))
         #expect(try await get(server.url + "../../etc/passwd").code == 404)
-        #expect(try await get(server.url, method: "POST").code == 405)
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            #expect(try await get(server.url, method: method).code == 405, "\(method)")
+        }
         #expect(try await get(server.url, headers: ["Origin": "http://evil.example"]).code == 403)
         server.stop()
     }
@@ -125,6 +128,36 @@ struct DashboardServerTests {
         let big = try RawClient(
             server.url, "GET / HTTP/1.1\r\nX: " + String(repeating: "x", count: 20_000), ends: false)
         #expect(try big.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 431 "))
+        server.stop()
+    }
+
+    @Test("A page that stops reading is let go, and gives its place back")
+    func stalledPage() async throws {
+        // Far more than the system keeps for a reader.
+        let server = try server(patience: 1, snapshot: String(repeating: "x", count: 32 << 20))
+        let page = try RawClient(server.url, "GET /events HTTP/1.1\r\n")
+        let deadline = ContinuousClock.now + .seconds(30)
+        while server.clientCount == 0, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(server.clientCount == 1)
+        while server.clientCount == 1, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }
+        #expect(server.clientCount == 0)
+        withExtendedLifetime(page) {}
+        server.stop()
+    }
+
+    @Test("The token's cookie is of no use to scripts and other sites, and no answer is framed, guessed at or kept")
+    func headers() throws {
+        let token = "0123456789abcdef"
+        let server = try server(token: token)
+        let answer = try RawClient(server.url, "GET /?token=\(token) HTTP/1.1\r\n").receive(until: nil)
+        #expect(answer.hasPrefix("HTTP/1.1 303 "))
+        #expect(answer.contains("\r\nLocation: /\r\n"))
+        #expect(answer.contains("\r\nSet-Cookie: lockstep_token=\(token); HttpOnly; SameSite=Strict; Path=/\r\n"))
+        for header in [
+            "X-Content-Type-Options: nosniff", "Cache-Control: no-store", "Referrer-Policy: no-referrer",
+            "Cross-Origin-Resource-Policy: same-origin",
+        ] { #expect(answer.contains("\r\n\(header)\r\n"), "\(header)") }
+        #expect(answer.contains("frame-ancestors 'none'"))
         server.stop()
     }
 

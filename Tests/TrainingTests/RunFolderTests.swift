@@ -114,6 +114,14 @@ final class RunFolderTests {
                 """)
     }
 
+    @Test("Control characters of a name or a sample cannot steer the terminal on which the log is read")
+    func harmlessLog() throws {
+        let folder = try create()
+        RunLog(url: folder.log) { Issue.record("\($0)") }.write("lost a\u{1B}[2J\u{9B}b\tc\u{7}", at: 0)
+        let expected = "1970-01-01T00:00:00Z lost a\u{FFFD}[2J\u{FFFD}b\tc\u{FFFD}\n"
+        #expect(try String(contentsOf: folder.log, encoding: .utf8) == expected)
+    }
+
     @Test("What happened, and the last sample with its blank lines, are read back from a log")
     func readingTheLog() throws {
         let folder = try create()

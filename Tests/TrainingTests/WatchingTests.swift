@@ -169,4 +169,73 @@ struct WatchingTests {
         #expect(abs((forward["ts"] as! Double) - 600_000) < 1)
         #expect(forward["pid"] as? Int == 2)
     }
+
+    @Test(
+        "Slices of a trace lie apart however the network jitters, and each end of an arrow in the slice it belongs to")
+    func traceFormat() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("trace-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let trace = try TraceWriter(path: path, started: 100) { Issue.record("\($0)") }
+        var random = SystemRandomNumberGenerator()
+        for step in 1...200 {
+            let end = 100 + Double(step) * 0.5
+            trace.committed(record(UInt64(step)), at: end + .random(in: 0...0.01, using: &random))
+            for worker in ["w1", "w2"] {
+                // Phases of the whole step, or some of them of no length, told up to 20 ms late.
+                let waits = Bool.random(using: &random)
+                let work = RunSnapshot.Step.Work(
+                    worker: worker, began: end - 0.45 + .random(in: 0...0.02, using: &random),
+                    awaitingLease: waits ? 0.1 : 0, forward: waits ? 0.1 : 0.2, backward: 0.1,
+                    sending: waits ? 0.05 : 0,
+                    awaitingCommit: waits ? 0.1 : 0.15, update: 0.05)
+                trace.worked(work, step: UInt64(step))
+            }
+        }
+        trace.finish()
+        let data = try Data(contentsOf: URL(fileURLWithPath: path))
+        let events = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+        struct Slice {
+            var name: String
+            var from: Int
+            var to: Int
+        }
+        var slices: [Int: [Slice]] = [:]
+        var ends: [Int: [(process: Int, time: Int, name: String)]] = [:]
+        // Nanoseconds, as three decimals of a microsecond hold them.
+        func time(_ event: [String: Any], _ key: String) throws -> Int {
+            Int((try #require(event[key] as? Double) * 1000).rounded())
+        }
+        for event in events {
+            let name = try #require(event["name"] as? String)
+            let process = try #require(event["pid"] as? Int)
+            #expect(event["tid"] as? Int == 1)
+            switch event["ph"] as? String {
+            case "X":
+                let from = try time(event, "ts")
+                let slice = Slice(
+                    name: String(name.prefix { $0 != " " }), from: from, to: try from + time(event, "dur"))
+                #expect(slice.to > slice.from)
+                // In the order of the file, too.
+                #expect(slices[process]?.last.map { $0.to <= slice.from } ?? true)
+                slices[process, default: []].append(slice)
+            case "s": ends[try #require(event["id"] as? Int)] = [(process, try time(event, "ts"), name)]
+            case "f":
+                #expect(event["bp"] as? String == "e")
+                ends[try #require(event["id"] as? Int), default: []].append((process, try time(event, "ts"), name))
+            case let kind: #expect(kind == "M")
+            }
+        }
+        #expect(slices.keys.sorted() == [1, 2, 3])
+        let kinds = ["lease": ["step", "forward"], "gradient": ["backward", "step"], "commit": ["step", "update"]]
+        for pair in ends.values {
+            try #require(pair.count == 2)
+            #expect(pair[0].time <= pair[1].time)
+            #expect(pair[0].name == pair[1].name)
+            let found = pair.map { end in
+                slices[end.process]?.first { $0.from < end.time && end.time < $0.to }?.name ?? "nothing"
+            }
+            #expect(found == kinds[pair[0].name])
+        }
+        for kind in kinds.keys { #expect(ends.values.filter { $0[0].name == kind }.count > 300, "\(kind)") }
+    }
 }

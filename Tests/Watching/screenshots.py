@@ -10,7 +10,8 @@
 - Finished runs, compared by `lockstep dashboard`.
 
 Each in light and dark, wide and phone width. Fails where the page throws, breaks its content policy, is wider than the
-screen, grows, does not come back, or does not show what the coordinator says. Needs Chromium, and nothing else beside
+screen, grows, does not come back, or does not show what the coordinator says; and where the keyboard does not come to what the mouse
+does, or a screen reader is not told what it is. Needs Chromium, and nothing else beside
 Python: without it the script says so and ends with 77. It talks to the browser through its debugging pipe.
 """
 
@@ -188,6 +189,106 @@ def text(browser, identifier):
     return browser.evaluate(f"document.getElementById('{identifier}').textContent")
 
 
+def press(browser, key, code, text=None):
+    more = {"text": text} if text else {}
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key if text is None else "Space",
+                 windowsVirtualKeyCode=code, **more)
+    browser.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key if text is None else "Space", windowsVirtualKeyCode=code)
+
+
+FOCUSED = """
+(() => {
+  const node = document.activeElement, box = node.getBoundingClientRect(), style = getComputedStyle(node);
+  return {
+    name: node.id || node.getAttribute("aria-label") || node.textContent.trim(),
+    seen: box.width > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
+    marked: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
+  };
+})()
+"""
+
+
+def tab_through(browser, count):
+    """What the Tab key comes to, in order, from the top of the page; each must be seen and marked."""
+    browser.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    browser.call("Page.bringToFront")
+    names = []
+    for _ in range(count):
+        press(browser, "Tab", 9)
+        time.sleep(0.1)
+        focused = browser.evaluate(FOCUSED)
+        if not focused["seen"] or not focused["marked"]:
+            raise RuntimeError(f"the keyboard's place is not to be seen: {focused}")
+        names.append(focused["name"])
+    return names
+
+
+def accessible(browser):
+    """Role and name of all that a screen reader is told."""
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    return [(node["role"]["value"], node.get("name", {}).get("value", "").strip(), node) for node in nodes
+            if not node["ignored"] and "role" in node]
+
+
+def use_without_a_mouse(browser):
+    """A run that trains: by keyboard alone, and as a screen reader is told of it."""
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    names = tab_through(browser, 8)
+    expected = ["Skip to the curves", "log", "smoothing", "Workers", "Events", "sample", "Checkpoints"]
+    if names[:7] != expected:
+        raise RuntimeError(f"the Tab key comes to {names}, not to {expected}")
+    tab_through(browser, 1)
+    press(browser, "Enter", 13, "\r")
+    browser.wait_for("document.activeElement.id === 'loss-title'", 5)
+    press(browser, "Tab", 9)
+    before = browser.evaluate("document.getElementById('log').checked")
+    press(browser, " ", 32, " ")
+    browser.wait_for(f"document.getElementById('log').checked === {str(not before).lower()}", 5)
+    press(browser, " ", 32, " ")
+    press(browser, "Tab", 9)
+    value = browser.evaluate("Number(document.getElementById('smoothing').value)")
+    press(browser, "ArrowRight", 39)
+    browser.wait_for(f"Number(document.getElementById('smoothing').value) > {value}", 5)
+    # Snapshots come all the time, and take the place of nobody's focus.
+    time.sleep(1.5)
+    if browser.evaluate("document.activeElement.id") != "smoothing":
+        raise RuntimeError("a snapshot took the keyboard's place away")
+
+    told = accessible(browser)
+    pairs = [(role, name) for role, name, _ in told]
+    for role, name in [
+            ("heading", "first"), ("status", ""), ("progressbar", "Steps done"), ("checkbox", "Logarithmic"),
+            ("slider", "Smoothing"), ("region", "Workers"), ("region", "Events"), ("region", "Checkpoints"),
+            ("heading", "Settings"), ("columnheader", "Characters/s"), ("columnheader", "Heard"), ("table", ""), ("main", "")]:
+        if not any(found == role and words.startswith(name) for found, words in pairs):
+            raise RuntimeError(f"a screen reader is told of no {role} {name!r}: {sorted(set(pairs))}")
+    for role, name, node in told:
+        properties = {entry["name"]: entry["value"].get("value") for entry in node.get("properties", [])}
+        if properties.get("focusable") and role not in ("RootWebArea", "heading") and not name:
+            raise RuntimeError(f"a {role} that the keyboard comes to has no name: {node}")
+    pictures = [name for role, name in pairs if role in ("image", "img")]
+    for words in ("training: ", "gradient norm: ", "speed: ", "reduction tree: ", "the last "):
+        if not any(words in name for name in pictures):
+            raise RuntimeError(f"no drawing says {words!r} in words: {pictures}")
+    if not all(pictures):
+        raise RuntimeError("a drawing has no words")
+
+    # What is read out by itself: not each snapshot.
+    browser.evaluate("""
+        window.spoken = 0;
+        for (const node of document.querySelectorAll("[role=status], [role=alert], [aria-live], output"))
+          new MutationObserver((all) => { window.spoken += all.length; }).observe(
+            node, { childList: true, characterData: true, subtree: true });
+        document.querySelectorAll("[role=status], [role=alert], [aria-live], output").length
+    """)
+    time.sleep(4)
+    spoken = browser.evaluate("window.spoken")
+    print(f"by keyboard: {', '.join(names)}; {len(pairs)} nodes for a screen reader, {len(pictures)} drawings in words; "
+          f"in four seconds {spoken} changes of what is read out by itself", flush=True)
+    if spoken > 1:
+        raise RuntimeError("a screen reader is told too much")
+
+
 def look_at_nobody(options, browser, folder):
     with Program(options, folder, "coordinator", "--listen", "tcp://127.0.0.1:0", "--run", "nobody") as coordinator:
         browser.call("Page.navigate", url=coordinator.address())
@@ -218,6 +319,7 @@ def look_at_training(options, browser, folder):
         browser.wait_for("document.getElementById('smoothing-value').textContent === '0.80' && log.checked", 5)
         photographs(browser, options.output, "healthy")
         browser.evaluate("log.click()")
+        use_without_a_mouse(browser)
 
         victim = snapshot(address)["members"][1]
         os.kill(victim["process"], signal.SIGKILL)
@@ -332,7 +434,11 @@ def look_at_folders(options, browser, folder):
             if words not in text(browser, "runs"):
                 raise RuntimeError(f"the table of runs does not tell {words}: {text(browser, 'runs')}")
         before = text(browser, "settings")
-        browser.evaluate("document.querySelectorAll('#runs button')[1].click()")
+        browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+        names = tab_through(browser, 4)
+        if names[1:] != ["Runs", "details of first", "details of second"]:
+            raise RuntimeError(f"the Tab key comes to {names}")
+        press(browser, "Enter", 13, "\r")
         browser.wait_for("document.querySelectorAll('#runs button')[1].textContent === 'shown'", 5)
         if text(browser, "settings") == before:
             raise RuntimeError("the second run's settings are not shown")

@@ -148,23 +148,23 @@ package final class TraceWriter: Sendable {
         // before the end of the one before, and its first phases are cut there.
         let free = file.ends[process] ?? .min
         var time = nanoseconds(work.began)
-        var begins: [Int64] = []
+        var spans: [(from: Int64, to: Int64)] = []
         for (name, seconds) in zip(RunCounters.phases, work.phases) {
-            begins.append(max(time, free))
+            let from = max(time, free)
             time += Int64(seconds * 1e9)
-            if max(time, free) > begins.last! {
-                slice(&file, name, process, begins.last!, time) { $0.put(step, "step") }
-            }
+            spans.append((from, max(time, from)))
+            if time > from { slice(&file, name, process, from, time) { $0.put(step, "step") } }
         }
-        // In the order of the phases: 1 forward, 3 sending, 5 update. The clocks agree to some milliseconds, and a viewer
-        // drops an arrow whose end lies in no slice: an end that comes too early or late moves within its own.
-        if work.forward > 0 {
-            arrow(&file, "lease", 1, interval.began, process, max(interval.began, begins[1]))
-            arrow(&file, "gradient", process, min(begins[3], interval.committed), 1, interval.committed)
-        }
-        if work.update > 0 {
-            arrow(&file, "commit", 1, min(interval.committed, begins[5]), process, begins[5])
-        }
+        // In the order of the phases: 1 forward, 2 backward, 5 update. A viewer ties an end of an arrow to the slice that it
+        // lies in, so each lies a nanosecond within its own. By the clocks of some steps an arrow would lead back in time by
+        // a millisecond or so: its ends move within their slices then, and where that does not help it is left out.
+        let (forward, backward, update) = (spans[1], spans[2], spans[5])
+        let leased = interval.began + 1
+        arrow(&file, "lease", (1, interval, leased), (process, forward, max(forward.from + 1, leased)))
+        let computed = min(backward.to, interval.committed) - 1
+        arrow(&file, "gradient", (process, backward, computed), (1, interval, interval.committed - 1))
+        let sent = min(interval.committed - 1, update.from + 1)
+        arrow(&file, "commit", (1, interval, sent), (process, update, update.from + 1))
     }
 
     private func nanoseconds(_ time: Double) -> Int64 { Int64(((time - started) * 1e9).rounded()) }
@@ -203,17 +203,20 @@ package final class TraceWriter: Sendable {
         }
     }
 
-    private func arrow(
-        _ file: inout File, _ name: String, _ source: Int, _ from: Int64, _ target: Int, _ to: Int64
-    ) {
+    private typealias End = (process: Int, slice: (Int64, Int64), time: Int64)
+
+    private func arrow(_ file: inout File, _ name: String, _ source: End, _ target: End) {
+        guard source.time <= target.time,
+            [source, target].allSatisfy({ $0.slice.0 < $0.time && $0.time < $0.slice.1 })
+        else { return }
         file.flow += 1
         let flow = file.flow
-        for (phase, process, time) in [("s", source, from), ("f", target, to)] {
+        for (phase, end) in [("s", source), ("f", target)] {
             add(&file) { event in
                 event.put(name, "name")
                 event.put("message", "cat")
                 event.put(flow, "id")
-                Self.place(&event, phase, process, time)
+                Self.place(&event, phase, end.process, end.time)
                 if phase == "f" { event.put("e", "bp") }
             }
         }
