@@ -69,7 +69,7 @@ enum DashboardPage {
           <div class="stack">
             <section>
               <h2>Sample <small id="sample-step"></small></h2>
-              <pre id="sample" tabindex="0">none yet</pre>
+              <pre id="sample" tabindex="0" role="region" aria-label="Sample">none yet</pre>
             </section>
             <section>
               <h2>Checkpoints</h2>
