@@ -47,7 +47,9 @@ struct StatusCommand: ParsableCommand {
             } else {
                 let width = output.isTerminal ? output.columns() : 120
                 let text = StatusReport(snapshot, width: width, usesColor: output.usesColor).text
-                output.write((clears ? "\u{1B}[H\u{1B}[2J" : "") + text + "\n")
+                // Written over what was there, and what is left of that erased: an emptied screen would flicker.
+                output.write(
+                    clears ? "\u{1B}[H" + text.replacing("\n", with: "\u{1B}[K\n") + "\u{1B}[K\n\u{1B}[J" : text + "\n")
             }
             if watch { Thread.sleep(forTimeInterval: 1) }
         } while watch

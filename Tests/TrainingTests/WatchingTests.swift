@@ -107,16 +107,21 @@ struct WatchingTests {
         snapshot.members = [member("w1"), member("evil\u{1B}[31m")]
         snapshot.memberCount = 2
         snapshot.openStep = .init(
-            step: 8, age: 0.5, shards: 16, acceptedShards: 2, chunks: 4, completeChunks: 1,
-            waiting: "step 8 waits 0.5 s for worker w1, shards 0-5, phase forward")
+            step: 8, age: 1.5, shards: 16, acceptedShards: 2, chunks: 4, completeChunks: 1,
+            waiting: "step 8 waits 1.5 s for worker w1, shards 0-5, phase forward")
         snapshot.events = [.init(number: 1, time: 40, kind: .lost, text: "lost w2 (left); 1 left")]
         let text = StatusReport(snapshot, width: 100).text
         #expect(text.contains("anna  training  for 1m 00s"))
         #expect(text.contains("step 7/100"))
-        #expect(text.contains("step 8 waits 0.5 s for worker w1, shards 0-5, phase forward"))
+        #expect(text.contains("step 8 waits 1.5 s for worker w1, shards 0-5, phase forward"))
         #expect(text.contains("0-2,5"))
         #expect(text.contains("1m 00s ago  lost w2"))
         #expect(!text.contains("\u{1B}"))
+        // A step that has only begun waits for nobody in particular; one that cannot begin does.
+        snapshot.openStep!.age = 0.5
+        #expect(!StatusReport(snapshot, width: 100).text.contains("waits"))
+        snapshot.openStep!.age = nil
+        #expect(StatusReport(snapshot, width: 100).text.contains("step 8 waits"))
         let narrow = StatusReport(snapshot, width: 30).text
         #expect(narrow.split(separator: "\n").allSatisfy { $0.count <= 30 })
     }

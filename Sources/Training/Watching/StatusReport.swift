@@ -4,6 +4,8 @@ import Foundation
 /// A ``RunSnapshot`` as lines of text.
 package struct StatusReport {
     package let text: String
+    /// Seconds after which a report tells what the open step waits for.
+    private static let patience = 1.0
 
     /// - Parameters:
     ///   - width: columns; longer lines are cut.
@@ -15,7 +17,8 @@ package struct StatusReport {
         func add(_ text: String) { lines.append(Self.line(text, width)) }
         add(Self.progress(snapshot.progress))
         if let open = snapshot.openStep {
-            if let waiting = open.waiting { add(waiting) }
+            // Every step waits for somebody as long as it is open: that is told where it takes long, or has not begun.
+            if let waiting = open.waiting, open.age ?? .infinity >= Self.patience { add(waiting) }
             if open.age != nil {
                 add(
                     "open step \(open.step): \(open.acceptedShards) of \(open.shards) shards, \(open.completeChunks) of "
