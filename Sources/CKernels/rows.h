@@ -41,22 +41,36 @@ INLINE f16 tanh16(f16 x) {
     return size < splat(0.625f) ? small : large;
 }
 
-INLINE void cell_forward_some(long n, long hidden, float *g, const float *cp, float *c, float *h) {
-    f16 i = sigmoid16(load_some(g, n)), f = sigmoid16(load_some(g + hidden, n));
-    f16 u = tanh16(load_some(g + 2 * hidden, n)), o = sigmoid16(load_some(g + 3 * hidden, n));
-    f16 state = fma16(f, load_some(cp, n), i * u);
-    store_some(g, i, n);
-    store_some(g + hidden, f, n);
-    store_some(g + 2 * hidden, u, n);
-    store_some(g + 3 * hidden, o, n);
-    store_some(c, state, n);
-    store_some(h, o * tanh16(state), n);
+#define ELEMENTWISE(name, body)                                                                                        \
+    static void name(long count, const float *x, float *y) {                                                           \
+        long j = 0;                                                                                                    \
+        for (; j + WIDTH <= count; j += WIDTH) store(y + j, body(load(x + j)));                                        \
+        if (j < count) store_some(y + j, body(load_some(x + j, count - j)), count - j);                                \
+    }
+ELEMENTWISE(exponential, exp16)
+ELEMENTWISE(hyperbolic_tangent, tanh16)
+ELEMENTWISE(sigmoid, sigmoid16)
+
+INLINE void next_state(long n, long hidden, const float *g, const float *cp, float *c) {
+    f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    store_some(c, fma16(f, load_some(cp, n), i * u), n);
 }
 
+INLINE void next_output(long n, const float *o, const float *c, float *h) {
+    store_some(h, load_some(o, n) * tanh16(load_some(c, n)), n);
+}
+
+// In passes over a row, which stays in L1: each is short enough for the processor to have several vectors in flight.
 static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h) {
+    sigmoid(2 * hidden, gates, gates);
+    hyperbolic_tangent(hidden, gates + 2 * hidden, gates + 2 * hidden);
+    sigmoid(hidden, gates + 3 * hidden, gates + 3 * hidden);
+    const float *o = gates + 3 * hidden;
     long j = 0;
-    for (; j + WIDTH <= hidden; j += WIDTH) cell_forward_some(WIDTH, hidden, gates + j, cp + j, c + j, h + j);
-    if (j < hidden) cell_forward_some(hidden - j, hidden, gates + j, cp + j, c + j, h + j);
+    for (; j + WIDTH <= hidden; j += WIDTH) next_state(WIDTH, hidden, gates + j, cp + j, c + j);
+    if (j < hidden) next_state(hidden - j, hidden, gates + j, cp + j, c + j);
+    for (j = 0; j + WIDTH <= hidden; j += WIDTH) next_output(WIDTH, o + j, c + j, h + j);
+    if (j < hidden) next_output(hidden - j, o + j, c + j, h + j);
 }
 
 INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, const float *c, const float *dh,
@@ -81,17 +95,6 @@ static void cell_backward(long hidden, float *gates, const float *cp, const floa
     for (; j + WIDTH <= hidden; j += WIDTH) cell_backward_some(WIDTH, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
     if (j < hidden) cell_backward_some(hidden - j, hidden, gates + j, cp + j, c + j, dh + j, dc + j);
 }
-
-#define ELEMENTWISE(name, body)                                                                                        \
-    static void name(long count, const float *x, float *y) {                                                           \
-        for (long j = 0; j < count; j += WIDTH) {                                                                      \
-            long n = count - j < WIDTH ? count - j : WIDTH;                                                            \
-            store_some(y + j, body(load_some(x + j, n)), n);                                                           \
-        }                                                                                                              \
-    }
-ELEMENTWISE(exponential, exp16)
-ELEMENTWISE(hyperbolic_tangent, tanh16)
-ELEMENTWISE(sigmoid, sigmoid16)
 
 // MARK: Dropout
 
