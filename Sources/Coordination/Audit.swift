@@ -1,7 +1,7 @@
 /// A shard that another worker computes too in the open step, to see that they come to the same bits.
 struct Audit: Hashable, Sendable {
     let shard: Int
-    let auditor: WorkerID
+    let auditor: Sender
     let generation: UInt32
     var values: ShardValues
     var report: ShardAnswer?
@@ -11,18 +11,24 @@ struct Audit: Hashable, Sendable {
     var isOpen = true
 }
 
+/// Whose values they are, and who that is beyond its session: a worker that was lost may be back under its name.
+package struct Sender: Hashable, Sendable {
+    let worker: WorkerID
+    let identity: CoordinatorMachine.Identity
+}
+
 /// The values of one shard that the open step uses, and who sent them: more than one worker where a lease was lost or
 /// late.
 package struct ShardValues: Hashable, Sendable {
     struct Chunk: Hashable, Sendable {
         let digest: UInt64
-        let sender: WorkerID
+        let sender: Sender
     }
 
     struct Result: Hashable, Sendable {
         let lossBits: UInt64
         let carryDigest: UInt64
-        let sender: WorkerID
+        let sender: Sender
     }
 
     var chunks: [Chunk?]
@@ -37,10 +43,13 @@ package struct ShardValues: Hashable, Sendable {
             lossBits: result.lossBits, carryDigest: result.carryDigest, chunkDigests: chunks.map { $0!.digest })
     }
 
-    var senders: Set<WorkerID> { Set(chunks.compactMap { $0?.sender } + (result.map { [$0.sender] } ?? [])) }
+    private var senders: Set<Sender> { Set(chunks.compactMap { $0?.sender } + (result.map { [$0.sender] } ?? [])) }
+
+    /// Whether another opinion is independent of these values.
+    func areIndependent(of other: Sender) -> Bool { !senders.contains { $0.identity == other.identity } }
 
     /// Who sent what is not in the right answer.
-    func liars(_ truth: ShardAnswer) -> Set<WorkerID> {
+    func liars(_ truth: ShardAnswer) -> Set<Sender> {
         var liars = Set(zip(chunks, truth.chunkDigests).compactMap { $0?.digest == $1 ? nil : $0?.sender })
         if let result, result.lossBits != truth.lossBits || result.carryDigest != truth.carryDigest {
             liars.insert(result.sender)

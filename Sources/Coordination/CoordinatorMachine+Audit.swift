@@ -23,16 +23,20 @@ extension CoordinatorMachine {
         guard let original = ready.first(where: { plan[$0]?.contains(shard) == true }) else { return false }
         let others = ready.filter { $0 != original }
         audit = Audit(
-            shard: shard, auditor: others[draw(others.count)], generation: generation,
+            shard: shard, auditor: sender(others[draw(others.count)]), generation: generation,
             values: ShardValues(chunks: folds.count))
         return true
+    }
+
+    func sender(_ worker: WorkerID) -> Sender {
+        Sender(worker: worker, identity: Identity(members[worker]!.hello))
     }
 
     /// The auditor's lease follows its own share.
     mutating func leaseAudit() {
         guard let audit else { return }
         let resets = step % configuration.carryPeriod == 0
-        members[audit.auditor]!.session.enqueue(
+        members[audit.auditor.worker]!.session.enqueue(
             .lease(
                 Lease(
                     generation: audit.generation, step: step, shards: [UInt32(audit.shard)],
@@ -50,7 +54,7 @@ extension CoordinatorMachine {
     }
 
     mutating func audited(_ report: AuditReport, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
-        guard let audit, audit.isOpen, audit.auditor == worker, report.step == step,
+        guard let audit, audit.isOpen, audit.auditor.worker == worker, report.step == step,
             report.generation == audit.generation, Int(report.shard) == audit.shard
         else { return [.discard(worker, reason: "an audit that nobody waits for")] }
         guard report.answer.chunkDigests.count == folds.count else {
@@ -64,11 +68,7 @@ extension CoordinatorMachine {
     /// coordinator computes in its place, so that no audit that was drawn is left out.
     mutating func examineAudit() -> [CoordinatorAction] {
         guard let audit, audit.isOpen, dispute == nil, let answer = audit.values.answer else { return [] }
-        // Another session of the same worker is no second opinion either.
-        let auditor = members[audit.auditor].map { Identity($0.hello) }
-        let counts =
-            auditor != nil
-            && !audit.values.senders.contains { members[$0].map { Identity($0.hello) } == auditor }
+        let counts = members[audit.auditor.worker] != nil && audit.values.areIndependent(of: audit.auditor)
         if counts, audit.report == nil { return [] }
         if counts, audit.report == answer {
             self.audit!.isOpen = false
@@ -114,7 +114,7 @@ extension CoordinatorMachine {
         guard dispute == settled else { return [] }
         dispute = nil
         let place = "step \(step + 1)"
-        let liars: Set<WorkerID>
+        let liars: Set<Sender>
         switch settled.kind {
         case .notFinite(let sender):
             guard isFinite else {
@@ -128,8 +128,7 @@ extension CoordinatorMachine {
         case .audit(let values, let auditor, let report):
             guard let answer else { preconditionFailure("the one shard of an audit has an answer") }
             let wrong = values.liars(answer)
-            let isAgreed = report == nil || report == answer || wrong.isEmpty
-            guard isAgreed || wrong.isDisjoint(with: members.keys) else {
+            guard report == nil || report == answer || wrong.isEmpty else {
                 return [
                     .fail(
                         reason: "two workers and this coordinator computed shard \(settled.shards[0]) of \(place) "
@@ -137,16 +136,15 @@ extension CoordinatorMachine {
                             + "checkpoints so far stand", savesState: false)
                 ]
             }
-            // Three results of which one is of a worker that is gone: what is left are two opinions, and a new beginning.
-            liars = isAgreed ? wrong.union(report == nil || report == answer ? [] : [auditor]) : wrong
+            liars = report == nil || report == answer ? wrong : [auditor]
             if liars.isEmpty {
                 audit?.isOpen = false
                 return leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)
             }
         }
-        // Whatever else a liar has sent in this step is in doubt too. One that is gone is refused when it lies again.
+        // Whatever else a liar has sent in this step is in doubt too.
         var actions = restartStep()
-        for liar in liars.sorted() {
+        for liar in liars.sorted(by: { $0.worker < $1.worker }) {
             actions += ban(liar, "its gradient of \(place) is wrong: check its memory, processor and build", now: now)
         }
         return actions + leaseWhatIsFree(now: now) + pump(now: now)

@@ -8,14 +8,13 @@ extension CoordinatorMachine {
         plan[worker] = nil
         awaited.remove(worker)
         // What was not finite was not taken over, so nothing is left to settle. What an audit doubts was.
-        if dispute?.kind == .notFinite(from: worker) { dispute = nil }
+        if case .notFinite(let sender)? = dispute?.kind, sender.worker == worker { dispute = nil }
         for shard in member.grants.flatMap(\.shards) where !accepted.contains(shard) && !isHeld(shard) {
             unleased.insert(shard)
         }
         segmentsLost(by: worker)
         return [.evict(worker, reason: reason)] + examineAudit() + recallLost(worker, now: now)
-            + leaseWhatIsFree(now: now)
-            + commitIfComplete(now: now) + pump(now: now)
+            + leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)
     }
 
     /// Ends the session of a worker whose message made no sense; it is told why.
@@ -32,10 +31,15 @@ extension CoordinatorMachine {
 
     /// Ends a worker's session for wrong bits, and lets it in no more.
     mutating func ban(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
-        guard let hello = members[worker]?.hello else { return [] }
+        members[worker] == nil ? [] : ban(sender(worker), reason, now: now)
+    }
+
+    /// Of one that is gone, the name is refused.
+    mutating func ban(_ liar: Sender, _ reason: String, now: UInt64) -> [CoordinatorAction] {
         // Bounded, since a peer can lie about its name each time.
-        if banned.count < configuration.maximumWorkers { banned[Identity(hello)] = reason }
-        return [.ban(worker, name: hello.name)] + evict(worker, reason, .replicaDiffers, now: now)
+        if banned.count < configuration.maximumWorkers { banned[liar.identity] = reason }
+        let ended = members[liar.worker] == nil ? [] : evict(liar.worker, reason, .replicaDiffers, now: now)
+        return [.ban(liar.worker, name: liar.identity.name)] + ended
     }
 
     mutating func greeted(_ worker: WorkerID, _ hello: Hello, _ envelope: Envelope, now: UInt64)

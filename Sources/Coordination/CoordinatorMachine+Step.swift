@@ -126,13 +126,13 @@ extension CoordinatorMachine {
             }), shards.count == 1 || audit.map({ !shards.contains($0.shard) }) ?? true
         else { return evict(worker, "sent a gradient that it was not asked for", .protocolViolation, now: now) }
         guard isFinite else {
-            return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: worker)))
+            return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: sender(worker))))
         }
         members[worker]!.chunksSeen = max(members[worker]!.chunksSeen, folds.count - chunk)
         let changes = folds[chunk].insert(part.node)
         if changes.isEmpty { return [.discard(worker, reason: "a gradient came twice")] }
         if audit?.shard == shards.lowerBound, shards.count == 1 {
-            audit!.values.chunks[chunk] = ShardValues.Chunk(digest: digest, sender: worker)
+            audit!.values.chunks[chunk] = ShardValues.Chunk(digest: digest, sender: sender(worker))
         }
         if changes.last == .complete {
             completeChunks += 1
@@ -156,7 +156,7 @@ extension CoordinatorMachine {
             }), folds.allSatisfy({ $0.covers(shard) })
         else { return evict(worker, "sent a result before its gradient", .protocolViolation, now: now) }
         guard isFinite else {
-            return dispute(Dispute(step: step, shards: [shard], kind: .notFinite(from: worker)))
+            return dispute(Dispute(step: step, shards: [shard], kind: .notFinite(from: sender(worker))))
         }
         members[worker]!.reported.insert(shard)
         if grant == members[worker]!.grants.first, members[worker]!.reported.isSuperset(of: grant.shards) {
@@ -167,7 +167,7 @@ extension CoordinatorMachine {
         var actions: [CoordinatorAction] = [.acceptShard(shard)]
         if audit?.shard == shard {
             audit!.values.result = ShardValues.Result(
-                lossBits: result.lossBits, carryDigest: digest, sender: worker)
+                lossBits: result.lossBits, carryDigest: digest, sender: sender(worker))
             actions += examineAudit()
         }
         return actions + commitIfComplete(now: now)

@@ -2,9 +2,9 @@
 package struct Dispute: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
         /// A worker sent an infinity or a NaN: its own, or the model's?
-        case notFinite(from: WorkerID)
+        case notFinite(from: Sender)
         /// - Parameter report: nil where the auditor has none that counts: it is lost, late, or sent the values itself.
-        case audit(ShardValues, auditor: WorkerID, report: ShardAnswer?)
+        case audit(ShardValues, auditor: Sender, report: ShardAnswer?)
     }
     package let step: UInt64
     package let shards: [Int]

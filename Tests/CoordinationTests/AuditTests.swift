@@ -98,21 +98,6 @@ struct AuditTests {
         #expect(settled.contains { if case .fail(_, savesState: false) = $0 { true } else { false } })
     }
 
-    @Test("Three results, one of them of a worker that is gone, begin the step again")
-    func threeResultsOneGone() throws {
-        var step = try AuditedStep()
-        _ = step.bench.join(3)
-        _ = step.compute(step.original, step.shard, generation: step.generation, digest: 4)
-        _ = step.bench.machine.lose(step.original, "died", now: 0)
-        var wrong = step.right
-        wrong.chunkDigests = [5]
-        let dispute = try #require(step.report(wrong).disputes.first)
-        let settled = step.settle(dispute, step.right)
-        #expect(settled.contains(.abandonStep))
-        #expect(settled.evictions.isEmpty)
-        #expect(settled.leases.filter { !$0.isAudit }.flatMap(\.shards).sorted() == [0, 1])
-    }
-
     @Test("Where the auditor is lost, the coordinator computes in its place", arguments: [9, 4] as [UInt64])
     func lostAuditor(digest: UInt64) throws {
         var step = try AuditedStep()
@@ -126,12 +111,15 @@ struct AuditTests {
         #expect(settled.leases.map(\.shards) == (digest == 9 ? [[1 - step.shard]] : []))
     }
 
-    @Test("Another session of the worker that sent the shard is no second opinion")
-    func sameWorker() throws {
+    @Test("Another session of the worker that sent the shard is no second opinion", arguments: [false, true])
+    func sameWorker(isGone: Bool) throws {
         var step = try AuditedStep(name: "w")
         let dispute = try #require(
             step.compute(step.original, step.shard, generation: step.generation, digest: 4).disputes.first)
+        if isGone { _ = step.bench.machine.lose(step.original, "died", now: 0) }
         #expect(step.settle(dispute, step.right).bans == [step.original])
+        // By its name, whether its session still stood or not.
+        #expect(step.bench.join(4, name: "w").contains { if case .refuse(4, _) = $0 { true } else { false } })
     }
 
     @Test("Where the auditor is late, the coordinator computes in its place")
@@ -182,8 +170,8 @@ struct AuditTests {
             + step.report(step.right).disputes
         let dispute = try #require(disputes.first)
         let settled = step.settle(dispute, step.right)
-        // It is gone, so there is nobody to refuse; what it sent is void.
-        #expect(settled.bans.isEmpty)
+        // It is gone, and is refused when it comes back; what it sent is void.
+        #expect(settled.bans == [step.original])
         #expect(settled.contains(.abandonStep))
         #expect(settled.leases.filter { !$0.isAudit }.flatMap(\.shards).sorted() == [0, 1])
     }
