@@ -26,14 +26,16 @@ static long levels(long count) {
 static long round_up(long n, long to) { return (n + to - 1) / to * to; }
 
 long ls_weight_block(const ls_kernels *k, ls_node node, long n) {
-    return round_up(n, k->tile_rows) * node.time_steps * node.rows_per_shard;
+    return round_up(n, k->tile_rows) / k->tile_rows *
+           (node.time_steps * node.rows_per_shard * k->tile_rows + LS_BLOCK_GAP);
 }
 
-long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns) {
-    return levels(shards) * round_up(n, k->tile_rows) * round_up(columns, k->panel_width);
+long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns, long inputs) {
+    long each = round_up(n, k->tile_rows) * round_up(columns, k->panel_width);
+    return levels(shards) * (inputs * each + round_up(n, 16));
 }
 
-long ls_column_stack(long shards, long n, long vocabulary) { return levels(shards) * (vocabulary + 1) * round_up(n, 16); }
+long ls_table_stack(long shards, long n, long vocabulary) { return levels(shards) * vocabulary * round_up(n, 16); }
 
 // log x = e ln 2 + 2 atanh((m - 1) / (m + 1)), the series to s^25: |s| < 0.1716.
 double ls_log(double x) {

@@ -38,12 +38,13 @@ INLINE void store_some(float *p, f16 v, long n) {
 }
 
 #include "products.h"
+#include "gradients.h"
 #include "rows.h"
 #include "elementwise.h"
 
 const ls_kernels LS_TABLE = {
     LS_NAME,         TILE,        PANEL,           pack_transposed,  pack,          gemm,
-    pack_rows,       weight_gradient, column_gradient, cell_forward, cell_backward, dropout_forward,
+    pack_rows,       weight_gradient, table_gradient,  cell_forward, cell_backward, dropout_forward,
     dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
     add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,
     sigmoid,         philox,      multiply_adds,   read_all,

@@ -31,35 +31,49 @@ package enum WeightGradient {
     }
 
     /// Floats of the partial sums of a node of `shards` shards, for a block of rows: they live from part to part.
-    package static func stackCount(shards: Int, rows: Int, columns: Int) -> Int {
-        ls_weight_stack(InstructionSet.table, shards, rows, columns)
+    package static func stackCount(shards: Int, rows: Int, columns: Int, inputs: Int) -> Int {
+        ls_weight_stack(InstructionSet.table, shards, rows, columns, inputs)
     }
 
-    /// Rows `rows` of `out[., columns]`, written when the last part is in.
+    /// What a layer's gates were multiplied with, and the gradient of the weight between them.
+    package struct Inputs: @unchecked Sendable {
+        // @unchecked: only read while threads share it; they write disjoint rows of `out`.
+        /// Of the part, shard after shard, from ``WeightGradient/pack(_:stride:_:shard:columns:into:)``.
+        package let packed: UnsafePointer<Float>
+        /// `[., columns]`.
+        package let out: UnsafeMutablePointer<Float>
+
+        package init(packed: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>) {
+            self.packed = packed
+            self.out = out
+        }
+    }
+
+    /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written
+    /// when the last part is in.
     package static func compute(
-        _ gradient: UnsafePointer<Float>, stride: Int, packed: UnsafePointer<Float>, _ node: NodeRows,
-        rows: Range<Int>, columns: Int, into out: UnsafeMutablePointer<Float>, block: UnsafeMutablePointer<Float>,
+        _ gradient: UnsafePointer<Float>, stride: Int, _ node: NodeRows, rows: Range<Int>, columns: Int,
+        inputs: [Inputs], bias: UnsafeMutablePointer<Float>?, block: UnsafeMutablePointer<Float>,
         stack: UnsafeMutablePointer<Float>
     ) {
+        precondition(rows.count <= blockTiles * tileRows)
         InstructionSet.table.pointee.weight_gradient(
-            ls_rows(base: gradient, stride: stride), packed, node.raw, rows.lowerBound, rows.upperBound, columns, out,
-            columns, block, stack)
+            ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, columns, inputs.count,
+            inputs.map { ls_inputs(packed: $0.packed, out: $0.out) }, bias, block, stack)
     }
 
-    /// Floats of the partial sums of ``computeColumns``.
-    package static func columnStackCount(shards: Int, columns: Int, vocabulary: Int) -> Int {
-        ls_column_stack(shards, columns, vocabulary)
+    /// Floats of the partial sums of ``computeTable``.
+    package static func tableStackCount(shards: Int, columns: Int, vocabulary: Int) -> Int {
+        ls_table_stack(shards, columns, vocabulary)
     }
 
-    /// The bias gradient of some columns and, with tokens, that of a one-hot input's weight `[., vocabulary]`; written
-    /// when the last part is in.
-    package static func computeColumns(
-        _ gradient: UnsafePointer<Float>, stride: Int, tokens: UnsafePointer<UInt32>?, vocabulary: Int,
-        _ node: NodeRows, columns: Range<Int>, weight: UnsafeMutablePointer<Float>?,
-        bias: UnsafeMutablePointer<Float>?, stack: UnsafeMutablePointer<Float>
+    /// Some rows of the gradient of a one-hot input's weight, `[., vocabulary]`; written when the last part is in.
+    package static func computeTable(
+        _ gradient: UnsafePointer<Float>, stride: Int, tokens: UnsafePointer<UInt32>, vocabulary: Int,
+        _ node: NodeRows, rows: Range<Int>, into out: UnsafeMutablePointer<Float>, stack: UnsafeMutablePointer<Float>
     ) {
-        InstructionSet.table.pointee.column_gradient(
-            ls_rows(base: gradient, stride: stride), tokens, vocabulary, node.raw, columns.lowerBound,
-            columns.upperBound, weight, bias, stack)
+        InstructionSet.table.pointee.table_gradient(
+            ls_rows(base: gradient, stride: stride), tokens, vocabulary, node.raw, rows.lowerBound, rows.upperBound,
+            out, stack)
     }
 }

@@ -34,7 +34,10 @@ final class Activations: @unchecked Sendable {
         let (count, hidden) = (rows * geometry.window, shape.hidden)
         gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * 4 * hidden) }
         h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * hidden) }
-        c = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * hidden) }
+        // Room for packed inputs: see packed(layer:count:).
+        let all = NodeRows(rows: rows, timeSteps: geometry.window, firstRow: 0, rowsPerShard: rows, shards: 1)
+        let packedCount = WeightGradient.packedCount(all, columns: hidden)
+        c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * hidden, packedCount)) }
         dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * hidden) } : []
         let maskBytes = DropoutMask.byteCount(hidden: hidden)
         self.maskBytes = maskBytes
@@ -68,6 +71,13 @@ final class Activations: @unchecked Sendable {
     func packed(count: Int) -> FloatBuffer {
         if packedBuffer.count < count { packedBuffer = FloatBuffer(count: count) }
         return packedBuffer
+    }
+
+    /// Two buffers for the packed operands of a layer whose backward pass is over: the second one is the layer's cell
+    /// states, which nobody reads after it but ``outcomes(of:)``.
+    func packed(layer: Int, count: Int) -> [FloatBuffer] {
+        precondition(count <= c[layer].count)
+        return [packed(count: count), c[layer]]
     }
 
     func load(_ work: [ShardWork]) {

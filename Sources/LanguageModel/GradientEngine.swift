@@ -72,6 +72,8 @@ package final class GradientEngine {
                 forwardEnded: { phases.forward += lap() }, gradientsEnded: { phases.weightGradients += lap() })
         }
         finished(layout.outputRange)
+        let outcomes = held.outcomes(of: work)
+        _ = lap()
         for layer in (0..<geometry.shape.layers).reversed() {
             pool.run { [pool] thread in pass.backward(layer: layer, rows: pool.share(of: rows, thread: thread)) }
             phases.backward += lap()
@@ -79,31 +81,25 @@ package final class GradientEngine {
             finished(layout.range(layer: layer))
             phases.weightGradients += lap()
         }
-        return held.outcomes(of: work)
+        return outcomes
     }
 
     // MARK: Weight gradients
 
-    /// One operand of a layer's weight gradients: what the gates were multiplied with, `[T][R][H]`.
-    private struct Operand: @unchecked Sendable {
-        // @unchecked: only read while threads share it.
-        let inputs: UnsafeMutablePointer<Float>
-        /// Where the gradient of the weight begins.
-        let start: Int
-    }
-
-    /// All gradients of a layer. A task has some of the gates; the sums of columns follow while these are near.
+    /// All gradients of a layer. A task has some of the gates; the sums by token follow while these are near.
     private func layerGradients(_ layer: Int, _ held: Activations, _ nodes: [GradientNode]) {
         let shape = geometry.shape
         let hidden = shape.hidden
         let count = 4 * hidden
         func start(_ name: String) -> Int { layout["lstm.\(name)_l\(layer)"]!.range.lowerBound }
-        var operands = [Operand(inputs: held.h[layer].base, start: start("weight_hh"))]
-        if layer > 0 { operands.append(Operand(inputs: held.output(layer: layer - 1), start: start("weight_ih"))) }
+        // What the gates were multiplied with, `[T][R][H]`, and where the gradient of the weight begins; only read here.
+        nonisolated(unsafe) var operands = [(inputs: UnsafePointer(held.h[layer].base), start: start("weight_hh"))]
+        if layer > 0 {
+            operands.append((UnsafePointer(held.output(layer: layer - 1)), start("weight_ih")))
+        }
         let biasStart = shape.bias ? start("bias_ih") : nil
         let tableStart = layer == 0 ? start("weight_ih") : nil
-        let vocabulary = layer == 0 ? shape.vocabulary : 0
-        let hasColumns = biasStart != nil || tableStart != nil
+        let vocabulary = shape.vocabulary
         nonisolated(unsafe) let gradient = held.gates[layer].base
         nonisolated(unsafe) let tokens = UnsafePointer(held.inputs)
 
@@ -112,36 +108,38 @@ package final class GradientEngine {
         let block = WeightGradient.blockTiles
         // As many blocks for one thread as for another.
         let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
-        // Sums of a block of columns stay in L2, however large the vocabulary.
-        let columnBlock = max(16, min(block * tile, 65536 / (vocabulary + 1)) / 16 * 16)
+        // Sums by token stay in L2, however large the vocabulary.
+        let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            let packed = held.packed(count: WeightGradient.packedCount(place, columns: hidden))
+            let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
+            pool.run(tasks: place.shards * operands.count) { task, _ in
+                let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
+                WeightGradient.pack(
+                    operands[index].inputs, stride: hidden, place, shard: shard, columns: hidden,
+                    into: spaces[index].base)
+            }
+            let inputs = zip(spaces, operands).map {
+                WeightGradient.Inputs(packed: $0.base, out: node.gradient.base + $1.start)
+            }
             let blockCount = WeightGradient.blockCount(place, rows: block * tile)
             let stackCount = max(
-                WeightGradient.stackCount(shards: place.shards, rows: block * tile, columns: hidden),
-                WeightGradient.columnStackCount(shards: place.shards, columns: columnBlock, vocabulary: vocabulary))
+                WeightGradient.stackCount(
+                    shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count),
+                WeightGradient.tableStackCount(shards: place.shards, columns: tableRows, vocabulary: vocabulary))
             let buffers = scratch(count: blockCount + stackCount)
-            for (index, operand) in operands.enumerated() {
-                pool.run(tasks: place.shards) { shard, _ in
-                    WeightGradient.pack(
-                        operand.inputs, stride: hidden, place, shard: shard, columns: hidden, into: packed.base)
-                }
-                let sumsColumns = hasColumns && index + 1 == operands.count
-                pool.run(tasks: blocks) { task, thread in
-                    let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
-                    guard !rows.isEmpty else { return }
-                    let stack = buffers[thread].base
-                    WeightGradient.compute(
-                        gradient, stride: count, packed: packed.base, place, rows: rows, columns: hidden,
-                        into: node.gradient.base + operand.start, block: stack + stackCount, stack: stack)
-                    guard sumsColumns else { return }
-                    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: columnBlock) {
-                        WeightGradient.computeColumns(
-                            gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
-                            columns: first..<min(rows.upperBound, first + columnBlock),
-                            weight: tableStart.map { node.gradient.base + $0 },
-                            bias: biasStart.map { node.gradient.base + $0 }, stack: stack)
-                    }
+            pool.run(tasks: blocks) { task, thread in
+                let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
+                guard !rows.isEmpty else { return }
+                let stack = buffers[thread].base
+                WeightGradient.compute(
+                    gradient, stride: count, place, rows: rows, columns: hidden, inputs: inputs,
+                    bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
+                guard let tableStart else { return }
+                for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
+                    WeightGradient.computeTable(
+                        gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
+                        rows: first..<min(rows.upperBound, first + tableRows), into: node.gradient.base + tableStart,
+                        stack: stack)
                 }
             }
             guard let biasStart else { continue }

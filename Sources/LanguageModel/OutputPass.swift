@@ -17,7 +17,6 @@ final class OutputPass: @unchecked Sendable {
     private let budget: Int
     private var logits = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
-    private var biasStacks = FloatBuffer(count: 0)
     private var blocks: [FloatBuffer] = []
     /// For each thread, inputs and their gradients of a chunk, where they do not stand together.
     private let gathered: [FloatBuffer]
@@ -84,18 +83,16 @@ final class OutputPass: @unchecked Sendable {
         let block = min(WeightGradient.blockTiles, (tiles + pool.threads - 1) / pool.threads) * tile
         let tasks = (vocabulary + block - 1) / block
         let waves = waves(of: node)
-        let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden)
-        let biasCount = WeightGradient.columnStackCount(shards: node.shards, columns: block, vocabulary: 0)
+        let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden, inputs: 1)
         grow(&logits, waves.map(\.tokens).max()! * vocabulary)
         grow(&stacks, (waves.count > 1 ? tasks : pool.threads) * stackCount)
-        grow(&biasStacks, tasks * biasCount)
         let blockCount = waves.map { WeightGradient.blockCount($0.node, rows: block) }.max()!
         if (blocks.first?.count ?? 0) < blockCount {
             blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
         }
         // The layers pack their inputs into the same buffer after this.
         let packed = held.packed(count: waves.map { WeightGradient.packedCount($0.node, columns: hidden) }.max()!)
-        let (logits, blocks, stacks, biasStacks) = (logits, blocks, stacks, biasStacks)
+        let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         nonisolated(unsafe) let inputs = held.output(layer: geometry.shape.layers - 1)
         for wave in waves {
@@ -117,12 +114,9 @@ final class OutputPass: @unchecked Sendable {
             pool.run(tasks: tasks) { task, thread in
                 let rows = task * block..<min(vocabulary, (task + 1) * block)
                 WeightGradient.compute(
-                    logits.base, stride: vocabulary, packed: packed.base, place, rows: rows, columns: hidden,
-                    into: weight, block: blocks[thread].base,
-                    stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
-                WeightGradient.computeColumns(
-                    logits.base, stride: vocabulary, tokens: nil, vocabulary: 0, place, columns: rows, weight: nil,
-                    bias: bias, stack: biasStacks.base + task * biasCount)
+                    logits.base, stride: vocabulary, place, rows: rows, columns: hidden,
+                    inputs: [WeightGradient.Inputs(packed: packed.base, out: weight)], bias: bias,
+                    block: blocks[thread].base, stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }
             gradientsEnded()
         }

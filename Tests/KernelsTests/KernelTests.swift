@@ -115,11 +115,15 @@ struct KernelTests {
             var out = [Float](repeating: .nan, count: gates * columns)
             var block = [Float](repeating: .nan, count: ls_weight_block(ls_kernels_named(path), node, gates))
             var stack = [Float](
-                repeating: .nan, count: ls_weight_stack(ls_kernels_named(path), shards, gates, columns))
-            g.withUnsafeBufferPointer { g in
-                kernels.weight_gradient(
-                    ls_rows(base: g.baseAddress, stride: gates), packed, node, 0, gates, columns, &out, columns,
-                    &block, &stack)
+                repeating: .nan, count: ls_weight_stack(ls_kernels_named(path), shards, gates, columns, 1))
+            out.withUnsafeMutableBufferPointer { out in
+                packed.withUnsafeBufferPointer { packed in
+                    g.withUnsafeBufferPointer { g in
+                        kernels.weight_gradient(
+                            ls_rows(base: g.baseAddress, stride: gates), node, 0, gates, columns, 1,
+                            [ls_inputs(packed: packed.baseAddress, out: out.baseAddress)], nil, &block, &stack)
+                    }
+                }
             }
             for gate in 0..<gates {
                 for column in 0..<columns {

@@ -28,6 +28,13 @@ typedef struct {
     long stride;
 } ls_rows;
 
+// What the rows of a weight gradient's first operand are multiplied with: shard after shard as pack_rows packs it, and
+// where the gradient goes, [n][columns].
+typedef struct {
+    const float *packed;
+    float *out;
+} ls_inputs;
+
 // Shards of one node of the reduction tree that stand side by side in memory: `count` of them, each `rows_per_shard`
 // rows, from row `first_row` of `rows` on.
 //
@@ -54,13 +61,14 @@ typedef struct {
 
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
-    // out[n][columns] for n in [n0, n1): the tree over the node's shards of the sums over (t, r) of g[n] x[column].
+    // Each out[n][columns] for n in [n0, n1), at most 96 of them: the tree over the node's shards of the sums over (t, r)
+    // of g[n] x[column]. The sums of g[n] alone go to out_bias, unless that is null.
     // `block` holds one shard's packed columns of g; `stack` the sums so far, from call to call.
-    void (*weight_gradient)(ls_rows g, const float *packed_x, ls_node node, long n0, long n1, long columns, float *out,
-                            long ld_out, float *block, float *stack);
-    // Scatter and bias: for columns [n0, n1) of g. out_w (may be null) is [4H][vocabulary], out_bias (may be null) [4H].
-    void (*column_gradient)(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
-                            float *out_w, float *out_bias, float *stack);
+    void (*weight_gradient)(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
+                            float *out_bias, float *block, float *stack);
+    // out[n][vocabulary] for n in [n0, n1): the same sums of g[n] over the (t, r) of each token.
+    void (*table_gradient)(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
+                           float *out, float *stack);
 
     // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations).
     void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h);
@@ -109,10 +117,13 @@ const ls_kernels *ls_kernels_named(const char *name);
 // The natural logarithm of a positive normal number, without libm; NaN of anything else.
 double ls_log(double x);
 
+// Floats between the tiles of a packed block beyond their own: whole pages between them would evict each other.
+#define LS_BLOCK_GAP 16
+
 // Floats that weight_gradient needs for a block of `n` rows: of `block` and, for a node of `shards` shards, of `stack`;
-// and column_gradient's stack for `n` columns.
+// and table_gradient's stack for `n` columns.
 long ls_weight_block(const ls_kernels *k, ls_node node, long n);
-long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns);
-long ls_column_stack(long shards, long n, long vocabulary);
+long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns, long inputs);
+long ls_table_stack(long shards, long n, long vocabulary);
 
 #endif

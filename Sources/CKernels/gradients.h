@@ -1,0 +1,180 @@
+// Part of template.h: gradients of weights, sums over the rows of a shard that meet in the tree over shards.
+
+// Rows of the result that come at a time, at most: see WeightGradient.blockTiles.
+#define BLOCK_ROWS 96
+#define TILE_SIZE (TILE * PANEL)
+
+static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
+    long first_row = node.first_row + shard * node.rows_per_shard;
+    for (long first = 0; first < columns; first += PANEL)
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL)
+                pack_row(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, columns - first);
+}
+
+static void add(long count, const float *left, const float *right, float *out) {
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) store(out + j, load(left + j) + load(right + j));
+    for (; j < count; j++) out[j] = left[j] + right[j];
+}
+
+// MARK: Where sums are left
+
+// A stack of sums, each `size` floats: a binary counter of the shards that are complete.
+//
+// A shard's own begin at `top`, from zeros unless it goes on with what an earlier call left there. When they stand they
+// meet `joins` complete subtrees, the nearest first, and are left in the place of the last of these.
+typedef struct {
+    float *base, *top;
+    long size, joins;
+    int goes_on;
+} sums;
+
+INLINE sums sums_of(float *base, long size, ls_node node, long shard) {
+    unsigned long complete = (unsigned long)(node.done + shard);
+    int is_end = shard + 1 == node.count;
+    long depth = __builtin_popcountl(complete), joins = __builtin_ctzl(~complete);
+    if (is_end && node.is_last) joins = depth;
+    if (is_end && node.unfinished) joins = 0;
+    return (sums){base, base + depth * size, size, joins, shard == 0 && node.continues};
+}
+
+// Some of the sums, in a pass of their own over them.
+INLINE void begin(sums s, long at, long count) {
+    if (!s.goes_on) memset(s.top + at, 0, (size_t)count * sizeof(float));
+}
+
+INLINE void meet(sums s, long at, long count) {
+    float *right = s.top + at;
+    for (long i = 0; i < s.joins; i++, right -= s.size) add(count, right - s.size, right, right - s.size);
+}
+
+// MARK: Weights and biases
+
+// Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
+#define AHEAD (TILE >= 6 ? PANEL * TILE / BLOCK_ROWS : 1)
+
+// A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of b,
+// [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart.
+INLINE void outer_products(long inner, const float *a, const float *b, const float *from, float *to, long joins,
+                           long size, const float *next) {
+    f16 acc[TILE][LS_VECTORS];
+    if (from) {
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+            acc[i][j] = load(from + i * PANEL + j * WIDTH);
+    } else {
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = splat(0);
+    }
+    for (long i = 0; i < joins; i++)
+        for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
+    for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
+        f16 row[LS_VECTORS];
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
+        if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
+        UNROLL for (int i = 0; i < TILE; i++) {
+            f16 s = splat(a[i]);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+        }
+    }
+    for (const float *left = to + joins * size; left > to;) {
+        left -= size;
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+            acc[i][j] = load(left + i * PANEL + j * WIDTH) + acc[i][j];
+    }
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        store(to + i * PANEL + j * WIDTH, acc[i][j]);
+}
+
+// Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE] with tiles `step` apart; and their sums, added to
+// `bias`. The rows of one time step together, so that each line of the result is written at once.
+INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias) {
+    for (long t = 0; t < node.time_steps; t++, a += node.rows_per_shard * TILE) {
+        const float *rows = g.base + (t * node.rows + first_row) * g.stride;
+        for (long r = 0; r < node.rows_per_shard; r++) {
+            const float *from = rows + r * g.stride;
+            // Rows are too far apart for the hardware to guess the next.
+            for (long n = n0; n < n1; n += WIDTH) __builtin_prefetch(from + node.rows * g.stride + n, 0, 2);
+            add(n1 - n0, bias, from + n0, bias);
+        }
+        float *to = a;
+        long n = n0;
+        for (; n + TILE <= n1; n += TILE, to += step)
+            for (long r = 0; r < node.rows_per_shard; r++)
+                memcpy(to + r * TILE, rows + r * g.stride + n, TILE * sizeof(float));
+        if (n == n1) continue;
+        memset(to, 0, (size_t)(node.rows_per_shard * TILE) * sizeof(float));
+        for (long r = 0; r < node.rows_per_shard; r++)
+            memcpy(to + r * TILE, rows + r * g.stride + n, (size_t)(n1 - n) * sizeof(float));
+    }
+}
+
+// Rows of B, at most, that stay in L1 together with a panel of A.
+#define INNER 288
+
+// One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on.
+static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b, sums s,
+                           long at) {
+    // Sums of a panel between two parts of the inner length: these stay in L1.
+    float partial[BLOCK_ROWS * PANEL];
+    long parts = (inner + INNER - 1) / INNER;
+    float *top = s.top + at, *to = top - s.joins * s.size;
+    for (long p = 0; p < panels; p++, b += inner * PANEL, top += tiles * TILE_SIZE, to += tiles * TILE_SIZE)
+        for (long part = 0; part < parts; part++) {
+            long x = inner * part / parts, length = inner * (part + 1) / parts - x;
+            int is_first = part == 0, is_last = part + 1 == parts;
+            const float *next = b + (x + length) * PANEL;
+            for (long i = 0; i < tiles; i++) {
+                long tile = i * TILE_SIZE;
+                const float *from = !is_first ? partial + tile : s.goes_on ? top + tile : NULL;
+                outer_products(length, block + i * step + x * TILE, b + x * PANEL, from,
+                               is_last ? to + tile : partial + tile, is_last ? s.joins : 0, s.size,
+                               next + i * length * AHEAD);
+            }
+        }
+}
+
+static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
+                            float *out_bias, float *block, float *stack) {
+    long inner = node.time_steps * node.rows_per_shard, held = n1 - n0;
+    long tiles = (held + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, step = inner * TILE + LS_BLOCK_GAP;
+    long each = panels * tiles * TILE_SIZE, bias = inputs * each, size = bias + (held + 15) / 16 * 16;
+    for (long shard = 0; shard < node.count; shard++) {
+        sums s = sums_of(stack, size, node, shard);
+        begin(s, bias, held);
+        pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
+        for (long i = 0; i < inputs; i++)
+            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each);
+        meet(s, bias, held);
+    }
+    if (!node.is_last) return;
+    if (out_bias) memcpy(out_bias + n0, stack + bias, (size_t)held * sizeof(float));
+    for (long i = 0; i < inputs; i++)
+        for (long p = 0; p < panels; p++) {
+            long first = p * PANEL, width = columns - first < PANEL ? columns - first : PANEL;
+            const float *from = stack + i * each + p * tiles * TILE_SIZE;
+            for (long n = n0; n < n1; n++, from += PANEL)
+                memcpy(x[i].out + n * columns + first, from, (size_t)width * sizeof(float));
+        }
+}
+
+// MARK: The weight of a one-hot input
+
+static void table_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
+                           float *out, float *stack) {
+    long held = n1 - n0, width = (held + 15) / 16 * 16, size = vocabulary * width;
+    for (long shard = 0; shard < node.count; shard++) {
+        sums s = sums_of(stack, size, node, shard);
+        begin(s, 0, size);
+        long first_row = node.first_row + shard * node.rows_per_shard;
+        for (long t = 0; t < node.time_steps; t++)
+            for (long r = 0; r < node.rows_per_shard; r++) {
+                long row = t * node.rows + first_row + r;
+                float *line = s.top + (long)tokens[row] * width;
+                add(held, line, g.base + row * g.stride + n0, line);
+            }
+        meet(s, 0, size);
+    }
+    if (!node.is_last) return;
+    for (long j = 0; j < held; j++)
+        for (long v = 0; v < vocabulary; v++) out[(n0 + j) * vocabulary + v] = stack[v * width + j];
+}
