@@ -23,96 +23,121 @@ typedef struct {
     long column;
 } target;
 
-INLINE const float *beginning(target to, int row) {
-    return to.start ? to.start[row] + to.column : to.c + row * to.stride;
+INLINE const float *beginning(const target *to, int row) {
+    return to->start ? to->start[row] + to->column : to->c + row * to->stride;
 }
 
-INLINE void tile_rows(const int m, long k, const float *a, long lda, const float *b, target to, const float *next) {
+// The products whose sums a tile is: rows of each from `first` on, and the panel from `panel` floats on.
+typedef struct {
+    const ls_product *products;
+    long count, k, first, panel;
+} terms;
+
+// `far`: the row of the next panel from which on some are fetched into L2.
+INLINE void tile_rows(const int m, const terms *of, const target *to, long far) {
     f16 acc[TILE][LS_VECTORS];
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
-    for (long x = 0; x < k; x++) {
-        f16 row[LS_VECTORS];
-        fetch_row(b + (x + NEAR) * PANEL, 1);
-        if (x % FAR == 0) fetch_row(next + x / FAR * PANEL, 2);
-        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
-        UNROLL for (int i = 0; i < m; i++) {
-            f16 s = splat(a[i * lda + x]);
-            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+    if (to->start)
+        UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+            __builtin_prefetch(to->c + i * to->stride + j * WIDTH, 1, 3);
+    const long k = of->k;
+    for (const ls_product *p = of->products; p < of->products + of->count; p++) {
+        const long lda = p->stride;
+        const float *a = p->a + of->first * lda, *b = p->packed + of->panel, *next = b + (k + far) * PANEL;
+        for (long x = 0; x < k; x++) {
+            f16 row[LS_VECTORS];
+            fetch_row(b + (x + NEAR) * PANEL, 1);
+            if (x % FAR == 0) fetch_row(next + x / FAR * PANEL, 2);
+            UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
+            UNROLL for (int i = 0; i < m; i++) {
+                f16 s = splat(a[i * lda + x]);
+                UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+            }
         }
     }
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
-        store(to.c + i * to.stride + j * WIDTH, acc[i][j]);
+        store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
-static void tile(long m, long k, const float *a, long lda, const float *b, target to, const float *next) {
+// Structures by address: a copy on the stack would be read sooner than it is written.
+static void tile(long m, const terms *of, const target *to, long far) {
     switch (m) {
-    case 1: tile_rows(1, k, a, lda, b, to, next); break;
-    case 2: tile_rows(2, k, a, lda, b, to, next); break;
-    case 3: tile_rows(3, k, a, lda, b, to, next); break;
-    case 4: tile_rows(4, k, a, lda, b, to, next); break;
+    case 1: tile_rows(1, of, to, far); break;
+    case 2: tile_rows(2, of, to, far); break;
+    case 3: tile_rows(3, of, to, far); break;
+    case 4: tile_rows(4, of, to, far); break;
 #if LS_TILE_ROWS > 4
-    case 5: tile_rows(5, k, a, lda, b, to, next); break;
-    case 6: tile_rows(6, k, a, lda, b, to, next); break;
+    case 5: tile_rows(5, of, to, far); break;
+    case 6: tile_rows(6, of, to, far); break;
 #endif
 #if LS_TILE_ROWS > 6
-    case 7: tile_rows(7, k, a, lda, b, to, next); break;
-    case 8: tile_rows(8, k, a, lda, b, to, next); break;
-    case 9: tile_rows(9, k, a, lda, b, to, next); break;
-    case 10: tile_rows(10, k, a, lda, b, to, next); break;
-    case 11: tile_rows(11, k, a, lda, b, to, next); break;
-    case 12: tile_rows(12, k, a, lda, b, to, next); break;
+    case 7: tile_rows(7, of, to, far); break;
+    case 8: tile_rows(8, of, to, far); break;
+    case 9: tile_rows(9, of, to, far); break;
+    case 10: tile_rows(10, of, to, far); break;
+    case 11: tile_rows(11, of, to, far); break;
+    case 12: tile_rows(12, of, to, far); break;
 #endif
     }
 }
 
 // One to three rows of A against several panels at once: enough chains to hide the latency of a multiply-add, and as
 // many streams of B, which is read once only.
-INLINE void tile_panels(const int m, const int panels, long k, const float *a, long lda, const float *b, target to) {
+INLINE void tile_panels(const int m, const int panels, const terms *of, const target *to) {
     f16 acc[3][4 * LS_VECTORS];
+    const long k = of->k;
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
-    for (long x = 0; x < k; x++) {
-        f16 s[3];
-        UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda + x]);
-        UNROLL for (int p = 0; p < panels; p++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
-            f16 row = load(b + (p * k + x) * PANEL + j * WIDTH);
-            UNROLL for (int i = 0; i < m; i++)
-                acc[i][p * LS_VECTORS + j] = fma16(s[i], row, acc[i][p * LS_VECTORS + j]);
+    for (const ls_product *p = of->products; p < of->products + of->count; p++) {
+        const float *a = p->a, *b = p->packed + of->panel;
+        const long lda = p->stride;
+        for (long x = 0; x < k; x++) {
+            f16 s[3];
+            UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda + x]);
+            UNROLL for (int q = 0; q < panels; q++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
+                f16 row = load(b + (q * k + x) * PANEL + j * WIDTH);
+                UNROLL for (int i = 0; i < m; i++)
+                    acc[i][q * LS_VECTORS + j] = fma16(s[i], row, acc[i][q * LS_VECTORS + j]);
+            }
         }
     }
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
-        store(to.c + i * to.stride + j * WIDTH, acc[i][j]);
+        store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
-static void gemm(long m, long n, long k, const float *a, long lda, const float *packed, const float *const *start,
-                 float *c, long ldc) {
-    // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
-    long tiles = (m + TILE - 1) / TILE, first = 0;
+static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
+                 long ldc) {
+    terms of = {products, count, k, 0, 0};
+    long first = 0;
     if (m <= 3) {
         long panels = m == 1 ? 4 : m == 2 ? 3 : 2;
-        for (; first + panels * PANEL <= n; first += panels * PANEL, packed += panels * k * PANEL) {
+        for (; first + panels * PANEL <= n; first += panels * PANEL, of.panel += panels * k * PANEL) {
             target to = {c + first, ldc, start, first};
-            if (m == 1) tile_panels(1, 4, k, a, lda, packed, to);
-            if (m == 2) tile_panels(2, 3, k, a, lda, packed, to);
-            if (m == 3) tile_panels(3, 2, k, a, lda, packed, to);
+            if (m == 1) tile_panels(1, 4, &of, &to);
+            if (m == 2) tile_panels(2, 3, &of, &to);
+            if (m == 3) tile_panels(3, 2, &of, &to);
         }
     }
-    for (; first < n; first += PANEL, packed += k * PANEL) {
+    // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
+    long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
+    for (; first < n; first += PANEL, of.panel += k * PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
+        of.first = 0;
         for (long t = 0; t < tiles; t++) {
-            long r0 = m * t / tiles, r1 = m * (t + 1) / tiles;
-            target to = {c + r0 * ldc + first, ldc, start ? start + r0 : 0, first};
-            const float *next = packed + (k + t * (k / FAR)) * PANEL;
+            long height = low + (t < higher), far = t * (k / FAR);
+            target to = {c + of.first * ldc + first, ldc, start ? start + of.first : 0, first};
             if (width == PANEL) {
-                tile(r1 - r0, k, a + r0 * lda, lda, packed, to, next);
-                continue;
+                tile(height, &of, &to, far);
+            } else {
+                float edge[TILE * PANEL];
+                memset(edge, 0, sizeof edge);
+                for (int i = 0; i < height; i++) memcpy(edge + i * PANEL, beginning(&to, i), (size_t)width * 4);
+                target whole = {edge, PANEL, 0, 0};
+                tile(height, &of, &whole, far);
+                for (long i = 0; i < height; i++) memcpy(to.c + i * ldc, edge + i * PANEL, (size_t)width * 4);
             }
-            float edge[TILE * PANEL];
-            memset(edge, 0, sizeof edge);
-            for (int i = 0; i < r1 - r0; i++) memcpy(edge + i * PANEL, beginning(to, i), (size_t)width * 4);
-            tile(r1 - r0, k, a + r0 * lda, lda, packed, (target){edge, PANEL, 0, 0}, next);
-            for (long i = 0; i < r1 - r0; i++) memcpy(to.c + i * ldc, edge + i * PANEL, (size_t)width * 4);
+            of.first += height;
         }
     }
 }

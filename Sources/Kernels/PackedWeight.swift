@@ -37,21 +37,31 @@ package final class PackedWeight: @unchecked Sendable {
         let first = count * part / parts * width
         let end = min(columns, count * (part + 1) / parts * width)
         guard first < end else { return }
-        InstructionSet.table.pointee.gemm(
-            rows, end - first, inner, a, stride, panels.base + first * inner, nil, c + first, target)
+        var product = ls_product(a: a, stride: stride, packed: panels.base + first * inner)
+        InstructionSet.table.pointee.gemm(rows, end - first, inner, 1, &product, nil, c + first, target)
     }
 
     /// `c[rows, columns] = start + a[rows, inner] B`: each element one chain of fused multiply-adds.
     ///
-    /// - Parameter start: where the `columns` values are that the chains of a row begin with.
+    /// - Parameters:
+    ///   - next: rows and a weight of the same size, whose products the chains go on with.
+    ///   - start: where the `columns` values are that the chains of a row begin with.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int,
-        start: (_ row: Int) -> UnsafePointer<Float>
+        _ a: UnsafePointer<Float>, stride: Int, rows: Int,
+        then next: (a: UnsafePointer<Float>, weight: PackedWeight)? = nil, into c: UnsafeMutablePointer<Float>,
+        stride target: Int, start: (_ row: Int) -> UnsafePointer<Float>
     ) {
         withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: rows) { starts in
             for row in 0..<rows { starts.initializeElement(at: row, to: start(row)) }
-            InstructionSet.table.pointee.gemm(
-                rows, columns, inner, a, stride, panels.base, starts.baseAddress, c, target)
+            withUnsafeTemporaryAllocation(of: ls_product.self, capacity: 2) { products in
+                products[0] = ls_product(a: a, stride: stride, packed: panels.base)
+                if let next {
+                    precondition(next.weight.columns == columns && next.weight.inner == inner)
+                    products[1] = ls_product(a: next.a, stride: stride, packed: next.weight.panels.base)
+                }
+                InstructionSet.table.pointee.gemm(
+                    rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, target)
+            }
         }
     }
 }

@@ -179,10 +179,9 @@ package final class ForwardEngine: @unchecked Sendable {
                 }
             } else {
                 model.input[layer - 1].multiply(
-                    state.h[layer - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: gates,
-                    stride: width
+                    state.h[layer - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count,
+                    then: (UnsafePointer(h), recurrent), into: gates, stride: width
                 ) { _ in UnsafePointer(model.biases[layer].base) }
-                recurrent.multiply(h, stride: hidden, rows: rows.count, into: gates, stride: width)
             }
             cells(layer, state, rows: rows)
         }

@@ -43,10 +43,9 @@ struct RowPass: @unchecked Sendable {
             ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * width) }
         } else {
             model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + before, stride: hidden, rows: rows.count, into: gates, stride: width
+                held.output(layer: layer - 1) + before, stride: hidden, rows: rows.count,
+                then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width
             ) { _ in UnsafePointer(model.biases[layer].base) }
-            recurrent.multiply(
-                held.h[layer].base + before, stride: hidden, rows: rows.count, into: gates, stride: width)
         }
         for row in 0..<rows.count {
             RowKernels.cellForward(

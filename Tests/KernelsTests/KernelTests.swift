@@ -45,6 +45,15 @@ struct KernelTests {
                     }
                 }
             }
+            let other = random.floats(m * k)
+            var expectedOfBoth = expected
+            for row in 0..<m {
+                for column in 0..<n {
+                    for x in 0..<k {
+                        expectedOfBoth[row * n + column].addProduct(other[row * k + x], w[column * k + x])
+                    }
+                }
+            }
             // W^T once as the transpose of W, once as given.
             var transposed = [Float](repeating: 0, count: n * k)
             for column in 0..<n { for x in 0..<k { transposed[x * n + column] = w[column * k + x] } }
@@ -57,15 +66,26 @@ struct KernelTests {
                 } else {
                     kernels.pack(n, k, transposed, &packed)
                 }
-                kernels.gemm(m, n, k, a, k, packed, nil, &result, n)
-                #expect(result == expected, "\(m) x \(n) x \(k)")
-                // The same, beginning with rows that lie elsewhere.
+                // Beginning with rows that lie elsewhere, and going on with the product of another weight.
                 var elsewhere = [Float](repeating: .nan, count: m * n)
-                start.withUnsafeBufferPointer { rows in
-                    let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
-                    kernels.gemm(m, n, k, a, k, packed, starts, &elsewhere, n)
+                var both = [Float](repeating: .nan, count: m * n)
+                a.withUnsafeBufferPointer { a in
+                    packed.withUnsafeBufferPointer { packed in
+                        start.withUnsafeBufferPointer { rows in
+                            let product = ls_product(a: a.baseAddress, stride: k, packed: packed.baseAddress)
+                            let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
+                            kernels.gemm(m, n, k, 1, [product], nil, &result, n)
+                            kernels.gemm(m, n, k, 1, [product], starts, &elsewhere, n)
+                            other.withUnsafeBufferPointer { other in
+                                let second = ls_product(a: other.baseAddress, stride: k, packed: packed.baseAddress)
+                                kernels.gemm(m, n, k, 2, [product, second], starts, &both, n)
+                            }
+                        }
+                    }
                 }
+                #expect(result == expected, "\(m) x \(n) x \(k)")
                 #expect(elsewhere == expected, "\(m) x \(n) x \(k) from elsewhere")
+                #expect(both == expectedOfBoth, "\(m) x \(n) x \(k), two products")
             }
         }
     }

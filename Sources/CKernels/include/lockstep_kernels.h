@@ -22,6 +22,13 @@ typedef struct {
     int nesterov, is_first;
 } ls_update;
 
+// Rows `stride` apart, and the packed weight that they are multiplied with.
+typedef struct {
+    const float *a;
+    long stride;
+    const float *packed;
+} ls_product;
+
 // One operand of a weight gradient: rows (t, r) at base + (t * rows + r) * stride.
 typedef struct {
     const float *base;
@@ -54,10 +61,10 @@ typedef struct {
     void (*pack_transposed)(long n, long k, const float *w, float *packed);
     // W is row-major [k][n]; packs B = W for x (k) -> y (n).
     void (*pack)(long n, long k, const float *w, float *packed);
-    // C[m][n] = start + A[m][k] B, k ascending. Row i begins with the n values at start[i], or, where `start` is null,
-    // with those that C holds.
-    void (*gemm)(long m, long n, long k, const float *a, long lda, const float *packed, const float *const *start,
-                 float *c, long ldc);
+    // C[m][n] = start + A[m][k] B + ..., product after product, k ascending in each. Row i begins with the n values at
+    // start[i], or, where `start` is null, with those that C holds.
+    void (*gemm)(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
+                 long ldc);
 
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
