@@ -80,9 +80,10 @@ screenshots: build ## Look at the live page of real runs in a browser, pictures 
 	Tests/Watching/screenshots.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)" \
 		$(if $(CORPUS),--corpus "$(CORPUS)") $(OR_SKIPPED)
 
-test-watching: build ## Have the terminal recorded, and /metrics, event files and trace read by promtool, TensorBoard (of PYTHON=python3)
+test-watching: build ## Have the terminal recorded, and /metrics, event files and trace read by promtool, Prometheus, TensorBoard (of PYTHON=python3)
 	Tests/Watching/terminal.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" --output "$(OUTPUT)"
 	$(PYTHON) Tests/Watching/readers.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)")
+	Tests/Watching/grafana.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)")
 
 fuzz: setup ## Fuzz every decoder of bytes that others wrote, SECONDS=10 each
 	Tests/Fuzz/run $(if $(filter file,$(origin SECONDS)),10,$(SECONDS))
