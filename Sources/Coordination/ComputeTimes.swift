@@ -11,6 +11,9 @@ package struct ComputeTimes: Hashable, Sendable {
     package var backward: UInt64 = 0
     package var awaitingCommit: UInt64 = 0
     package var update: UInt64 = 0
+    /// What each of the worker's threads was at, the first threads of many; each in the order of time, without overlap. The
+    /// first thread does the update too.
+    package var threads: [[ThreadSpan]] = []
 
     package init() {}
 

@@ -42,7 +42,7 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
 
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
-    package static let version: UInt8 = 4
+    package static let version: UInt8 = 5
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.
@@ -179,6 +179,15 @@ package enum Wire {
         writer.put(times.backward)
         writer.put(times.awaitingCommit)
         writer.put(times.update)
+        writer.put(UInt8(times.threads.count))
+        for spans in times.threads {
+            writer.put(UInt8(spans.count))
+            for span in spans {
+                writer.put(span.phase.rawValue)
+                writer.put(span.beforeEnd)
+                writer.put(span.length)
+            }
+        }
     }
 
     private static func encode(_ facts: StepFacts, _ writer: inout ByteWriter) {
@@ -327,7 +336,25 @@ package enum Wire {
         times.update = try reader.take()
         let all = [times.awaitingLease, times.forward, times.backward, times.awaitingCommit, times.update]
         guard all.allSatisfy({ $0 <= ComputeTimes.limit }) else { throw .outOfBounds("times") }
+        let threads: UInt8 = try reader.take()
+        guard Int(threads) <= ThreadSpan.maximumThreads else { throw .outOfBounds("told threads") }
+        for _ in 0..<threads { times.threads.append(try takeSpans(&reader)) }
         return times
+    }
+
+    private static func takeSpans(_ reader: inout ByteReader) throws(WireError) -> [ThreadSpan] {
+        let count: UInt8 = try reader.take()
+        guard Int(count) <= ThreadSpan.maximumCount else { throw .outOfBounds("spans") }
+        var spans: [ThreadSpan] = []
+        var free = UInt32.max
+        for _ in 0..<count {
+            guard let phase = ThreadSpan.Phase(rawValue: try reader.take()) else { throw .outOfBounds("phase") }
+            let span = ThreadSpan(phase: phase, beforeEnd: try reader.take(), length: try reader.take())
+            guard span.beforeEnd <= free, span.length <= span.beforeEnd else { throw .outOfBounds("span") }
+            free = span.beforeEnd - span.length
+            spans.append(span)
+        }
+        return spans
     }
 
     private static func takeFacts(_ reader: inout ByteReader) throws(WireError) -> StepFacts {

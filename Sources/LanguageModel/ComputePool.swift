@@ -9,6 +9,7 @@ package final class ComputePool: @unchecked Sendable {
     private static let looks = 10_000
 
     package let threads: Int
+    let timeline: ThreadTimeline
     private let condition = NSCondition()
     private var job: (@Sendable (Int) -> Void)?
     private var isClosed = false
@@ -20,6 +21,7 @@ package final class ComputePool: @unchecked Sendable {
     package init(threads: Int) {
         precondition(threads >= 1)
         self.threads = threads
+        timeline = ThreadTimeline(threads: threads)
         for index in 1..<threads {
             // Unretained, so that the owner's last reference counts: it ends the threads with `close`.
             let thread = Thread { [pool = Unmanaged.passUnretained(self)] in
@@ -70,7 +72,18 @@ package final class ComputePool: @unchecked Sendable {
     }
 
     /// Runs `work` once on every thread, with the thread's index, and waits for all.
-    package func run(_ work: @Sendable (Int) -> Void) {
+    ///
+    /// - Parameter phase: what the threads are at, for the timeline; nil keeps it out of there.
+    package func run(_ phase: ComputePhase? = nil, _ work: @Sendable (Int) -> Void) {
+        guard let phase else { return spread(work) }
+        spread { [timeline] thread in
+            let from = ContinuousClock.now
+            work(thread)
+            timeline.note(phase, since: from, thread: thread)
+        }
+    }
+
+    private func spread(_ work: @Sendable (Int) -> Void) {
         guard threads > 1 else { return work(0) }
         withoutActuallyEscaping(work) { work in
             condition.lock()
@@ -89,9 +102,11 @@ package final class ComputePool: @unchecked Sendable {
     }
 
     /// Runs tasks `0..<count` on whichever thread is free; their order never shows in a result.
-    package func run(tasks count: Int, _ work: @Sendable (_ task: Int, _ thread: Int) -> Void) {
+    package func run(
+        _ phase: ComputePhase? = nil, tasks count: Int, _ work: @Sendable (_ task: Int, _ thread: Int) -> Void
+    ) {
         let next = Atomic<Int>(0)
-        run { thread in
+        run(phase) { thread in
             while true {
                 let task = next.add(1, ordering: .relaxed).oldValue
                 guard task < count else { return }

@@ -16,6 +16,8 @@ package final class GradientEngine {
     package let geometry: EngineGeometry
     /// Of the last run.
     package private(set) var phases = PhaseTimes()
+    /// Of the last run, by thread: the first is the one that runs the engine.
+    package var threadSpans: [[ThreadTimeline.Span]] { pool.timeline.spans }
     private let pool: ComputePool
     private let model: PackedModel
     private let layout: ParameterLayout
@@ -57,13 +59,16 @@ package final class GradientEngine {
             return (now - clock) / .seconds(1)
         }
         phases = PhaseTimes()
+        pool.timeline.clear()
         model.pack(parameters, pool: pool)
         let held = activations.flatMap { $0.rows == rows ? $0 : nil } ?? Activations(geometry: geometry, rows: rows)
         activations = held
+        let loading = ContinuousClock.now
         held.load(work)
+        pool.timeline.note(.pack, since: loading, thread: 0)
         phases.pack = lap()
         let pass = RowPass(model: model, activations: held, geometry: geometry, step: step)
-        pool.run { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
+        pool.run(.forward) { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
         phases.forward = lap()
         let (weightStart, biasStart) = (layout["fc.weight"]!.range.lowerBound, layout["fc.bias"]!.range.lowerBound)
         for (node, place) in zip(nodes, self.rows(of: nodes, held)) {
@@ -75,7 +80,9 @@ package final class GradientEngine {
         let outcomes = held.outcomes(of: work)
         _ = lap()
         for layer in (0..<geometry.shape.layers).reversed() {
-            pool.run { [pool] thread in pass.backward(layer: layer, rows: pool.share(of: rows, thread: thread)) }
+            pool.run(.backward) { [pool] thread in
+                pass.backward(layer: layer, rows: pool.share(of: rows, thread: thread))
+            }
             phases.backward += lap()
             layerGradients(layer, held, nodes)
             finished(layout.range(layer: layer))
@@ -112,7 +119,7 @@ package final class GradientEngine {
         let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
             let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
-            pool.run(tasks: place.shards * operands.count) { task, _ in
+            pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
                 let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
                 WeightGradient.pack(
                     operands[index].inputs, stride: hidden, place, shard: shard, columns: hidden,
@@ -127,7 +134,7 @@ package final class GradientEngine {
                     shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count),
                 WeightGradient.tableStackCount(shards: place.shards, columns: tableRows, vocabulary: vocabulary))
             let buffers = scratch(count: blockCount + stackCount)
-            pool.run(tasks: blocks) { task, thread in
+            pool.run(.weightGradients, tasks: blocks) { task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base

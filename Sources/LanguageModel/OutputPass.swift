@@ -96,12 +96,12 @@ final class OutputPass: @unchecked Sendable {
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         nonisolated(unsafe) let inputs = held.output(layer: geometry.shape.layers - 1)
         for wave in waves {
-            pool.run(tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
+            pool.run(.forward, tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
                 let first = task * Self.chunk
                 losses(held, wave, tokens: first..<min(wave.tokens, first + Self.chunk), gathered[thread].base)
             }
             forwardEnded()
-            pool.run(tasks: wave.node.shards) { shard, _ in
+            pool.run(.weightGradients, tasks: wave.node.shards) { shard, _ in
                 WeightGradient.pack(
                     inputs + wave.times.lowerBound * held.rows * hidden, stride: hidden, wave.node, shard: shard,
                     columns: hidden, into: packed.base)
@@ -111,7 +111,7 @@ final class OutputPass: @unchecked Sendable {
             own.rows = own.shards * own.rowsPerShard
             own.firstRow = 0
             let place = own
-            pool.run(tasks: tasks) { task, thread in
+            pool.run(.weightGradients, tasks: tasks) { task, thread in
                 let rows = task * block..<min(vocabulary, (task + 1) * block)
                 WeightGradient.compute(
                     logits.base, stride: vocabulary, place, rows: rows, columns: hidden,

@@ -82,6 +82,6 @@ final class PackedModel: @unchecked Sendable {
             }
         }
         let all = tasks
-        pool.run(tasks: all.count) { task, _ in all[task]() }
+        pool.run(.pack, tasks: all.count) { task, _ in all[task]() }
     }
 }

@@ -167,7 +167,7 @@ final class WorkerCompute: @unchecked Sendable {
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
         account.beganCompute()
-        defer { account.endedCompute(engine.phases) }
+        defer { account.endedCompute(engine.phases, engine.threadSpans) }
         faults.strike(step: lease.step, phase: .forward)
         let logStart = PhaseLog.now
         let started = ContinuousClock.now

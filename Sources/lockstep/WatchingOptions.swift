@@ -27,9 +27,9 @@ struct WatchingOptions: ParsableArguments {
     func dashboard(of monitor: RunMonitor, warn: (String) -> Void) throws -> DashboardServer? {
         guard dashboard != "off" else { return nil }
         let run = DashboardRun(
-            name: monitor.snapshot().name, isLive: true, snapshot: { monitor.snapshot().encoded() },
+            name: monitor.snapshot().name, isLive: true, snapshot: { monitor.freshSnapshot().encoded() },
             curve: { monitor.curve.encoded() },
-            metrics: { PrometheusText(monitor.snapshot(), monitor.counters).text })
+            metrics: { PrometheusText(monitor.freshSnapshot(), monitor.counters).text })
         do {
             return try Self.serve([run], at: dashboard ?? "127.0.0.1:0", token: dashboardToken)
         } catch {

@@ -45,6 +45,13 @@ struct WireTests {
     static let times: ComputeTimes = {
         var times = ComputeTimes()
         (times.awaitingLease, times.forward, times.backward, times.awaitingCommit, times.update) = (1, 2, 3, 4, 5)
+        times.threads = [
+            [
+                ThreadSpan(phase: .pack, beforeEnd: .max, length: 3),
+                ThreadSpan(phase: .weightGradients, beforeEnd: 7, length: 2),
+                ThreadSpan(phase: .update, beforeEnd: 5, length: 5),
+            ], [], [ThreadSpan(phase: .backward, beforeEnd: 6, length: 0)],
+        ]
         return times
     }()
     static let envelope = Envelope(run: 1, worker: 2, sequence: 3, acknowledged: 4)
@@ -95,6 +102,31 @@ struct WireTests {
         times.update = 1 << 51
         let slow = Message.applied(Applied(step: 1, digest: 1, times: times))
         #expect(throws: WireError.outOfBounds("times")) { try Wire.decode(Wire.encode(slow, Self.envelope)) }
+    }
+
+    @Test("What threads were at is bounded, in the order of time and apart, or refused")
+    func boundsOfThreads() {
+        func error(_ threads: [[ThreadSpan]], changing change: (inout [UInt8]) -> Void = { _ in }) -> WireError? {
+            var times = ComputeTimes()
+            times.threads = threads
+            var bytes = Wire.encode(.applied(Applied(step: 1, digest: 1, times: times)), Self.envelope)
+            change(&bytes)
+            do throws(WireError) { _ = try Wire.decode(bytes) } catch { return error }
+            return nil
+        }
+        func span(_ beforeEnd: UInt32, _ length: UInt32) -> ThreadSpan {
+            ThreadSpan(phase: .forward, beforeEnd: beforeEnd, length: length)
+        }
+        let full = (0..<ThreadSpan.maximumCount).map { span(1000 - UInt32($0), 1) }
+        let all = Array(repeating: full, count: ThreadSpan.maximumThreads)
+        #expect(error(all) == nil)
+        #expect(error(all + [[]]) == .outOfBounds("told threads"))
+        #expect(error([full + [span(1, 1)]]) == .outOfBounds("spans"))
+        #expect(error([[span(4, 5)]]) == .outOfBounds("span"))
+        #expect(error([[span(9, 3), span(6, 6)]]) == nil)
+        #expect(error([[span(9, 3), span(7, 1)]]) == .outOfBounds("span"))
+        #expect(error([[span(9, 3)], [span(9, 3)]]) == nil)
+        #expect(error([[span(9, 3)]]) { $0[$0.count - 9] = 5 } == .outOfBounds("phase"))
     }
 
     @Test("Shards out of order, or carried without being leased, are refused")

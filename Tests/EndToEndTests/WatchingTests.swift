@@ -68,6 +68,73 @@ struct WatchingTests {
         #expect(!names.contains("endpoint"))
     }
 
+    @Test("A trace has a track for each compute thread, whose slices lie within its steps, and changes no bit")
+    func threads() async throws {
+        let folder = try TinyRun.folder()
+        let run = try await Execution.run(
+            TinyRun.train("--workers=2", "--threads=2", "--trace=trace.json"), in: folder)
+        try #require(run.code == 0, "\(run.errors)")
+        let reference = try await TinyRun.reference
+        #expect(try await Trace(run: "run", in: folder) == reference)
+        struct Event: Decodable {
+            struct Arguments: Decodable {
+                var name: String?
+                var step: Int?
+            }
+            var name: String
+            var ph: String
+            var pid: Int
+            var tid: Int
+            var ts: Double?
+            var dur: Double?
+            var args: Arguments?
+        }
+        let events = try JSONDecoder().decode([Event].self, from: Data(contentsOf: folder.file("trace.json")))
+        let workers = events.filter { $0.name == "process_name" && $0.args?.name != "coordinator" }.map(\.pid)
+        #expect(workers.count == 2)
+        var seen: Set<String> = []
+        for worker in workers {
+            let own = events.filter { $0.pid == worker }
+            let tracks = own.filter { $0.name == "thread_name" }
+            #expect(tracks.compactMap(\.args?.name) == ["steps", "compute 0", "compute 1"])
+            let slices = own.filter { $0.ph == "X" }
+            // When each step began and ended, and how long it was computed, in microseconds.
+            var steps: [Int: (from: Double, to: Double, computed: Double)] = [:]
+            for slice in slices where slice.tid == 1 {
+                let step = try #require(slice.args?.step)
+                let (from, length) = (try #require(slice.ts), try #require(slice.dur))
+                var known = steps[step] ?? (from, from, 0)
+                known.to = from + length
+                if ["forward", "backward"].contains(slice.name) { known.computed += length }
+                steps[step] = known
+            }
+            #expect(steps.count >= TinyRun.steps - 5)
+            for track in [2, 3] {
+                var end = -Double.infinity
+                var computed: [Int: Double] = [:]
+                for slice in slices where slice.tid == track {
+                    let step = try #require(slice.args?.step)
+                    let (from, length) = (try #require(slice.ts), try #require(slice.dur))
+                    #expect(from >= end)
+                    end = from + length
+                    let whole = try #require(steps[step])
+                    // The step's phases are whole microseconds, and lose a part of one each.
+                    #expect(from >= whole.from - 10 && end <= whole.to + 10, "\(slice.name) of step \(step)")
+                    if slice.name != "update" { computed[step, default: 0] += length }
+                    seen.insert("\(track - 2) \(slice.name)")
+                }
+                // No thread computes for longer than its worker; microseconds of each slice are cut.
+                for (step, sum) in computed { #expect(sum <= steps[step]!.computed + 20, "step \(step)") }
+                #expect(computed.count >= TinyRun.steps - 5)
+            }
+        }
+        #expect(
+            seen.isSuperset(of: [
+                "0 pack", "0 forward", "0 backward", "0 weight_gradients", "0 update", "1 forward", "1 backward",
+            ]), "\(seen)")
+        #expect(!seen.contains("1 update"))
+    }
+
     @Test(
         "Beyond this machine a run is shown to who has the token, which is printed and not in the log; here to all",
         arguments: [true, false])

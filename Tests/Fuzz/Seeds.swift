@@ -72,6 +72,18 @@ enum Seeds {
         }
     }
 
+    private static let times: ComputeTimes = {
+        var times = ComputeTimes()
+        times.forward = 1000
+        times.threads = [
+            [
+                ThreadSpan(phase: .forward, beforeEnd: 9, length: 2),
+                ThreadSpan(phase: .update, beforeEnd: 3, length: 3),
+            ], [],
+        ]
+        return times
+    }()
+
     private static let messages: [Message] = {
         let facts = StepFacts(lossBits: 1, gradientNormBits: 2, nanoseconds: 3, workers: 4)
         let offer = Offer(
@@ -91,7 +103,7 @@ enum Seeds {
                 Commit(
                     step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3,
                     biasCorrection2Bits: 4, record: facts)),
-            .applied(Applied(step: 0, digest: 1)), .heartbeat, .goodbye, .finish,
+            .applied(Applied(step: 0, digest: 1, times: times)), .heartbeat, .goodbye, .finish,
             .recall(Recall(step: 4, wantsReplica: true, shards: [0, 3], historyFrom: 2)),
             .carry(CarryPart(step: 4, shard: 3)),
             .history([HistoryRecord(step: 5, learningRateBits: 6, digest: 7, facts: facts)]),

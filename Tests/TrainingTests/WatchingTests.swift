@@ -1,6 +1,7 @@
 import Coordination
 import Foundation
 import LanguageModel
+import Synchronization
 import Testing
 
 @testable import Training
@@ -126,6 +127,51 @@ struct WatchingTests {
         #expect(narrow.split(separator: "\n").allSatisfy { $0.count <= 30 })
     }
 
+    @Test("A reader is shown the cluster as it is now, and waits but a moment for a coordinator that is gone")
+    func fresh() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var settings = RunSettings()
+        (settings.hidden, settings.layers) = (16, 1)
+        let request = RunPreparation.Request(
+            corpus: nil, settings: settings, run: folder, resume: false, configurationFile: nil,
+            vocabularyFile: nil, initialModel: nil, software: "1")
+        let (job, lock) = try RunPreparation.prepare(request) { _ in }
+        defer { withExtendedLifetime(lock) {} }
+        let monitor = RunMonitor(job: job, folder: folder)
+        let machine = CoordinatorMachine(
+            .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3))
+        let known = machine.status(now: 1)
+        @Sendable func status(_ step: UInt64) -> ClusterStatus {
+            var status = known
+            status.step = step
+            return status
+        }
+        // As the coordinator does between its steps.
+        let step = Atomic<UInt64>(1)
+        let isOver = Atomic<Bool>(false)
+        let hasEnded = Atomic<Bool>(false)
+        monitor.cluster(status(0))
+        let loop = Thread {
+            while !isOver.load(ordering: .relaxed) {
+                if monitor.wantsStatus() { monitor.cluster(status(step.load(ordering: .relaxed))) }
+                Thread.sleep(forTimeInterval: 0.001)
+            }
+            hasEnded.store(true, ordering: .releasing)
+        }
+        loop.start()
+        for current in UInt64(1)...50 {
+            step.store(current, ordering: .relaxed)
+            #expect(monitor.freshSnapshot().openStep?.step == current + 1)
+        }
+        isOver.store(true, ordering: .relaxed)
+        while !hasEnded.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(1)) }
+        step.store(99, ordering: .relaxed)
+        #expect(monitor.freshSnapshot().openStep?.step == 51)
+        monitor.ended(.interrupted)
+        #expect(monitor.freshSnapshot().openStep == nil)
+    }
+
     @Test("The phases of a worker's step are told in order, and add up")
     func account() {
         var account = ComputeAccount()
@@ -133,7 +179,7 @@ struct WatchingTests {
         var phases = PhaseTimes()
         phases.forward = 1e-9
         account.beganCompute()
-        account.endedCompute(phases)
+        account.endedCompute(phases, [])
         account.resumed()
         let times = account.updated()
         #expect(times.awaitingLease > 0 && times.forward > 0 && times.backward > 0)
@@ -142,10 +188,42 @@ struct WatchingTests {
         // More than has passed is not believed.
         account.beganCompute()
         phases.forward = 1e6
-        account.endedCompute(phases)
+        account.endedCompute(phases, [])
         let capped = account.updated()
         #expect(capped.forward < 1_000_000_000_000 && capped.backward == 0)
         #expect(account.updated().forward == 0)
+    }
+
+    @Test("What a worker's threads were at is told as seen from the end of its step, in order and bounded")
+    func threadAccount() throws {
+        var account = ComputeAccount()
+        let start = ContinuousClock.now - .milliseconds(100)
+        func span(_ phase: ComputePhase, _ from: Int, _ to: Int) -> ThreadTimeline.Span {
+            .init(phase: phase, from: start + .microseconds(from), to: start + .microseconds(to))
+        }
+        // Two leases in one step; the third thread has nothing to do.
+        account.beganCompute()
+        account.endedCompute(
+            PhaseTimes(), [[span(.pack, 0, 500), span(.forward, 500, 900)], [span(.forward, 0, 1)], []])
+        account.endedCompute(PhaseTimes(), [[span(.backward, 2000, 2300)], [span(.weightGradients, 2000, 2000)], []])
+        Thread.sleep(forTimeInterval: 0.002)
+        let times = account.updated()
+        #expect(times.threads.map { $0.map(\.phase) } == [[.pack, .forward, .backward, .update], [.forward], []])
+        let first = try #require(times.threads.first)
+        #expect(first[0].beforeEnd > 100_000 && first[0].beforeEnd < 60_000_000)
+        #expect(first[0].beforeEnd - first[0].length == first[1].beforeEnd)
+        #expect(abs(Int(first[0].beforeEnd) - Int(first[2].beforeEnd) - 2000) <= 1)
+        #expect(first[3].length >= 2000 && first[3].length == first[3].beforeEnd)
+        // The next step begins with none of it, and tells no more than a message takes.
+        let many = (0..<100).map { span(.forward, $0 * 10, $0 * 10 + 5) }
+        account.endedCompute(PhaseTimes(), Array(repeating: many, count: 200))
+        account.endedCompute(PhaseTimes(), Array(repeating: many, count: 200))
+        let bounded = account.updated()
+        #expect(bounded.threads.count == ThreadSpan.maximumThreads)
+        #expect(bounded.threads.allSatisfy { $0.count <= ThreadSpan.maximumCount })
+        let message = Message.applied(Applied(step: 1, digest: 1, times: bounded))
+        let envelope = Envelope(run: 1, worker: 2, sequence: 3, acknowledged: 4)
+        #expect(try Wire.decode(Wire.encode(message, envelope)).0 == message)
     }
 
     @Test("A trace is whole JSON with the phases of each worker and arrows between processes")
@@ -159,7 +237,11 @@ struct WatchingTests {
             let work = RunSnapshot.Step.Work(
                 worker: "w\"1", began: 99.5 + Double(step), awaitingLease: 0.1, forward: 0.1, backward: 0.1,
                 sending: 0.1, awaitingCommit: 0.1, update: 0.1)
-            trace.worked(work, step: UInt64(step))
+            let threads = [
+                [ThreadSpan(phase: .forward, beforeEnd: 500_000, length: 100_000)],
+                [ThreadSpan(phase: .weightGradients, beforeEnd: 400_000, length: 50_000)],
+            ]
+            trace.worked(work, threads: threads, ended: 100.1 + Double(step), step: UInt64(step))
         }
         trace.finish()
         let data = try Data(contentsOf: URL(fileURLWithPath: path))
@@ -167,6 +249,15 @@ struct WatchingTests {
         func named(_ name: String) -> [[String: Any]] { events.filter { $0["name"] as? String == name } }
         #expect(named("step 2").count == 1)
         #expect(named("backward").count == 3)
+        // On the tracks of its threads, under the worker, with their names.
+        #expect(named("weight_gradients").count == 3)
+        #expect(named("weight_gradients").allSatisfy { $0["pid"] as? Int == 2 && $0["tid"] as? Int == 3 })
+        let tracks = named("thread_name").map { track in
+            "\(track["pid"]!) \(track["tid"]!) \((track["args"] as! [String: Any])["name"]!)"
+        }
+        #expect(tracks == ["1 1 steps", "2 1 steps", "2 2 compute 0", "2 3 compute 1"])
+        let gradients = try #require(named("weight_gradients").first)
+        #expect(abs((gradients["ts"] as! Double) - 700_000) < 1 && abs((gradients["dur"] as! Double) - 50_000) < 1)
         #expect(named("w\"1 joined").count == 1)
         #expect(events.filter { $0["ph"] as? String == "s" }.count == 9)
         #expect(events.filter { $0["ph"] as? String == "f" }.count == 9)
@@ -193,7 +284,15 @@ struct WatchingTests {
                     awaitingLease: waits ? 0.1 : 0, forward: waits ? 0.1 : 0.2, backward: 0.1,
                     sending: waits ? 0.05 : 0,
                     awaitingCommit: waits ? 0.1 : 0.15, update: 0.05)
-                trace.worked(work, step: UInt64(step))
+                let threads = (0..<2).map { _ in
+                    [
+                        ThreadSpan(phase: .forward, beforeEnd: 440_000, length: .random(in: 1...100_000)),
+                        ThreadSpan(phase: .backward, beforeEnd: 300_000, length: .random(in: 0...1)),
+                        ThreadSpan(phase: .update, beforeEnd: 50_000, length: 50_000),
+                    ]
+                }
+                let ended = work.began + work.phases.reduce(0, +)
+                trace.worked(work, threads: threads, ended: ended, step: UInt64(step))
             }
         }
         trace.finish()
@@ -204,7 +303,11 @@ struct WatchingTests {
             var from: Int
             var to: Int
         }
-        var slices: [Int: [Slice]] = [:]
+        struct Track: Hashable {
+            var process: Int
+            var thread: Int
+        }
+        var slices: [Track: [Slice]] = [:]
         var ends: [Int: [(process: Int, time: Int, name: String)]] = [:]
         // Nanoseconds, as three decimals of a microsecond hold them.
         func time(_ event: [String: Any], _ key: String) throws -> Int {
@@ -213,7 +316,7 @@ struct WatchingTests {
         for event in events {
             let name = try #require(event["name"] as? String)
             let process = try #require(event["pid"] as? Int)
-            #expect(event["tid"] as? Int == 1)
+            let track = Track(process: process, thread: try #require(event["tid"] as? Int))
             switch event["ph"] as? String {
             case "X":
                 let from = try time(event, "ts")
@@ -221,23 +324,31 @@ struct WatchingTests {
                     name: String(name.prefix { $0 != " " }), from: from, to: try from + time(event, "dur"))
                 #expect(slice.to > slice.from)
                 // In the order of the file, too.
-                #expect(slices[process]?.last.map { $0.to <= slice.from } ?? true)
-                slices[process, default: []].append(slice)
+                #expect(slices[track]?.last.map { $0.to <= slice.from } ?? true)
+                slices[track, default: []].append(slice)
             case "s": ends[try #require(event["id"] as? Int)] = [(process, try time(event, "ts"), name)]
             case "f":
                 #expect(event["bp"] as? String == "e")
                 ends[try #require(event["id"] as? Int), default: []].append((process, try time(event, "ts"), name))
             case let kind: #expect(kind == "M")
             }
+            // Arrows lead between steps, not threads.
+            #expect(track.thread == 1 || ["X", "M"].contains(event["ph"] as? String))
         }
-        #expect(slices.keys.sorted() == [1, 2, 3])
+        let threads = Dictionary(grouping: slices.keys, by: \.process).mapValues { $0.map(\.thread).sorted() }
+        #expect(threads == [1: [1], 2: [1, 2, 3], 3: [1, 2, 3]])
+        for (track, found) in slices where track.thread > 1 {
+            #expect(found.filter { $0.name == "forward" }.count > 150)
+            #expect(found.filter { $0.name == "update" }.count > 150)
+        }
         let kinds = ["lease": ["step", "forward"], "gradient": ["backward", "step"], "commit": ["step", "update"]]
         for pair in ends.values {
             try #require(pair.count == 2)
             #expect(pair[0].time <= pair[1].time)
             #expect(pair[0].name == pair[1].name)
             let found = pair.map { end in
-                slices[end.process]?.first { $0.from < end.time && end.time < $0.to }?.name ?? "nothing"
+                slices[Track(process: end.process, thread: 1)]?.first { $0.from < end.time && end.time < $0.to }?.name
+                    ?? "nothing"
             }
             #expect(found == kinds[pair[0].name])
         }

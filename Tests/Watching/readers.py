@@ -7,7 +7,8 @@ A run with two workers is interrupted and resumed. Then:
 
 - promtool (Debian's prometheus) checks a scrape of /metrics, taken while it trains with all there is to tell;
 - TensorBoard's own reader lists the tags of the run folder: each step once, without a gap, over both starts;
-- the trace is read: whole JSON, slices within their process and nested or apart, each arrow with both its ends.
+- the trace is read: whole JSON, a track for each worker's steps and for each of its threads, with slices that are apart,
+  each arrow with both its ends.
 
 A reader that this machine lacks is said to be skipped, and why. TensorBoard is taken from the Python that runs this.
 """
@@ -36,7 +37,7 @@ def train(options, folder, *arguments, until=None):
     scraped = None
     with open(log, "w") as file:
         training = subprocess.Popen(
-            [os.path.abspath(options.lockstep), "train", *arguments, "--workers", "2", "--threads", "1", "--dashboard",
+            [os.path.abspath(options.lockstep), "train", *arguments, "--workers", "2", "--threads", "2", "--dashboard",
              "127.0.0.1:0"], cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         while training.poll() is None:
@@ -107,6 +108,7 @@ def check_trace(path):
     with open(path) as file:
         events = json.load(file)
     names = {event["pid"]: event["args"]["name"] for event in events if event["name"] == "process_name"}
+    tracks = {(event["pid"], event["tid"]): event["args"]["name"] for event in events if event["name"] == "thread_name"}
     slices, flows = collections.defaultdict(list), collections.defaultdict(list)
     for event in events:
         if event["ph"] == "X":
@@ -114,13 +116,18 @@ def check_trace(path):
             slices[event["pid"], event["tid"]].append((event["ts"], event["ts"] + event["dur"], event["name"]))
         elif event["ph"] in "sf":
             flows[event["id"]].append(event)
-    for (process, _), found in slices.items():
+    check(set(slices) == set(tracks), f"tracks without a name, or without a slice: {set(slices) ^ set(tracks)}")
+    for process, name in names.items():
+        own = sorted(track for (pid, _), track in tracks.items() if pid == process)
+        check(own == (["steps"] if name == "coordinator" else ["compute 0", "compute 1", "steps"]), f"{name} has the tracks {own}")
+    for track, found in sorted(slices.items()):
+        name = f"{names[track[0]]}, {tracks[track]}"
         # The format asks for slices of a thread that are nested or apart; these are apart.
         ordered = sorted(found)
         for before, after in zip(ordered, ordered[1:]):
-            check(before[1] <= after[0] + 1e-4, f"slices of {names[process]} overlap: {before}, {after}")
+            check(before[1] <= after[0] + 1e-4, f"slices of {name} overlap: {before}, {after}")
         kinds = collections.Counter(name.split()[0] for _, _, name in found)
-        print(f"trace, {names[process]}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+        print(f"trace, {name}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
     arrows = collections.Counter()
     ways = {"lease": ("step", "forward"), "gradient": ("backward", "step"), "commit": ("step", "update")}
     for pair in flows.values():

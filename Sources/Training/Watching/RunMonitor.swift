@@ -10,10 +10,10 @@ package final class RunMonitor: Sendable {
     static let eventLength = 500
     static let stepsKept = 24
     static let checkpointsKept = 50
-    /// Seconds after the last look for which the cluster's state is kept fresh.
-    private static let attention = 5.0
-    /// Seconds between two looks at the cluster: while somebody watches, and else.
-    private static let interval = (watched: 0.4, alone: 1.0)
+    /// Seconds between two looks at the cluster while nobody waits for one.
+    private static let interval = 1.0
+    /// Seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
+    private static let patience = 0.25
 
     struct WorkerFacts {
         var name: String
@@ -30,11 +30,15 @@ package final class RunMonitor: Sendable {
         var workers: [WorkerID: WorkerFacts] = [:]
         var secondsPerStep: Double?
         var lastStatus = 0.0
-        var lastLook = 0.0
+        /// A reader waits for the cluster's state.
+        var isAwaited = false
+        var isOver = false
         var answer: (time: Double, bytes: [UInt8])?
     }
 
     private let state: Mutex<State>
+    /// Signalled when `isAwaited` becomes false.
+    private let looked = NSCondition()
     private let charactersPerStep: Double
     private let charactersPerShard: Double
     private let trace: TraceWriter?
@@ -171,7 +175,7 @@ package final class RunMonitor: Sendable {
                 }
                 return work
             }
-            trace?.worked(work, step: applied.step)
+            trace?.worked(work, threads: applied.times.threads, ended: now, step: applied.step)
         default: break
         }
     }
@@ -185,13 +189,10 @@ package final class RunMonitor: Sendable {
         }
     }
 
-    /// Whether the cluster's state is to be given now: often while somebody looks, else once a second.
+    /// Whether the cluster's state is to be given now: where a reader waits for it, else once a second.
     func wantsStatus() -> Bool {
         let now = time()
-        return state.withLock { state in
-            let isWatched = now - state.lastLook < Self.attention
-            return now - state.lastStatus >= (isWatched ? Self.interval.watched : Self.interval.alone)
-        }
+        return state.withLock { $0.isAwaited || now - $0.lastStatus >= Self.interval }
     }
 
     func cluster(_ status: ClusterStatus) {
@@ -201,7 +202,9 @@ package final class RunMonitor: Sendable {
             let present = Set(status.members.map(\.worker))
             state.workers = state.workers.filter { present.contains($0.key) }
             state.snapshot.take(status, facts: state.workers, charactersPerShard: charactersPerShard)
+            state.isAwaited = false
         }
+        looked.withLock { looked.broadcast() }
     }
 
     package func ended(_ ending: RunSnapshot.State) {
@@ -209,7 +212,10 @@ package final class RunMonitor: Sendable {
             state.snapshot.state = ending
             state.snapshot.openStep = nil
             state.snapshot.progress.remainingSeconds = ending == .finished ? 0 : nil
+            state.isAwaited = false
+            state.isOver = true
         }
+        looked.withLock { looked.broadcast() }
         trace?.finish()
     }
 
@@ -234,10 +240,20 @@ package final class RunMonitor: Sendable {
     package func snapshot() -> RunSnapshot {
         let now = time()
         return state.withLock { state in
-            state.lastLook = now
             state.snapshot.time = now
             return state.snapshot
         }
+    }
+
+    /// With the cluster as it is now: the coordinator's thread is asked, and waited for a little. What is at hand may be
+    /// many steps old.
+    package func freshSnapshot() -> RunSnapshot {
+        state.withLock { $0.isAwaited = !$0.isOver }
+        let end = Date(timeIntervalSinceNow: Self.patience)
+        looked.withLock {
+            while state.withLock({ $0.isAwaited }), looked.wait(until: end) {}
+        }
+        return snapshot()
     }
 
     package var curve: Curve { state.withLock { $0.curve } }

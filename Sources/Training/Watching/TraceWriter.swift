@@ -4,9 +4,10 @@ import Synchronization
 
 /// Writes a run's steps as a file of the Chrome trace-event format, which Perfetto and `chrome://tracing` open.
 ///
-/// One process for the coordinator, with its steps, and one for each worker, with its phases; arrows lead from a step's
-/// beginning to the forward pass that its lease started, from the last gradient to the commit, and from the commit to
-/// the update. Workers' times are laid out on the coordinator's clock as ``RunSnapshot/Step/Work`` says.
+/// One process for the coordinator, with its steps, and one for each worker, with the phases of its steps and, below
+/// these, what each of its compute threads was at; arrows lead from a step's beginning to the forward pass that its lease
+/// started, from the last gradient to the commit, and from the commit to the update. Workers' times are laid out on the
+/// coordinator's clock as ``RunSnapshot/Step/Work`` says.
 ///
 /// The threads of a run leave what happened in a list; a queue of its own writes it once a second. The file is whole JSON
 /// after ``finish()``; viewers read it before, too.
@@ -19,7 +20,7 @@ package final class TraceWriter: Sendable {
 
     private enum Entry {
         case step(UInt64, loss: Double, began: Int64, committed: Int64)
-        case work(RunSnapshot.Step.Work, step: UInt64)
+        case work(RunSnapshot.Step.Work, threads: [[ThreadSpan]], ended: Int64, step: UInt64)
         case event(String, at: Int64)
     }
 
@@ -29,14 +30,21 @@ package final class TraceWriter: Sendable {
         var isTooLong = false
     }
 
+    /// A row of slices. Thread 1 has the steps of its process, and `n + 2` is compute thread `n`.
+    private struct Track: Hashable {
+        var process: Int
+        var thread = 1
+        static let coordinator = Track(process: 1)
+    }
+
     /// Times are nanoseconds of the file's clock.
     private struct File {
         var descriptor: Int32
         var text = JSONText(capacity: 1 << 16)
         var count = 0
         var processes: [String: Int] = [:]
-        /// Where the last slice of a process ended: the next begins there or later, as the format asks for.
-        var ends: [Int: Int64] = [:]
+        /// Where the last slice of a track ended: the next begins there or later, as the format asks for.
+        var ends: [Track: Int64] = [:]
         /// When recent steps began and were committed.
         var steps: [UInt64: (began: Int64, committed: Int64)] = [:]
         var flow = 0
@@ -67,7 +75,7 @@ package final class TraceWriter: Sendable {
         file = Mutex(File(descriptor: descriptor))
         file.withLock { file in
             write(Array("[".utf8), &file)
-            process(&file, 1, "coordinator", thread: "steps")
+            process(&file, 1, "coordinator")
         }
     }
 
@@ -81,7 +89,12 @@ package final class TraceWriter: Sendable {
             .step(record.step, loss: record.loss, began: end - Int64(record.stepSeconds * 1e9), committed: end))
     }
 
-    func worked(_ work: RunSnapshot.Step.Work, step: UInt64) { post(.work(work, step: step)) }
+    /// - Parameters:
+    ///   - threads: of its compute threads.
+    ///   - time: when its answer came.
+    func worked(_ work: RunSnapshot.Step.Work, threads: [[ThreadSpan]], ended time: Double, step: UInt64) {
+        post(.work(work, threads: threads, ended: nanoseconds(time), step: step))
+    }
 
     func event(_ text: String, at time: Double) { post(.event(String(text.prefix(200)), at: nanoseconds(time))) }
 
@@ -125,15 +138,20 @@ package final class TraceWriter: Sendable {
         for entry in entries {
             switch entry {
             case .step(let step, let loss, let began, let committed):
-                let from = max(began, file.ends[1] ?? .min)
+                let from = max(began, file.ends[.coordinator] ?? .min)
                 file.steps[step] = (from, committed)
                 file.steps[step &- 16] = nil
-                slice(&file, "step \(step)", 1, from, committed) { $0.put(loss, "loss") }
-            case .work(let work, let step): self.work(&file, work, step)
+                slice(&file, "step \(step)", .coordinator, from, committed) { $0.put(loss, "loss") }
+            case .work(let work, let threads, let ended, let step):
+                guard file.steps[step] != nil else { continue }
+                let process = process(of: work.worker, &file)
+                let free = file.ends[Track(process: process)] ?? .min
+                self.work(&file, work, process, free: free, step)
+                self.threads(&file, threads, process, free: free, ended: ended, step)
             case .event(let text, let time):
                 add(&file) { event in
                     event.put(text, "name")
-                    Self.place(&event, "i", 1, time)
+                    Self.place(&event, "i", .coordinator, time)
                     event.put("g", "s")
                 }
             }
@@ -141,30 +159,45 @@ package final class TraceWriter: Sendable {
         write(file.text.take(), &file)
     }
 
-    private func work(_ file: inout File, _ work: RunSnapshot.Step.Work, _ step: UInt64) {
-        guard let interval = file.steps[step] else { return }
-        let process = self.process(of: work.worker, &file)
-        // Laid out after the moment at which the answer came, which the network moves a little: a step may seem to begin
-        // before the end of the one before, and its first phases are cut there.
-        let free = file.ends[process] ?? .min
+    /// - Parameter free: where the worker's step before ended. Steps are laid out after the moment at which their answer
+    ///   came, which the network moves a little: one may seem to begin before that, and its first phases are cut there.
+    private func work(
+        _ file: inout File, _ work: RunSnapshot.Step.Work, _ process: Int, free: Int64, _ step: UInt64
+    ) {
+        let interval = file.steps[step]!
+        let track = Track(process: process)
         var time = nanoseconds(work.began)
         var spans: [(from: Int64, to: Int64)] = []
         for (name, seconds) in zip(RunCounters.phases, work.phases) {
             let from = max(time, free)
             time += Int64(seconds * 1e9)
             spans.append((from, max(time, from)))
-            if time > from { slice(&file, name, process, from, time) { $0.put(step, "step") } }
+            if time > from { slice(&file, name, track, from, time) { $0.put(step, "step") } }
         }
         // In the order of the phases: 1 forward, 2 backward, 5 update. A viewer ties an end of an arrow to the slice that it
         // lies in, so each lies a nanosecond within its own. By the clocks of some steps an arrow would lead back in time by
         // a millisecond or so: its ends move within their slices then, and where that does not help it is left out.
         let (forward, backward, update) = (spans[1], spans[2], spans[5])
         let leased = interval.began + 1
-        arrow(&file, "lease", (1, interval, leased), (process, forward, max(forward.from + 1, leased)))
+        arrow(&file, "lease", (.coordinator, interval, leased), (track, forward, max(forward.from + 1, leased)))
         let computed = min(backward.to, interval.committed) - 1
-        arrow(&file, "gradient", (process, backward, computed), (1, interval, interval.committed - 1))
+        arrow(&file, "gradient", (track, backward, computed), (.coordinator, interval, interval.committed - 1))
         let sent = min(interval.committed - 1, update.from + 1)
-        arrow(&file, "commit", (1, interval, sent), (process, update, update.from + 1))
+        arrow(&file, "commit", (.coordinator, interval, sent), (track, update, update.from + 1))
+    }
+
+    private func threads(
+        _ file: inout File, _ threads: [[ThreadSpan]], _ process: Int, free: Int64, ended: Int64, _ step: UInt64
+    ) {
+        for (index, spans) in threads.enumerated() {
+            let track = Track(process: process, thread: index + 2)
+            if !spans.isEmpty, file.ends[track] == nil { thread(&file, track, "compute \(index)") }
+            for span in spans {
+                let from = max(ended - Int64(span.beforeEnd) * 1000, free, file.ends[track] ?? .min)
+                let to = ended - Int64(span.beforeEnd - span.length) * 1000
+                if to > from { slice(&file, span.phase.name, track, from, to) { $0.put(step, "step") } }
+            }
+        }
     }
 
     private func nanoseconds(_ time: Double) -> Int64 { Int64(((time - started) * 1e9).rounded()) }
@@ -173,37 +206,44 @@ package final class TraceWriter: Sendable {
         if let known = file.processes[worker] { return known }
         let number = file.processes.count + 2
         file.processes[worker] = number
-        process(&file, number, worker, thread: "compute")
+        process(&file, number, worker)
         return number
     }
 
-    private func process(_ file: inout File, _ number: Int, _ name: String, thread: String) {
-        func metadata(_ kind: String, _ value: (inout JSONText) -> Void) {
-            add(&file) { event in
-                event.put(kind, "name")
-                Self.place(&event, "M", number, nil)
-                event.object("args", value)
-            }
+    private func process(_ file: inout File, _ number: Int, _ name: String) {
+        let track = Track(process: number)
+        metadata(&file, "process_name", track) { $0.put(name, "name") }
+        metadata(&file, "process_sort_index", track) { $0.put(number, "sort_index") }
+        thread(&file, track, "steps")
+    }
+
+    private func thread(_ file: inout File, _ track: Track, _ name: String) {
+        metadata(&file, "thread_name", track) { $0.put(name, "name") }
+        metadata(&file, "thread_sort_index", track) { $0.put(track.thread, "sort_index") }
+    }
+
+    private func metadata(_ file: inout File, _ kind: String, _ track: Track, _ value: (inout JSONText) -> Void) {
+        add(&file) { event in
+            event.put(kind, "name")
+            Self.place(&event, "M", track, nil)
+            event.object("args", value)
         }
-        metadata("process_name") { $0.put(name, "name") }
-        metadata("process_sort_index") { $0.put(number, "sort_index") }
-        metadata("thread_name") { $0.put(thread, "name") }
     }
 
     private func slice(
-        _ file: inout File, _ name: String, _ process: Int, _ from: Int64, _ to: Int64,
+        _ file: inout File, _ name: String, _ track: Track, _ from: Int64, _ to: Int64,
         _ arguments: (inout JSONText) -> Void
     ) {
-        file.ends[process] = max(from, to)
+        file.ends[track] = max(from, to)
         add(&file) { event in
             event.put(name, "name")
-            Self.place(&event, "X", process, from)
+            Self.place(&event, "X", track, from)
             event.put(thousandths: max(0, to - from), "dur")
             event.object("args", arguments)
         }
     }
 
-    private typealias End = (process: Int, slice: (Int64, Int64), time: Int64)
+    private typealias End = (track: Track, slice: (Int64, Int64), time: Int64)
 
     private func arrow(_ file: inout File, _ name: String, _ source: End, _ target: End) {
         guard source.time <= target.time,
@@ -216,17 +256,17 @@ package final class TraceWriter: Sendable {
                 event.put(name, "name")
                 event.put("message", "cat")
                 event.put(flow, "id")
-                Self.place(&event, phase, end.process, end.time)
+                Self.place(&event, phase, end.track, end.time)
                 if phase == "f" { event.put("e", "bp") }
             }
         }
     }
 
     /// Kind, process, thread, and the time in microseconds.
-    private static func place(_ event: inout JSONText, _ kind: String, _ process: Int, _ time: Int64?) {
+    private static func place(_ event: inout JSONText, _ kind: String, _ track: Track, _ time: Int64?) {
         event.put(kind, "ph")
-        event.put(process, "pid")
-        event.put(1, "tid")
+        event.put(track.process, "pid")
+        event.put(track.thread, "tid")
         if let time { event.put(thousandths: time, "ts") }
     }
 
@@ -250,6 +290,19 @@ package final class TraceWriter: Sendable {
                 file.hasFailed = true
                 onFailure("\(path): cannot write the trace: \(String(cString: strerror(errno)))")
             }
+        }
+    }
+}
+
+extension ThreadSpan.Phase {
+    /// As the phases of a step are named.
+    fileprivate var name: String {
+        switch self {
+        case .pack: "pack"
+        case .forward: "forward"
+        case .backward: "backward"
+        case .weightGradients: "weight_gradients"
+        case .update: "update"
         }
     }
 }
