@@ -74,7 +74,7 @@ if Context.environment["LOCKSTEP_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
-            path: "Tests/Fuzz", exclude: ["Seeds", "Regressions", "run", "words.dict"]))
+            path: "Tests/Fuzz", exclude: ["Regressions", "run", "words.dict"]))
 }
 
 for target in package.targets

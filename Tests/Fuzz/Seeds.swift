@@ -5,7 +5,7 @@ import LanguageModel
 
 @testable import Checkpoints
 
-/// Sound inputs for every target, small: the fuzzer's starting points. `fuzz seeds Tests/Fuzz/Seeds` writes them anew.
+/// Sound inputs for every target, small: the fuzzer's starting points. `Fuzz seeds FOLDER` writes them.
 enum Seeds {
     static let configuration = Array(
         """
