@@ -29,6 +29,8 @@ package struct ProgressLine: Sendable, Equatable {
 
     /// What to write, without a line end; with escapes for colour where they were asked for.
     package let text: String
+    /// What it takes on a terminal.
+    package let columns: Int
 
     /// - Parameters:
     ///   - width: columns that may be filled; nil for all fields.
@@ -46,8 +48,10 @@ package struct ProgressLine: Sendable, Equatable {
         guard width.map({ columns() <= $0 }) ?? true else {
             // Not even the step fits.
             text = String(fields.map { $0.label + $0.value }.joined().prefix(max(0, width ?? 0)))
+            self.columns = text.utf8.count
             return
         }
+        self.columns = columns()
         text = fields.map { field in
             guard usesColor else { return field.label + field.value + field.unit }
             let value = field.label == "loss " ? "\u{1B}[1m\(field.value)\u{1B}[0m" : field.value

@@ -10,8 +10,8 @@ package final class ProgressPrinter: Sendable {
         var latest: ProgressSnapshot?
         /// Whether `latest` is not on display.
         var isStale = false
-        /// Whether the cursor stands behind a drawn line.
-        var isDrawn = false
+        /// Columns of the drawn line behind which the cursor stands; nil where it stands behind none.
+        var drawn: Int?
         var lastPrinted: Double?
         var isFinished = false
     }
@@ -60,7 +60,7 @@ package final class ProgressPrinter: Sendable {
             guard var snapshot = state.latest else { return }
             change(&snapshot)
             state.latest = snapshot
-            if state.isDrawn { display(&state, at: clock()) }
+            if state.drawn != nil { display(&state, at: clock()) }
         }
     }
 
@@ -71,9 +71,10 @@ package final class ProgressPrinter: Sendable {
     package func event(_ text: String, isWarning: Bool = false) {
         guard !isQuiet || isWarning else { return }
         state.withLock { state in
-            let wasDrawn = state.isDrawn
-            output.write((wasDrawn ? "\r\u{1B}[K" : "") + text.withVisibleControls + "\n")
-            state.isDrawn = false
+            let wasDrawn = state.drawn != nil
+            let start = wasDrawn ? lineStart(state, columns: output.columns()) + "\u{1B}[K" : ""
+            output.write(start + text.withVisibleControls + "\n")
+            state.drawn = nil
             if wasDrawn { display(&state, at: clock()) }
             if state.isFinished { output.flush() }
         }
@@ -84,20 +85,28 @@ package final class ProgressPrinter: Sendable {
     package func finish() {
         state.withLock { state in
             if state.isStale { display(&state, at: clock()) }
-            if state.isDrawn { output.write("\n") }
-            state.isDrawn = false
+            if state.drawn != nil { output.write("\n") }
+            state.drawn = nil
             state.isFinished = true
             output.flush()
         }
     }
 
+    /// Takes the cursor to the beginning of the drawn line. A terminal that was made narrower since shows it in several rows,
+    /// which would stay otherwise; one that cuts lines instead loses as many of the rows above.
+    private func lineStart(_ state: State, columns: Int) -> String {
+        guard let drawn = state.drawn, drawn > columns else { return "\r" }
+        return "\r\u{1B}[\((drawn - 1) / columns)A\u{1B}[J"
+    }
+
     private func display(_ state: inout State, at now: Double) {
         guard let snapshot = state.latest else { return }
         if output.isTerminal {
+            let columns = output.columns()
             // The last column stays free: a terminal may wrap as soon as it is filled.
-            let line = ProgressLine(snapshot, width: max(1, output.columns() - 1), usesColor: output.usesColor)
-            output.write("\r" + line.text + "\u{1B}[K")
-            state.isDrawn = true
+            let line = ProgressLine(snapshot, width: max(1, columns - 1), usesColor: output.usesColor)
+            output.write(lineStart(state, columns: columns) + line.text + "\u{1B}[K")
+            state.drawn = line.columns
         } else {
             output.write(ProgressLine(snapshot).text + "\n")
         }

@@ -44,6 +44,8 @@ private struct Screen {
 private final class Recording: Sendable {
     private let content = Mutex("")
     private let time = Mutex(100.0)
+    /// Of the terminal; may change at any time.
+    let columns = Mutex(80)
 
     var text: String { content.withLock { $0 } }
     var screen: Screen {
@@ -55,11 +57,11 @@ private final class Recording: Sendable {
     func wait(_ seconds: Double) { time.withLock { $0 += seconds } }
 
     func printer(
-        isTerminal: Bool, usesColor: Bool = false, columns: Int = 80, isQuiet: Bool = false
+        isTerminal: Bool, usesColor: Bool = false, isQuiet: Bool = false
     ) -> ProgressPrinter {
         ProgressPrinter(
             output: ProgressOutput(
-                isTerminal: isTerminal, usesColor: usesColor, columns: { columns },
+                isTerminal: isTerminal, usesColor: usesColor, columns: { self.columns.withLock { $0 } },
                 write: { text in self.content.withLock { $0 += text } }, flush: {}),
             isQuiet: isQuiet, plainInterval: 5, clock: { self.time.withLock { $0 } })
     }
@@ -182,6 +184,30 @@ struct TerminalProgressTests {
         recording.wait(1)
         printer.update(Self.snapshot(1, of: 2))
         #expect(recording.screen.lines == [ProgressLine(Self.snapshot(1, of: 2), width: 79).text])
+    }
+
+    @Test("On a terminal that was made narrower, all rows of the broken line are drawn over, and no more")
+    func narrowed() throws {
+        let recording = Recording()
+        let printer = recording.printer(isTerminal: true, usesColor: true)
+        printer.update(Self.snapshot(19_999))
+        let drawn = ProgressLine(Self.snapshot(19_999), width: 79).text.count
+        // What is written next, in a terminal of so many columns.
+        func written(_ columns: Int, _ act: () -> Void) -> String {
+            let before = recording.text.count
+            recording.columns.withLock { $0 = columns }
+            recording.wait(1)
+            act()
+            return String(recording.text.dropFirst(before))
+        }
+        let two = written((drawn + 1) / 2) { printer.update(Self.snapshot(20_000)) }
+        #expect(two.hasPrefix("\r\u{1B}[1A\u{1B}[J") && two.count { $0 == "\r" } == 1)
+        #expect(written(80) { printer.update(Self.snapshot(19_999)) }.hasPrefix("\r\u{1B}[2mstep"))
+        // As wide as the line is: it is not broken.
+        #expect(written(drawn) { printer.update(Self.snapshot(19_999)) }.hasPrefix("\r\u{1B}[2mstep"))
+        _ = written(80) { printer.update(Self.snapshot(19_999)) }
+        let three = written((drawn + 2) / 3) { printer.event("lost w1") }
+        #expect(three.hasPrefix("\r\u{1B}[2A\u{1B}[J\u{1B}[Klost w1\n\r\u{1B}[2mstep"))
     }
 
     @Test("An evaluation of the last step is on the last line, and adds none to a log")

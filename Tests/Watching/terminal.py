@@ -4,11 +4,12 @@
     Tests/Watching/terminal.py --lockstep .build/release/lockstep --output recordings
 
 - resized.cast: a terminal of 150 columns, made 72, 40 and 110 wide on the way; a worker is killed meanwhile.
+- A real terminal (tmux) that is made narrower on the way: the line is broken in several rows then, and all are drawn over.
 - no-color.cast: with NO_COLOR.
 - pipe.txt: no terminal at all.
 
 Fails where a drawn line is wider than the terminal, colours come though NO_COLOR asks for none, an escape reaches a pipe,
-or an event or the summary is missing. Needs nothing beside Python.
+or an event or the summary is missing. Needs nothing beside Python; without tmux its part is said to be skipped.
 """
 
 import argparse
@@ -108,6 +109,35 @@ def check(condition, words):
         raise RuntimeError(words)
 
 
+def narrow(command, folder):
+    if not shutil.which("tmux"):
+        return print("a terminal that breaks lines: skipped, tmux is not installed (Debian: apt-get install tmux)")
+    server = ["tmux", "-L", f"lockstep-{os.getpid()}"]
+
+    def tmux(*arguments):
+        return subprocess.run([*server, *arguments], check=True, capture_output=True, text=True, cwd=folder).stdout
+
+    def lines(columns):
+        found = [line for line in tmux("capture-pane", "-p", "-J", "-S", "-").splitlines() if re.search(r"step [\d,]+/[\d,]+", line)]
+        check(len(found) == 1, f"{len(found)} progress lines stand on {columns} columns: {found}")
+        return found[0]
+
+    try:
+        tmux("-f", os.devnull, "new-session", "-d", "-x", "150", "-y", "40", *command)
+        deadline = time.monotonic() + 60
+        while not re.search(r"step [\d,]+/[\d,]+ .*workers", tmux("capture-pane", "-p")):
+            check(time.monotonic() < deadline, "no progress line in a minute: " + tmux("capture-pane", "-p"))
+            time.sleep(0.2)
+        used = []
+        for columns in (150, 100, 72, 40, 24, 110):
+            tmux("resize-window", "-x", str(columns), "-y", "40")
+            time.sleep(1)
+            used.append(f"{len(lines(columns))} of {columns}")
+        print("a terminal that breaks lines: one line always; columns used: " + ", ".join(used))
+    finally:
+        subprocess.run([*server, "kill-server"], capture_output=True)
+
+
 def look(options, folder):
     def command(name, steps):
         return [os.path.abspath(options.lockstep), "train", *RUN, "--steps", str(steps), "--run", name]
@@ -131,6 +161,8 @@ def look(options, folder):
     for words in ("joined", "lost", "validation at step", "checkpoint of step", "sample at step", "done: ", "sample from it"):
         check(words in recording.text, f"the terminal was not told: {words}")
     check("\x1b[1m" in recording.text, "there is no colour")
+
+    narrow(command("narrow", 100000), folder)
 
     path = os.path.join(options.output, "no-color.cast")
     recording = Recording(path, command("second", 200), folder, 80, NO_COLOR="1")
