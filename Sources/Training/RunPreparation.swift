@@ -33,8 +33,14 @@ package enum RunPreparation {
         }
     }
 
+    /// A resume finds nothing left to do: no failure, so that whatever starts services again leaves the run alone.
+    package struct AlreadyFinished: Error, Equatable, CustomStringConvertible {
+        package let description: String
+    }
+
     /// - Parameter warn: told of damaged checkpoints that were passed over.
     /// - Returns: the job, and the lock on its folder, to be held as long as the run goes.
+    /// - Throws: ``AlreadyFinished``; ``ConfigurationError`` and errors of the files for what cannot be trained.
     package static func prepare(_ request: Request, warn: (String) -> Void) throws -> (job: TrainingJob, lock: RunLock)
     {
         try request.resume ? resumed(request, warn: warn) : fresh(request)
@@ -249,13 +255,16 @@ package enum RunPreparation {
         let losses = MetricsWriter.validations(in: folder.metrics, upTo: job.step)
         if !losses.isEmpty { job.validations = ValidationHistory(losses) }
         if let patience = configuration.upkeep.patience, job.validations.stale >= patience {
-            throw ConfigurationError(
-                "the run in \(folder.url.path) ended early at step \(job.step), after \(job.validations.stale) evaluations "
-                    + "without a better validation loss: give a larger --patience, or 0")
+            throw AlreadyFinished(
+                description:
+                    "the run in \(folder.url.path) is already finished: it ended early at step \(job.step), after "
+                    + "\(job.validations.stale) evaluations without a better validation loss; a larger --patience, or 0, "
+                    + "goes on")
         }
         guard job.step < configuration.totalSteps else {
-            throw ConfigurationError(
-                "the run in \(folder.url.path) is complete at step \(job.step): give more --steps or --epochs")
+            throw AlreadyFinished(
+                description:
+                    "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on")
         }
         return (job, lock)
     }

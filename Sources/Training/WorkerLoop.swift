@@ -142,7 +142,8 @@ package final class WorkerLoop {
         try socket.set(.reconnectInterval(milliseconds: 100))
         try socket.set(.reconnectIntervalMaximum(milliseconds: 1000))
         defer { leaveSession() }
-        if let obstacle = try FirstContact(options.access, socket).wait(socket, isInterrupted: isInterrupted) {
+        let contact = try FirstContact(options.access, socket, isInterrupted: isInterrupted)
+        if let obstacle = try contact.wait(socket, isInterrupted: isInterrupted) {
             verdict = isInterrupted() ? .ended(.interrupted) : .rejoin(obstacle)
             return false
         }

@@ -33,7 +33,13 @@ enum CoordinatorRun {
             software: Version.text)
         let trace = try watching.traceWriter()
         let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
-        let (job, lock) = try RunPreparation.prepare(request) { warn($0) }
+        let (job, lock): (TrainingJob, RunLock)
+        do {
+            (job, lock) = try RunPreparation.prepare(request) { warn($0) }
+        } catch let finished as RunPreparation.AlreadyFinished {
+            if !options.quiet { print(finished) }
+            return
+        }
         let coordinator = try CoordinatorService(service)
         interrupt.withLock { $0 = coordinator.interrupt }
         if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }

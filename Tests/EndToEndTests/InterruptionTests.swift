@@ -68,6 +68,25 @@ struct InterruptionTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test("A finished run that is started again says so and ends well, so that nothing restarts it; more steps go on")
+    func finished() async throws {
+        let folder = try TinyRun.folder()
+        let flags = TinyRun.train("--workers=1", "--steps=\(TinyRun.steps - 2)")
+        let result = try await Execution.run(flags, in: folder)
+        try #require(result.code == 0, "\(result.errors)")
+        let coordinator = ["coordinator", "--run=run", "--resume", "--listen=tcp://127.0.0.1:0"]
+        for arguments in [coordinator, ["train", "--run=run", "--resume"]] {
+            let again = try await Execution.run(arguments, in: folder)
+            #expect(again.code == 0 && again.errors.isEmpty, "\(again.errors)")
+            let lines = again.output.split(separator: "\n")
+            #expect(lines.count == 1 && lines[0].contains("already finished at step 38"), "\(again.output)")
+        }
+        let more = try await Execution.run(
+            ["train", "--run=run", "--resume", "--steps=\(TinyRun.steps)", "--quiet"], in: folder)
+        #expect(more.code == 0, "\(more.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     /// Waits until the worker of `training` that is to stop has done so.
     private static func stopped(_ training: Execution) async throws {
         try await Deadline.wait(for: "the worker to stop") {

@@ -60,4 +60,22 @@ import Testing
         }
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
+
+    @Test(
+        "A worker whose name server keeps silent says so, and ends when it is told to",
+        .enabled(if: mayHaveItsOwnHosts, "needs unshare, and leave to mount a file over /etc/hosts"))
+    func silence() async throws {
+        let folder = try TemporaryFolder()
+        // A pipe that nobody writes to: whoever looks a name up waits for ever.
+        try #require(mkfifo(folder.file("hosts").path, 0o600) == 0)
+        let worker = try Execution(
+            ["worker", "--connect=tcp://coordinator.lockstep.test:5757"], in: folder, launcher: Self.launcher)
+        try await Deadline.wait(for: "a worker that says what it waits for") {
+            try worker.errorsSoFar.contains("nobody has said yet where the host coordinator.lockstep.test is")
+        }
+        #expect(worker.isRunning)
+        worker.send(SIGTERM)
+        let result = try await worker.result()
+        #expect(result.code == 0 && result.errorLines.count == 1, "\(result.code) \(result.errors)")
+    }
 }

@@ -2,9 +2,9 @@ import Glibc
 import ZeroMQ
 
 /// Where a worker's coordinator is: names are resolved anew for every attempt, as hosts move.
-struct CoordinatorAddress {
+struct CoordinatorAddress: Sendable {
     /// What to connect to, or why there is nothing.
-    enum Resolution {
+    enum Resolution: Sendable {
         /// An address in numbers, or a path.
         case found(Endpoint)
         case missing(String)
@@ -14,10 +14,27 @@ struct CoordinatorAddress {
     private static let patience: Int32 = 1000
     private static let mostAddresses = 8
 
-    let endpoint: Endpoint
+    /// A name's answer is waited for so long before that is said. Name servers are given up on after 5 to 30 seconds.
+    private static let namePatience = 3.0
+
+    private let endpoint: Endpoint
+    private let lookup: NameLookup<Resolution>
+
+    init(endpoint: Endpoint) {
+        self.endpoint = endpoint
+        lookup = NameLookup { Self.resolve(endpoint) }
+    }
 
     /// Of several addresses of a name the first that takes a connection, in the system's order of preference.
-    func resolve() -> Resolution {
+    func resolve(isInterrupted: () -> Bool) -> Resolution {
+        guard case .tcp(let host, _) = endpoint.transport else { return .found(endpoint) }
+        if let resolution = lookup.answer(within: Self.namePatience, isInterrupted: isInterrupted) { return resolution }
+        return .missing(
+            "nobody has said yet where the host \(host) is: the name server is slow or gone; check /etc/resolv.conf, or give "
+                + "--connect an address in numbers")
+    }
+
+    private static func resolve(_ endpoint: Endpoint) -> Resolution {
         guard case .tcp(let host, let port) = endpoint.transport else { return .found(endpoint) }
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
@@ -30,9 +47,9 @@ struct CoordinatorAddress {
                     + "the name server or /etc/hosts")
         }
         defer { freeaddrinfo(results) }
-        let all = sequence(first: results!) { $0.pointee.ai_next }.prefix(Self.mostAddresses).map(\.pointee)
-        let chosen = all.count == 1 ? all[0] : all.first { Self.connectionError($0) == 0 } ?? all[0]
-        guard let numeric = Self.numeric(chosen, port: port) else { return .found(endpoint) }
+        let all = sequence(first: results!) { $0.pointee.ai_next }.prefix(mostAddresses).map(\.pointee)
+        let chosen = all.count == 1 ? all[0] : all.first { connectionError($0) == 0 } ?? all[0]
+        guard let numeric = numeric(chosen, port: port) else { return .found(endpoint) }
         return .found(numeric)
     }
 

@@ -10,9 +10,9 @@ struct FirstContact: ~Copyable {
     /// Connects the socket, with the keys as their files are now.
     ///
     /// - Throws: ``ConfigurationError`` for keys that cannot be used; ``ZeroMQError``.
-    init(_ access: WorkerAccess, _ socket: borrowing Socket) throws {
+    init(_ access: WorkerAccess, _ socket: borrowing Socket, isInterrupted: () -> Bool) throws {
         let keys = try access.keys?.read()
-        let target = access.address.resolve()
+        let target = access.address.resolve(isInterrupted: isInterrupted)
         let monitor = try ConnectionMonitor(address: socket.reportConnections(), context: socket.context)
         if let keys { try socket.set(.curveClient(keys.pair, server: keys.server)) }
         if case .found(let endpoint) = target { try socket.connect(endpoint) }
@@ -29,7 +29,7 @@ struct FirstContact: ~Copyable {
         for _ in 0..<20 where !isInterrupted() {
             if try Poller.waitUntilWritable(socket: socket, milliseconds: 50) { return nil }
         }
-        return try obstacle()
+        return isInterrupted() ? "it was told to stop" : try obstacle()
     }
 
     private func obstacle() throws -> String {
