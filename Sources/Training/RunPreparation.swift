@@ -264,7 +264,8 @@ package enum RunPreparation {
         guard job.step < configuration.totalSteps else {
             throw AlreadyFinished(
                 description:
-                    "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on")
+                    "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on"
+            )
         }
         return (job, lock)
     }

@@ -9,8 +9,15 @@ struct PlanCommand: ParsableCommand {
         abstract: "Predicts the time of a step on many hosts, and how many of them pay.",
         discussion: """
             Give the time of a whole step on one host (step_seconds of lockstep bench, or of metrics.jsonl with one \
-            worker) and the coordinator's link. All workers' gradients share that link: from some number on another host \
-            makes a step no shorter.
+            worker) and the coordinator's link. All workers' gradients share that link: from some number on more hosts make \
+            a step no shorter.
+
+            The model: a worker computes its share of the shards. Its gradient leaves in chunks of 256 KiB, the output \
+            layer's first, over a link as fast as the coordinator's, and waits at that one behind what other workers sent \
+            before, up to 100 ms of it. A chunk that is there from all goes back to all while others still come. Headers \
+            take 6 % of a link; a core takes in or gives out 2.5 GB/s, 0.6 GB/s with CURVE. Workers begin one behind the \
+            other, within 0.6 of the time that the last chunk's copies take. deploy/hosts/measure.sh holds it against \
+            measured steps.
             """)
 
     @Option(help: "Seconds of a step with one worker, on a host like those to come.") var stepSeconds: Double
@@ -45,7 +52,7 @@ struct PlanCommand: ParsableCommand {
             shape: ModelShape(vocabulary: distinct, hidden: hidden, layers: layers), rows: batch, window: window,
             shards: shards, stepSeconds: stepSeconds,
             link: .init(bandwidth: bandwidth.bitsPerSecond, latency: latency / 1000, usesCurve: !insecure))
-        let counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter { $0 <= shards }
+        let counts = StarPlan.counts.filter { $0 <= shards }
         let predictions = counts.map(plan.predict)
         if json {
             let encoder = JSONEncoder()
@@ -68,7 +75,7 @@ struct PlanCommand: ParsableCommand {
         print(
             most == shards
                 ? "up to \(most) workers, one a shard, each makes a step shorter"
-                : "beyond \(most) worker\(most == 1 ? "" : "s") another one makes a step no shorter over this link")
+                : "beyond \(most) worker\(most == 1 ? "" : "s") more make a step no shorter over this link")
     }
 
     private struct Report: Encodable {

@@ -4,13 +4,14 @@ package import LanguageModel
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
 /// The model: a worker computes its shards in proportion; gradients become final layer by layer, the output first, and
-/// leave as chunks of tree nodes. All workers' share the coordinator's link (or its processor, where that is slower) evenly,
-/// so a chunk is whole at the coordinator when all before it have come from all workers. It then leaves to all of them over
+/// leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken for that of the coordinator's.
+/// They meet in the queue in front of that link (``ArrivalQueue``), so a chunk is whole at the coordinator when the worker
+/// that began last has got its own through, behind all that the others had put there. It then leaves to all of them over
 /// the other direction of the link. Once a step, a word goes there and another back.
 ///
-/// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other, and a
-/// chunk is whole when the last worker's is there. How far apart they begin depends on the order in which the system sends;
-/// ``stagger`` is what fits measured steps (`deploy/hosts/measure.sh`).
+/// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other. How far
+/// apart depends on the order in which the system sends; ``stagger`` is what fits measured steps
+/// (`deploy/hosts/measure.sh`).
 package struct StarPlan: Sendable {
     /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
     package struct Link: Sendable, Equatable {
@@ -46,6 +47,10 @@ package struct StarPlan: Sendable {
     static let curveCost = 1.2e-9
     /// Of the time between the first and the last copy of the last chunk, what lies between the workers' beginnings.
     static let stagger = 0.6
+    /// Seconds of the link that wait in front of it at most: a deep buffer, which is the slower case.
+    static let queueSeconds = 0.1
+    /// Numbers of workers that are worth a line.
+    package static let counts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
 
     private let shape: ModelShape
     private let rows: Int
@@ -85,30 +90,30 @@ package struct StarPlan: Sendable {
         let cost = Self.plainCost + (link.usesCurve ? Self.curveCost : 0)
         func time(_ bytes: Int) -> Double { max(Double(bytes) / rate, Double(bytes) * cost) }
 
-        // When the link has carried each chunk of all workers, the first of whom began at 0.
-        var arrived = 0.0
-        var arrivals: [Double] = []
+        var upward: [(final: Double, seconds: Double)] = []
         var downs: [Double] = []
         var bytesIn = carries
         var bytesOut = tokens
         for chunk in (0..<chunks.count).reversed() {
             let bytes = chunks.range(chunk).count * 4
-            let up = bytes * nodes.reduce(0, +)
-            let down = bytes * nodes.count
             // Forward takes a third; what is left of the parameters behind a chunk tells how far the rest is.
             let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
-            let final = compute * (1.0 / 3 + 2.0 / 3 * depth)
-            arrived = max(arrived, final) + time(up)
-            arrivals.append(arrived)
-            downs.append(time(down))
-            bytesIn += up
-            bytesOut += down
+            upward.append((compute * (1.0 / 3 + 2.0 / 3 * depth), time(bytes)))
+            downs.append(time(bytes * nodes.count))
+            bytesIn += bytes * nodes.reduce(0, +)
+            bytesOut += bytes * nodes.count
         }
-        arrived += time(carries)
-        // The last worker begins later, and has the link to itself in the end.
+        // The last worker begins so much behind the first, and the others in between.
         let later = Self.stagger * (1 - 1 / Double(nodes.count)) * downs.last!
+        let spacing = nodes.count > 1 ? later / Double(nodes.count - 1) : 0
+        var queue = ArrivalQueue(
+            senders: nodes.enumerated().map { index, count in
+                upward.map { (Double(index) * spacing + $0.final, $0.seconds * Double(count)) }
+            }, limit: Self.queueSeconds)
+        let passed = queue.run()
+        let arrived = passed.map(\.last!).max()! + time(carries)
         var left = 0.0
-        for (arrival, down) in zip(arrivals, downs) { left = max(left, min(arrival + later, arrived)) + down }
+        for (chunk, down) in downs.enumerated() { left = max(left, passed.map { $0[chunk] }.max()!) + down }
         // From the first worker's beginning to its next one.
         left -= later
         let total = max(left, arrived, compute) + time(tokens) + 2 * link.latency
@@ -122,10 +127,10 @@ package struct StarPlan: Sendable {
         Double(shards) / (Double(workers) * Double(largest))
     }
 
-    /// The number of workers beyond which another one makes a step no shorter; at most one a shard.
+    /// The number of workers, of ``counts``, beyond which more make a step no shorter; at most one a shard.
     package var mostUseful: Int {
         var best = predict(workers: 1)
-        for workers in 1...shards {
+        for workers in Self.counts where workers <= shards {
             let prediction = predict(workers: workers)
             // Two in a hundred more speed are not worth a host.
             if prediction.stepSeconds < best.stepSeconds * 0.98 { best = prediction }
