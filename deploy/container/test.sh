@@ -111,6 +111,16 @@ last() { tail -1 "$1/metrics.jsonl" | sed 's/.*"digest" *: *"\([0-9a-f]*\)".*/\1
 echo "three containers, the same bits as one process pair: $(last "$scratch/reference")"
 podman rm -f -a -t 1 > /dev/null
 
+# Nobody has this address, so a question to it stays without an answer.
+podman run -d --name lost "${flags[@]}" --dns=192.0.2.1 localhost/lockstep worker --connect tcp://coordinator.invalid:5757 \
+    > /dev/null
+for _ in $(seq 100); do ! podman logs lost 2>&1 | grep -q waits: || break; sleep 0.1; done
+podman logs lost
+podman stop -t 20 lost > /dev/null
+code=$(podman inspect lost --format '{{.State.ExitCode}}')
+[ "$code" = 0 ] || { echo "containers: a worker that waits for a name server ended with $code when stopped" >&2; exit 1; }
+podman rm -f -a -t 1 > /dev/null
+
 if ! command -v podman-compose > /dev/null || [ -z "$network" ]; then
     echo "the compose file was not run: no podman-compose (PyPI) or no netavark here"
     echo "containers: passed, but for the compose file"
@@ -135,5 +145,11 @@ podman logs "${project}_coordinator_1" 2>&1 | grep -v '%  step'
 "$lockstep" train "$CORPUS" --run "$scratch/text" --workers 1 --threads 1 --steps $steps "${model[@]}" --quiet
 [ "$(last "$volume/run")" = "$(last "$scratch/text")" ] || { echo "containers: other bits by compose" >&2; exit 1; }
 echo "four containers of the compose file, stopped and started again, the same bits: $(last "$scratch/text")"
+compose up -d --no-build --scale worker=3
+code=$(timeout 60 podman wait "${project}_coordinator_1")
+sleep 1
+state=$(podman inspect "${project}_coordinator_1" --format '{{.State.Status}} {{.RestartCount}}')
+[ "$code $state" = "0 exited 0" ] || { echo "containers: a finished run: $code, $state" >&2; exit 1; }
+podman logs --tail 1 "${project}_coordinator_1" 2>&1 | grep 'already finished'
 compose down -v
 echo "containers: passed"
