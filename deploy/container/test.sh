@@ -111,7 +111,7 @@ last() { tail -1 "$1/metrics.jsonl" | sed 's/.*"digest" *: *"\([0-9a-f]*\)".*/\1
 echo "three containers, the same bits as one process pair: $(last "$scratch/reference")"
 podman rm -f -a -t 1 > /dev/null
 
-# Nobody has this address, so a question to it stays without an answer.
+# Nobody has this address: a question to it fails at once, or stays without an answer for many seconds, as the network has it.
 podman run -d --name lost "${flags[@]}" --dns=192.0.2.1 localhost/lockstep worker --connect tcp://coordinator.invalid:5757 \
     > /dev/null
 for _ in $(seq 100); do ! podman logs lost 2>&1 | grep -q waits: || break; sleep 0.1; done

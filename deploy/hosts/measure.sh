@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds what `lockstep plan` predicts against steps that are measured: hosts of this machine, each a network namespace, on
-# links of a given rate. Says the time of a step and what went over the coordinator's link. The rate that plan is told is
-# what plain TCP streams get over the same links, both ways at once: a shaped link of 1 Gbit/s gives less than its name here.
+# links of a given rate. Says the time of a step and what went over the coordinator's link, and what plain TCP streams get over
+# the same links, both ways at once: should that be less than the link's name, look there first.
 #
 #   deploy/hosts/measure.sh LOCKSTEP
 #
@@ -152,7 +152,7 @@ for rate in $rates; do
         done
         after=$(wire); last=$(lines "$run/metrics.jsonl")
         wait "$coordinator" || { tail -5 "$run.log" >&2; exit 1; }
-        "$lockstep" plan --json --step-seconds "$step" --bandwidth "${plain}mbit" --latency 0 --distinct 41 "${model[@]}" \
+        "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
             ${INSECURE:+--insecure} > "$scratch/plan.json"
         # shellcheck disable=SC2086
         python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" "$plain" << 'PYTHON'

@@ -3,8 +3,8 @@ package import LanguageModel
 
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
-/// The model: a worker computes its shards in proportion; gradients become final layer by layer, the output first, and
-/// leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken for that of the coordinator's.
+/// The model: a worker computes its shards in proportion, and packs and updates all parameters however few they are;
+/// gradients become final layer by layer, the output first, and leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken for that of the coordinator's.
 /// They meet in the queue in front of that link (``ArrivalQueue``), so a chunk is whole at the coordinator when the worker
 /// that began last has got its own through, behind all that the others had put there. It then leaves to all of them over
 /// the other direction of the link. Once a step, a word goes there and another back.
@@ -45,6 +45,8 @@ package struct StarPlan: Sendable {
     /// Processor seconds a byte at one end: a socket and the fold; and CURVE on top.
     static let plainCost = 0.4e-9
     static let curveCost = 1.2e-9
+    /// Seconds a parameter that packing the weights and the update take, whatever the rows (`lockstep bench`, one core).
+    static let passCost = 2.2e-9
     /// Of the time between the first and the last copy of the last chunk, what lies between the workers' beginnings.
     static let stagger = 0.6
     /// Seconds of the link that wait in front of it at most: a deep buffer, which is the slower case.
@@ -78,10 +80,17 @@ package struct StarPlan: Sendable {
         return (plan.map { tree.cover($0.shards).count }, plan.map(\.shards.count).max()!)
     }
 
+    /// The first parameter of the layer in which `index` lies.
+    private func layerStart(of index: Int, _ layout: ParameterLayout) -> Int {
+        let starts = (0..<shape.layers).map { layout.range(layer: $0).lowerBound } + [layout.outputRange.lowerBound]
+        return starts.last { $0 <= index }!
+    }
+
     package func predict(workers: Int) -> Prediction {
         let (nodes, largest) = share(workers)
-        let compute = stepSeconds * Double(largest) / Double(shards)
         let layout = ParameterLayout(shape)
+        let passes = min(stepSeconds, Self.passCost * Double(layout.count))
+        let compute = passes + (stepSeconds - passes) * Double(largest) / Double(shards)
         let chunks = ChunkLayout(floats: layout.count)
         // A carry for each row goes up with the results; tokens and targets of a row come down.
         let carries = rows * shape.carryCount * 4
@@ -96,8 +105,9 @@ package struct StarPlan: Sendable {
         var bytesOut = tokens
         for chunk in (0..<chunks.count).reversed() {
             let bytes = chunks.range(chunk).count * 4
-            // Forward takes a third; what is left of the parameters behind a chunk tells how far the rest is.
-            let depth = 1 - Double(chunks.range(chunk).lowerBound) / Double(layout.count)
+            // Forward takes a third. The rest is as far as the layer in which the chunk begins, whose gradient becomes final
+            // as a whole.
+            let depth = 1 - Double(layerStart(of: chunks.range(chunk).lowerBound, layout)) / Double(layout.count)
             upward.append((compute * (1.0 / 3 + 2.0 / 3 * depth), time(bytes)))
             downs.append(time(bytes * nodes.count))
             bytesIn += bytes * nodes.reduce(0, +)
