@@ -6,8 +6,8 @@ SHELL := bash
 
 # A target may import only the layers that Package.swift gives it.
 LAYERS := --explicit-target-dependency-import-check error
-# The manifest is evaluated anew each time: it names the commit.
-RELEASE := swift build -c release --manifest-cache none $(LAYERS)
+# The manifest is evaluated anew each time, and the plan made of it: they name the commit.
+RELEASE := swift build -c release --manifest-cache none --disable-build-manifest-caching $(LAYERS)
 
 # The demo run: the built-in text, a coordinator and two workers, a minute or two.
 # Take other settings with `make train ARGS="my.txt --workers 4"`.

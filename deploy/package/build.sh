@@ -12,8 +12,8 @@ for tool in dpkg-deb dpkg-shlibdeps gzip tar; do
 done
 
 scratch=.build-package
-# The manifest is evaluated anew: it names the commit.
-build=(swift build -c release --manifest-cache none --static-swift-stdlib -Xlinker -s --scratch-path "$scratch"
+# The manifest is evaluated anew, and so is the plan made of it: they name the commit.
+build=(swift build -c release --manifest-cache none --disable-build-manifest-caching --static-swift-stdlib -Xlinker -s --scratch-path "$scratch"
     --explicit-target-dependency-import-check error)
 "${build[@]}" --product lockstep
 "${build[@]}" --product generate-manual
