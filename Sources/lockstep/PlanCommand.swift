@@ -13,11 +13,11 @@ struct PlanCommand: ParsableCommand {
             a step no shorter.
 
             The model: a worker computes its share of the shards, and packs and updates all parameters (2.2 ns each). Its \
-            gradient leaves in chunks of 256 KiB, layer by layer, the output's first, over a link as fast as the coordinator's, and waits at that one behind what other workers sent \
-            before, up to 100 ms of it. A chunk that is there from all goes back to all while others still come. Headers \
-            take 6 % of a link; a core takes in or gives out 2.5 GB/s, 0.6 GB/s with CURVE. Workers begin one behind the \
-            other, within 0.6 of the time that the last chunk's copies take. deploy/hosts/measure.sh holds it against \
-            measured steps.
+            gradient leaves in chunks of 256 KiB, layer by layer, the output's first, over a link as fast as the \
+            coordinator's, and waits at that one behind what other workers sent before, up to 100 ms of it. A chunk that \
+            is there from all goes back to all while others still come. Headers take 6 % of a link; a core takes in or \
+            gives out 2.5 GB/s, 0.6 GB/s with CURVE. Workers begin one behind the other, within 0.6 of the time that the \
+            last chunk's copies take. deploy/hosts/measure.sh holds it against measured steps.
             """)
 
     @Option(help: "Seconds of a step with one worker, on a host like those to come.") var stepSeconds: Double

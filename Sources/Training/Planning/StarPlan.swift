@@ -4,10 +4,11 @@ package import LanguageModel
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
 /// The model: a worker computes its shards in proportion, and packs and updates all parameters however few they are;
-/// gradients become final layer by layer, the output first, and leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken for that of the coordinator's.
-/// They meet in the queue in front of that link (``ArrivalQueue``), so a chunk is whole at the coordinator when the worker
-/// that began last has got its own through, behind all that the others had put there. It then leaves to all of them over
-/// the other direction of the link. Once a step, a word goes there and another back.
+/// gradients become final layer by layer, the output first, and leave as chunks of tree nodes, each worker's at the rate
+/// of its own link, which is taken for that of the coordinator's. They meet in the queue in front of that link
+/// (``ArrivalQueue``), so a chunk is whole at the coordinator when the worker that began last has got its own through,
+/// behind all that the others had put there. It then leaves to all of them over the other direction of the link. Once a
+/// step, a word goes there and another back.
 ///
 /// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other. How far
 /// apart depends on the order in which the system sends; ``stagger`` is what fits measured steps
