@@ -5,7 +5,8 @@ import LanguageModel
 
 @testable import Checkpoints
 
-/// Sound inputs for every target, small: the fuzzer's starting points. `Fuzz seeds FOLDER` writes them.
+/// Sound inputs for every target, small: the fuzzer's starting points. `Fuzz seeds FOLDER` writes them, as
+/// `make fuzz` does.
 enum Seeds {
     static let configuration = Array(
         """
