@@ -5,6 +5,9 @@ final class Activations: @unchecked Sendable {
     // @unchecked: threads write disjoint rows; phases are separated by the pool's barrier.
     let rows: Int
     private let geometry: EngineGeometry
+    /// Floats from a row to the next, of gates and of `H` units: a little more than a row has.
+    let gateStride: Int
+    let stride: Int
     /// Of each layer `[T][R][4H]`: activated gates, then their gradients.
     let gates: [FloatBuffer]
     /// Of each layer `[T + 1][R][H]`: slot `t` is the state before step `t`.
@@ -32,13 +35,15 @@ final class Activations: @unchecked Sendable {
         self.geometry = geometry
         let shape = geometry.shape
         let (count, hidden) = (rows * geometry.window, shape.hidden)
-        gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * 4 * hidden) }
-        h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * hidden) }
+        let (gateStride, stride) = (RowStride.of(columns: 4 * hidden), RowStride.of(columns: hidden))
+        (self.gateStride, self.stride) = (gateStride, stride)
+        gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * gateStride) }
+        h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * stride) }
         // Room for packed inputs: see packed(layer:count:).
         let all = NodeRows(rows: rows, timeSteps: geometry.window, firstRow: 0, rowsPerShard: rows, shards: 1)
         let packedCount = WeightGradient.packedCount(all, columns: hidden)
-        c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * hidden, packedCount)) }
-        dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * hidden) } : []
+        c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * stride, packedCount)) }
+        dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * stride) } : []
         let maskBytes = DropoutMask.byteCount(hidden: hidden)
         self.maskBytes = maskBytes
         maskPointers =
@@ -48,8 +53,8 @@ final class Activations: @unchecked Sendable {
                 pointer.initialize(repeating: 0, count: count * maskBytes)
                 return pointer
             } : []
-        dx = FloatBuffer(count: count * hidden)
-        dc = FloatBuffer(count: rows * hidden)
+        dx = FloatBuffer(count: count * stride)
+        dc = FloatBuffer(count: rows * stride)
         inputs = .allocate(capacity: count)
         targets = .allocate(capacity: count)
         losses = .allocate(capacity: count)
@@ -64,7 +69,7 @@ final class Activations: @unchecked Sendable {
 
     /// What the layer above, or the output layer, reads: `[T][R][H]`.
     func output(layer: Int) -> UnsafeMutablePointer<Float> {
-        dropped.isEmpty ? h[layer].base + rows * geometry.shape.hidden : dropped[layer].base
+        dropped.isEmpty ? h[layer].base + rows * stride : dropped[layer].base
     }
 
     /// A buffer for one packed operand.
@@ -96,8 +101,8 @@ final class Activations: @unchecked Sendable {
                 for layer in 0..<shape.layers {
                     for unit in 0..<shape.hidden {
                         let at = row * shape.carryCount + layer * 2 * shape.hidden + unit
-                        h[layer].base[place * shape.hidden + unit] = shard.carry[at]
-                        c[layer].base[place * shape.hidden + unit] = shard.carry[at + shape.hidden]
+                        h[layer].base[place * stride + unit] = shard.carry[at]
+                        c[layer].base[place * stride + unit] = shard.carry[at + shape.hidden]
                     }
                 }
             }
@@ -115,7 +120,7 @@ final class Activations: @unchecked Sendable {
             carry.reserveCapacity(each * shape.carryCount)
             for row in index * each..<(index + 1) * each {
                 for layer in 0..<shape.layers {
-                    let at = (window * rows + row) * shape.hidden
+                    let at = (window * rows + row) * stride
                     carry += UnsafeBufferPointer(start: h[layer].base + at, count: shape.hidden)
                     carry += UnsafeBufferPointer(start: c[layer].base + at, count: shape.hidden)
                 }

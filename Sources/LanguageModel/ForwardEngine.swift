@@ -81,6 +81,9 @@ package final class ForwardEngine: @unchecked Sendable {
         // @unchecked: threads write disjoint rows.
         let shape: ModelShape
         let rows: Int
+        /// Floats from a row to the next, of gates and of `H` units.
+        let gateStride: Int
+        let stride: Int
         let h: [FloatBuffer]
         let c: [FloatBuffer]
         let gates: FloatBuffer
@@ -89,9 +92,11 @@ package final class ForwardEngine: @unchecked Sendable {
         init(shape: ModelShape, rows: Int) {
             self.shape = shape
             self.rows = rows
-            h = (0..<shape.layers).map { _ in FloatBuffer(count: rows * shape.hidden) }
-            c = (0..<shape.layers).map { _ in FloatBuffer(count: rows * shape.hidden) }
-            gates = FloatBuffer(count: rows * 4 * shape.hidden)
+            let (gateStride, stride) = (RowStride.of(columns: 4 * shape.hidden), RowStride.of(columns: shape.hidden))
+            (self.gateStride, self.stride) = (gateStride, stride)
+            h = (0..<shape.layers).map { _ in FloatBuffer(count: rows * stride) }
+            c = (0..<shape.layers).map { _ in FloatBuffer(count: rows * stride) }
+            gates = FloatBuffer(count: rows * gateStride)
             logits = FloatBuffer(count: rows * shape.vocabulary)
         }
 
@@ -99,8 +104,8 @@ package final class ForwardEngine: @unchecked Sendable {
             for row in 0..<rows {
                 for layer in 0..<shape.layers {
                     let at = row * shape.carryCount + layer * 2 * shape.hidden
-                    body(at, h[layer], row * shape.hidden)
-                    body(at + shape.hidden, c[layer], row * shape.hidden)
+                    body(at, h[layer], row * stride)
+                    body(at + shape.hidden, c[layer], row * stride)
                 }
             }
         }
@@ -124,20 +129,21 @@ package final class ForwardEngine: @unchecked Sendable {
     /// One step of all rows, whose products the threads share by columns: each reads its part of the weights only, which
     /// is what the time goes into where rows are few.
     private func stepTogether(_ tokens: [UInt32], _ state: State) {
-        let (hidden, width, rows, threads) = (shape.hidden, 4 * shape.hidden, tokens.count, pool.threads)
+        let (count, rows, threads) = (4 * shape.hidden, tokens.count, pool.threads)
+        let (stride, width) = (state.stride, state.gateStride)
         for layer in 0..<shape.layers {
             for (row, token) in tokens.enumerated() {
-                let start = layer == 0 ? model.table.base + Int(token) * width : model.biases[layer].base
-                (state.gates.base + row * width).update(from: start, count: width)
+                let start = layer == 0 ? model.table.base + Int(token) * count : model.biases[layer].base
+                (state.gates.base + row * width).update(from: start, count: count)
             }
             pool.run { [self] thread in
                 if layer > 0 {
                     model.input[layer - 1].multiply(
-                        state.h[layer - 1].base, stride: hidden, rows: rows, into: state.gates.base, stride: width,
+                        state.h[layer - 1].base, stride: stride, rows: rows, into: state.gates.base, stride: width,
                         part: thread, of: threads)
                 }
                 model.recurrent[layer].multiply(
-                    state.h[layer].base, stride: hidden, rows: rows, into: state.gates.base, stride: width,
+                    state.h[layer].base, stride: stride, rows: rows, into: state.gates.base, stride: width,
                     part: thread, of: threads)
             }
             if rows < 2 * threads {
@@ -151,35 +157,35 @@ package final class ForwardEngine: @unchecked Sendable {
         }
         pool.run { [self] thread in
             model.output.multiply(
-                state.h[shape.layers - 1].base, stride: hidden, rows: rows, into: state.logits.base,
+                state.h[shape.layers - 1].base, stride: stride, rows: rows, into: state.logits.base,
                 stride: shape.vocabulary, part: thread, of: threads)
         }
     }
 
     private func cells(_ layer: Int, _ state: State, rows: Range<Int>) {
-        let (hidden, width) = (shape.hidden, 4 * shape.hidden)
+        let (hidden, stride, width) = (shape.hidden, state.stride, state.gateStride)
         for row in rows {
             RowKernels.cellForward(
-                hidden: hidden, gates: state.gates.base + row * width, previous: state.c[layer].base + row * hidden,
-                c: state.c[layer].base + row * hidden, h: state.h[layer].base + row * hidden)
+                hidden: hidden, gates: state.gates.base + row * width, previous: state.c[layer].base + row * stride,
+                c: state.c[layer].base + row * stride, h: state.h[layer].base + row * stride)
         }
     }
 
     /// One step of some rows, on one thread.
     private func step(_ tokens: [UInt32], _ state: State, rows: Range<Int>) {
         guard !rows.isEmpty else { return }
-        let (hidden, width) = (shape.hidden, 4 * shape.hidden)
+        let (count, stride, width) = (4 * shape.hidden, state.stride, state.gateStride)
         let gates = state.gates.base + rows.lowerBound * width
         for layer in 0..<shape.layers {
             let recurrent = model.recurrent[layer]
-            let h = state.h[layer].base + rows.lowerBound * hidden
+            let h = state.h[layer].base + rows.lowerBound * stride
             if layer == 0 {
-                recurrent.multiply(h, stride: hidden, rows: rows.count, into: gates, stride: width) { index in
-                    UnsafePointer(model.table.base + Int(tokens[rows.lowerBound + index]) * width)
+                recurrent.multiply(h, stride: stride, rows: rows.count, into: gates, stride: width) { index in
+                    UnsafePointer(model.table.base + Int(tokens[rows.lowerBound + index]) * count)
                 }
             } else {
                 model.input[layer - 1].multiply(
-                    state.h[layer - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count,
+                    state.h[layer - 1].base + rows.lowerBound * stride, stride: stride, rows: rows.count,
                     then: (UnsafePointer(h), recurrent), into: gates, stride: width
                 ) { _ in UnsafePointer(model.biases[layer].base) }
             }
@@ -187,7 +193,7 @@ package final class ForwardEngine: @unchecked Sendable {
         }
         let logits = state.logits.base + rows.lowerBound * shape.vocabulary
         model.output.multiply(
-            state.h[shape.layers - 1].base + rows.lowerBound * hidden, stride: hidden, rows: rows.count, into: logits,
+            state.h[shape.layers - 1].base + rows.lowerBound * stride, stride: stride, rows: rows.count, into: logits,
             stride: shape.vocabulary
         ) { _ in UnsafePointer(model.outputBias.base) }
     }

@@ -122,7 +122,7 @@ package final class GradientEngine {
             pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
                 let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
                 WeightGradient.pack(
-                    operands[index].inputs, stride: hidden, place, shard: shard, columns: hidden,
+                    operands[index].inputs, stride: held.stride, place, shard: shard, columns: hidden,
                     into: spaces[index].base)
             }
             let inputs = zip(spaces, operands).map {
@@ -139,12 +139,12 @@ package final class GradientEngine {
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base
                 WeightGradient.compute(
-                    gradient, stride: count, place, rows: rows, columns: hidden, inputs: inputs,
+                    gradient, stride: held.gateStride, place, rows: rows, columns: hidden, inputs: inputs,
                     bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
                 guard let tableStart else { return }
                 for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
                     WeightGradient.computeTable(
-                        gradient, stride: count, tokens: tokens, vocabulary: vocabulary, place,
+                        gradient, stride: held.gateStride, tokens: tokens, vocabulary: vocabulary, place,
                         rows: first..<min(rows.upperBound, first + tableRows), into: node.gradient.base + tableStart,
                         stack: stack)
                 }

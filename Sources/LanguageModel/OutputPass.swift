@@ -29,7 +29,9 @@ final class OutputPass: @unchecked Sendable {
         self.pool = pool
         dropout = DropoutMask(probability: geometry.dropout, seed: geometry.seed)
         scale = Float(1 / Double(geometry.batch * geometry.window))
-        gathered = (0..<pool.threads).map { _ in FloatBuffer(count: Self.chunk * geometry.shape.hidden) }
+        gathered = (0..<pool.threads).map { _ in
+            FloatBuffer(count: Self.chunk * RowStride.of(columns: geometry.shape.hidden))
+        }
     }
 
     /// A part of a node: its rows among the worker's, and its time steps.
@@ -103,7 +105,8 @@ final class OutputPass: @unchecked Sendable {
             forwardEnded()
             pool.run(.weightGradients, tasks: wave.node.shards) { shard, _ in
                 WeightGradient.pack(
-                    inputs + wave.times.lowerBound * held.rows * hidden, stride: hidden, wave.node, shard: shard,
+                    inputs + wave.times.lowerBound * held.rows * held.stride, stride: held.stride, wave.node,
+                    shard: shard,
                     columns: hidden, into: packed.base)
             }
             // The logits of a wave stand by themselves.
@@ -131,7 +134,7 @@ final class OutputPass: @unchecked Sendable {
         _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
     ) {
         let (hidden, vocabulary, layer) = (geometry.shape.hidden, geometry.shape.vocabulary, geometry.shape.layers - 1)
-        let inputs = held.output(layer: layer)
+        let (inputs, stride) = (held.output(layer: layer), held.stride)
         let rows = wave.node.shards * wave.node.rowsPerShard
         /// Where a token stands among all of the worker's.
         func place(_ token: Int) -> Int {
@@ -141,12 +144,12 @@ final class OutputPass: @unchecked Sendable {
         let first = place(tokens.lowerBound)
         if !isTogether {
             for (index, token) in tokens.enumerated() {
-                (gathered + index * hidden).update(from: inputs + place(token) * hidden, count: hidden)
+                (gathered + index * stride).update(from: inputs + place(token) * stride, count: hidden)
             }
         }
         let own = logits.base + tokens.lowerBound * vocabulary
         model.output.multiply(
-            isTogether ? inputs + first * hidden : gathered, stride: hidden, rows: tokens.count, into: own,
+            isTogether ? inputs + first * stride : gathered, stride: stride, rows: tokens.count, into: own,
             stride: vocabulary
         ) { _ in UnsafePointer(model.outputBias.base) }
         for (index, token) in tokens.enumerated() {
@@ -154,17 +157,17 @@ final class OutputPass: @unchecked Sendable {
             held.losses[at] = RowKernels.softmaxLoss(
                 vocabulary: vocabulary, logits: own + index * vocabulary, target: held.targets[at], scale: scale)
         }
-        let dx = isTogether ? held.dx.base + first * hidden : gathered
-        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: hidden) { _ in
+        let dx = isTogether ? held.dx.base + first * stride : gathered
+        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: stride) { _ in
             UnsafePointer(model.zeros.base)
         }
         for (index, token) in tokens.enumerated() {
             let at = place(token)
             if !held.dropped.isEmpty {
                 dropout.applyBackward(
-                    hidden: hidden, mask: held.maskPointers[layer] + at * held.maskBytes, to: dx + index * hidden)
+                    hidden: hidden, mask: held.maskPointers[layer] + at * held.maskBytes, to: dx + index * stride)
             }
-            if !isTogether { (held.dx.base + at * hidden).update(from: dx + index * hidden, count: hidden) }
+            if !isTogether { (held.dx.base + at * stride).update(from: dx + index * stride, count: hidden) }
         }
     }
 }

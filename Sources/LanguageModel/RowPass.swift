@@ -20,6 +20,7 @@ struct RowPass: @unchecked Sendable {
 
     private var total: Int { activations.rows }
     private var hidden: Int { geometry.shape.hidden }
+    private var stride: Int { activations.stride }
 
     /// All layers.
     func forward(rows: Range<Int>) {
@@ -31,30 +32,30 @@ struct RowPass: @unchecked Sendable {
 
     private func forward(layer: Int, time: Int, rows: Range<Int>) {
         let held = activations
-        let width = 4 * hidden
+        let width = held.gateStride
         let at = time * total + rows.lowerBound
         let gates = held.gates[layer].base + at * width
-        let before = at * hidden
-        let after = (at + total) * hidden
+        let before = at * stride
+        let after = (at + total) * stride
         let recurrent = model.recurrent[layer]
         if layer == 0 {
             recurrent.multiply(
-                held.h[0].base + before, stride: hidden, rows: rows.count, into: gates, stride: width
-            ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * width) }
+                held.h[0].base + before, stride: stride, rows: rows.count, into: gates, stride: width
+            ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * 4 * hidden) }
         } else {
             model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + before, stride: hidden, rows: rows.count,
+                held.output(layer: layer - 1) + before, stride: stride, rows: rows.count,
                 then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width
             ) { _ in UnsafePointer(model.biases[layer].base) }
         }
         for row in 0..<rows.count {
             RowKernels.cellForward(
-                hidden: hidden, gates: gates + row * width, previous: held.c[layer].base + before + row * hidden,
-                c: held.c[layer].base + after + row * hidden, h: held.h[layer].base + after + row * hidden)
+                hidden: hidden, gates: gates + row * width, previous: held.c[layer].base + before + row * stride,
+                c: held.c[layer].base + after + row * stride, h: held.h[layer].base + after + row * stride)
             guard !held.dropped.isEmpty else { continue }
             dropout.apply(
                 hidden: hidden, layer: layer, time: time, row: held.globalRows[rows.lowerBound + row], step: step,
-                to: held.h[layer].base + after + row * hidden, into: held.dropped[layer].base + before + row * hidden,
+                to: held.h[layer].base + after + row * stride, into: held.dropped[layer].base + before + row * stride,
                 mask: held.maskPointers[layer] + (at + row) * held.maskBytes)
         }
     }
@@ -66,7 +67,7 @@ struct RowPass: @unchecked Sendable {
         for row in at..<at + rows {
             dropout.applyBackward(
                 hidden: hidden, mask: held.maskPointers[layer] + row * held.maskBytes,
-                to: held.dx.base + row * hidden)
+                to: held.dx.base + row * stride)
         }
     }
 
@@ -74,25 +75,25 @@ struct RowPass: @unchecked Sendable {
     func backward(layer: Int, rows: Range<Int>) {
         guard !rows.isEmpty else { return }
         let held = activations
-        let width = 4 * hidden
-        let dc = held.dc.base + rows.lowerBound * hidden
-        dc.update(repeating: 0, count: rows.count * hidden)
+        let width = held.gateStride
+        let dc = held.dc.base + rows.lowerBound * stride
+        dc.update(repeating: 0, count: rows.count * stride)
         for time in (0..<geometry.window).reversed() {
             let at = time * total + rows.lowerBound
             let gates = held.gates[layer].base + at * width
-            let dh = held.dx.base + at * hidden
+            let dh = held.dx.base + at * stride
             if time + 1 < geometry.window {
                 model.recurrentBack[layer].multiply(
-                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: hidden)
+                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: stride)
             }
             for row in 0..<rows.count {
                 RowKernels.cellBackward(
                     hidden: hidden, gates: gates + row * width,
-                    previous: held.c[layer].base + (at + row) * hidden,
-                    c: held.c[layer].base + (at + total + row) * hidden, dh: dh + row * hidden, dc: dc + row * hidden)
+                    previous: held.c[layer].base + (at + row) * stride,
+                    c: held.c[layer].base + (at + total + row) * stride, dh: dh + row * stride, dc: dc + row * stride)
             }
             guard layer > 0 else { continue }
-            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: hidden) { _ in
+            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: stride) { _ in
                 UnsafePointer(model.zeros.base)
             }
             mask(layer: layer - 1, at: at, rows: rows.count)
