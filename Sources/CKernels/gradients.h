@@ -1,7 +1,8 @@
 // Part of template.h: gradients of weights, sums over the rows of a shard that meet in the tree over shards.
 
-// Rows of the result that come at a time, at most: see WeightGradient.blockTiles.
-#define BLOCK_ROWS 96
+// Rows of the result that come at a time, at most: more would push their sums out of L2, fewer would read the packed
+// inputs more often.
+#define BLOCK_ROWS (TILE > 6 ? 144 : 96)
 #define TILE_SIZE (TILE * PANEL)
 
 static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
@@ -52,12 +53,27 @@ INLINE void meet(sums s, long at, long count) {
 // MARK: Weights and biases
 
 // Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
-#define AHEAD (TILE >= 6 ? PANEL * TILE / BLOCK_ROWS : 1)
+#define AHEAD (TILE > 6 ? 4 : 1)
+
+// Rows that will be packed next, of which one line each is fetched beside each row that is multiplied: fetched all at
+// once, they would be waited for. `left` of `rows` rows are `stride` floats apart, then `jump` more lead to the next time
+// step.
+typedef struct {
+    const float *line;
+    long stride, rows, left, jump;
+} coming;
+
+// From row x of a shard on, that begins at `first_row`.
+INLINE coming coming_from(ls_rows g, ls_node node, long first_row, long column, long x) {
+    long each = node.rows_per_shard, t = x / each, r = x % each;
+    return (coming){g.base + (t * node.rows + first_row + r) * g.stride + column, g.stride, each, each - r,
+                    (node.rows - each) * g.stride};
+}
 
 // A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of b,
 // [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart.
 INLINE void outer_products(long inner, const float *a, const float *b, const float *from, float *to, long joins,
-                           long size, const float *next) {
+                           long size, const float *next, coming *soon) {
     f16 acc[TILE][LS_VECTORS];
     if (from) {
         UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
@@ -71,6 +87,14 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
         f16 row[LS_VECTORS];
         UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
         if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
+        if (soon) {
+            __builtin_prefetch(soon->line, 0, 2);
+            soon->line += soon->stride;
+            if (--soon->left == 0) {
+                soon->left = soon->rows;
+                soon->line += soon->jump;
+            }
+        }
         UNROLL for (int i = 0; i < TILE; i++) {
             f16 s = splat(a[i]);
             UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
@@ -85,17 +109,25 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
         store(to + i * PANEL + j * WIDTH, acc[i][j]);
 }
 
+// n columns: sums += each row in turn.
+INLINE void add_columns(long rows, long n, const float *x, long stride, float *sums) {
+    f16 sum = load_some(sums, n);
+    for (long r = 0; r < rows; r++) sum += load_some(x + r * stride, n);
+    store_some(sums, sum, n);
+}
+
+INLINE void add_rows(long rows, long count, const float *x, long stride, float *sums) {
+    long j = 0;
+    for (; j + WIDTH <= count; j += WIDTH) add_columns(rows, WIDTH, x + j, stride, sums + j);
+    if (j < count) add_columns(rows, count - j, x + j, stride, sums + j);
+}
+
 // Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE] with tiles `step` apart; and their sums, added to
 // `bias`. The rows of one time step together, so that each line of the result is written at once.
 INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias) {
     for (long t = 0; t < node.time_steps; t++, a += node.rows_per_shard * TILE) {
         const float *rows = g.base + (t * node.rows + first_row) * g.stride;
-        for (long r = 0; r < node.rows_per_shard; r++) {
-            const float *from = rows + r * g.stride;
-            // Rows are too far apart for the hardware to guess the next.
-            for (long n = n0; n < n1; n += WIDTH) __builtin_prefetch(from + node.rows * g.stride + n, 0, 2);
-            add(n1 - n0, bias, from + n0, bias);
-        }
+        add_rows(node.rows_per_shard, n1 - n0, rows + n0, g.stride, bias);
         float *to = a;
         long n = n0;
         for (; n + TILE <= n1; n += TILE, to += step)
@@ -108,12 +140,15 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
     }
 }
 
-// Rows of B, at most, that stay in L1 together with a panel of A.
-#define INNER 288
+// Rows of B, at most, that a tile passes over at once. With 16 columns so many stay in L1 together with a panel of A;
+// 32 do not pay for what their sums cost between two parts, and come from L2.
+#define INNER (TILE > 6 ? 1024 : 288)
 
-// One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on.
+// One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
+// `lines` tiles of all pass, of which `after` follow those of this input, the columns from `column` on of the shard that
+// begins at row `first_row` are fetched.
 static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b, sums s,
-                           long at) {
+                           long at, ls_rows g, ls_node node, long first_row, long column, long lines, long after) {
     // Sums of a panel between two parts of the inner length: these stay in L1.
     float partial[BLOCK_ROWS * PANEL];
     long parts = (inner + INNER - 1) / INNER;
@@ -124,11 +159,17 @@ static void shard_products(long inner, long tiles, long panels, const float *blo
             int is_first = part == 0, is_last = part + 1 == parts;
             const float *next = b + (x + length) * PANEL;
             for (long i = 0; i < tiles; i++) {
-                long tile = i * TILE_SIZE;
+                long tile = i * TILE_SIZE, line = lines - (panels - p) * tiles + i - after;
                 const float *from = !is_first ? partial + tile : s.goes_on ? top + tile : NULL;
-                outer_products(length, block + i * step + x * TILE, b + x * PANEL, from,
-                               is_last ? to + tile : partial + tile, is_last ? s.joins : 0, s.size,
-                               next + i * length * AHEAD);
+                float *end = is_last ? to + tile : partial + tile;
+                const float *a = block + i * step + x * TILE, *ahead = next + i * length * AHEAD;
+                long joins = is_last ? s.joins : 0;
+                if (line < 0) {
+                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, NULL);
+                } else {
+                    coming soon = coming_from(g, node, first_row, column + line * WIDTH, x);
+                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, &soon);
+                }
             }
         }
 }
@@ -142,8 +183,11 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
         sums s = sums_of(stack, size, node, shard);
         begin(s, bias, held);
         pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
+        int is_end = shard + 1 == node.count;
+        long next_row = node.first_row + (is_end ? 0 : shard + 1) * node.rows_per_shard, next = is_end ? n1 : n0;
         for (long i = 0; i < inputs; i++)
-            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each);
+            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each, g,
+                           node, next_row, next, (held + WIDTH - 1) / WIDTH, (inputs - 1 - i) * panels * tiles);
         meet(s, bias, held);
     }
     if (!node.is_last) return;

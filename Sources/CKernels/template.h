@@ -43,7 +43,7 @@ INLINE void store_some(float *p, f16 v, long n) {
 #include "elementwise.h"
 
 const ls_kernels LS_TABLE = {
-    LS_NAME,         TILE,        PANEL,           pack_transposed,  pack,          gemm,
+    LS_NAME,         TILE,        PANEL,           BLOCK_ROWS,       pack_transposed, pack,        gemm,
     pack_rows,       weight_gradient, table_gradient,  cell_forward, cell_backward, dropout_forward,
     dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
     add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,

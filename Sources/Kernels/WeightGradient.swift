@@ -5,9 +5,8 @@ package enum WeightGradient {
     /// Rows of the result that come at once: a block of rows is best a multiple of it.
     package static var tileRows: Int { InstructionSet.table.pointee.tile_rows }
 
-    /// How many tiles of rows are best computed at a time: more would push their sums out of L2, fewer would read the
-    /// packed inputs more often.
-    package static var blockTiles: Int { max(1, 96 / tileRows) }
+    /// How many tiles of rows are best computed at a time.
+    package static var blockTiles: Int { InstructionSet.table.pointee.block_rows / tileRows }
 
     /// Floats of the packed inputs of a part of a node.
     package static func packedCount(_ node: NodeRows, columns: Int) -> Int {

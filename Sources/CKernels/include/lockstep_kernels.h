@@ -54,7 +54,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    long tile_rows, panel_width;
+    // block_rows: of a weight gradient, best computed at a time, and at most.
+    long tile_rows, panel_width, block_rows;
 
     // Floats of a packed [n x k] weight: whole panels of panel_width columns.
     // W is row-major [n][k]; packs B = W^T for x (k) -> y (n).
@@ -68,7 +69,7 @@ typedef struct {
 
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
-    // Each out[n][columns] for n in [n0, n1), at most 96 of them: the tree over the node's shards of the sums over (t, r)
+    // Each out[n][columns] for n in [n0, n1), at most block_rows of them: the tree over the node's shards of the sums over (t, r)
     // of g[n] x[column]. The sums of g[n] alone go to out_bias, unless that is null.
     // `block` holds one shard's packed columns of g; `stack` the sums so far, from call to call.
     void (*weight_gradient)(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
