@@ -15,7 +15,7 @@ package final class FloatBuffer: @unchecked Sendable {
         precondition(count >= 0)
         self.count = count
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
-        let alignment = bytes >= 4 * Self.hugePage ? Self.hugePage : 64
+        let alignment = bytes >= Self.hugePage ? Self.hugePage : 64
         let rounded = (bytes + alignment - 1) / alignment * alignment
         var raw: UnsafeMutableRawPointer?
         let status = posix_memalign(&raw, alignment, rounded)
