@@ -106,6 +106,15 @@ INLINE void tile_panels(const int m, const int panels, const terms *of, const ta
         store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
+// Fetches part `part` of `parts` of the rows that come `ahead` of those of a tile.
+INLINE void fetch_ahead(const ls_product *p, long first, long height, long k, long part, long parts) {
+    if (!p->ahead) return;
+    long lines = (k + WIDTH - 1) / WIDTH;
+    const float *rows = p->a + p->ahead + first * p->stride;
+    for (long i = height * lines * part / parts; i < height * lines * (part + 1) / parts; i++)
+        __builtin_prefetch(rows + i / lines * p->stride + i % lines * WIDTH, 0, 2);
+}
+
 static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
                  long ldc) {
     terms of = {products, count, k, 0, 0};
@@ -127,6 +136,13 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
         for (long t = 0; t < tiles; t++) {
             long height = low + (t < higher), far = t * (k / FAR);
             target to = {c + of.first * ldc + first, ldc, start ? start + of.first : 0, first};
+            if (!start) {
+                // What the next tile begins with.
+                const float *next = t + 1 < tiles ? to.c + height * ldc : c + first + PANEL;
+                for (long i = 0; i < TILE; i++)
+                    for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
+            }
+            for (long i = 0; i < count; i++) fetch_ahead(products + i, of.first, height, k, first / PANEL, (n + PANEL - 1) / PANEL);
             if (width == PANEL) {
                 tile(height, &of, &to, far);
             } else {

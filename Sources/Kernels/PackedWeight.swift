@@ -37,27 +37,29 @@ package final class PackedWeight: @unchecked Sendable {
         let first = count * part / parts * width
         let end = min(columns, count * (part + 1) / parts * width)
         guard first < end else { return }
-        var product = ls_product(a: a, stride: stride, packed: panels.base + first * inner)
+        var product = ls_product(a: a, stride: stride, ahead: 0, packed: panels.base + first * inner)
         InstructionSet.table.pointee.gemm(rows, end - first, inner, 1, &product, nil, c + first, target)
     }
 
     /// `c[rows, columns] = start + a[rows, inner] B`: each element one chain of fused multiply-adds.
     ///
     /// - Parameters:
+    ///   - ahead: how many floats behind `a` the rows of the next call are, which are fetched meanwhile; 0 where these are
+    ///     not known or near.
     ///   - next: rows and a weight of the same size, whose products the chains go on with.
     ///   - start: where the `columns` values are that the chains of a row begin with.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, rows: Int,
+        _ a: UnsafePointer<Float>, stride: Int, ahead: Int = 0, rows: Int,
         then next: (a: UnsafePointer<Float>, weight: PackedWeight)? = nil, into c: UnsafeMutablePointer<Float>,
         stride target: Int, start: (_ row: Int) -> UnsafePointer<Float>
     ) {
         withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: rows) { starts in
             for row in 0..<rows { starts.initializeElement(at: row, to: start(row)) }
             withUnsafeTemporaryAllocation(of: ls_product.self, capacity: 2) { products in
-                products[0] = ls_product(a: a, stride: stride, packed: panels.base)
+                products[0] = ls_product(a: a, stride: stride, ahead: ahead, packed: panels.base)
                 if let next {
                     precondition(next.weight.columns == columns && next.weight.inner == inner)
-                    products[1] = ls_product(a: next.a, stride: stride, packed: next.weight.panels.base)
+                    products[1] = ls_product(a: next.a, stride: stride, ahead: 0, packed: next.weight.panels.base)
                 }
                 InstructionSet.table.pointee.gemm(
                     rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, target)

@@ -44,7 +44,7 @@ struct RowPass: @unchecked Sendable {
             ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * 4 * hidden) }
         } else {
             model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + before, stride: stride, rows: rows.count,
+                held.output(layer: layer - 1) + before, stride: stride, ahead: total * stride, rows: rows.count,
                 then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width
             ) { _ in UnsafePointer(model.biases[layer].base) }
         }

@@ -22,10 +22,11 @@ typedef struct {
     int nesterov, is_first;
 } ls_update;
 
-// Rows `stride` apart, and the packed weight that they are multiplied with.
+// Rows `stride` apart, and the packed weight that they are multiplied with. The rows that follow are `ahead` further, and
+// are fetched meanwhile; 0 where none are known.
 typedef struct {
     const float *a;
-    long stride;
+    long stride, ahead;
     const float *packed;
 } ls_product;
 
