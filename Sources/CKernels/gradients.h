@@ -7,10 +7,13 @@
 
 static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
     long first_row = node.first_row + shard * node.rows_per_shard;
-    for (long first = 0; first < columns; first += PANEL)
-        for (long t = 0; t < node.time_steps; t++)
-            for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL)
-                pack_row(packed, x.base + (t * node.rows + first_row + r) * x.stride + first, columns - first);
+    long inner = node.time_steps * node.rows_per_shard;
+    for (long t = 0; t < node.time_steps; t++)
+        for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL) {
+            const float *row = x.base + (t * node.rows + first_row + r) * x.stride;
+            for (long first = 0; first < columns; first += PANEL)
+                pack_row(packed + first * inner, row + first, columns - first);
+        }
 }
 
 static void add(long count, const float *left, const float *right, float *out) {
@@ -183,7 +186,7 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
         sums s = sums_of(stack, size, node, shard);
         begin(s, bias, held);
         pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
-        int is_end = shard + 1 == node.count;
+        int is_end = node.is_last && shard + 1 == node.count;
         long next_row = node.first_row + (is_end ? 0 : shard + 1) * node.rows_per_shard, next = is_end ? n1 : n0;
         for (long i = 0; i < inputs; i++)
             shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each, g,

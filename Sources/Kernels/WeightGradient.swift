@@ -46,6 +46,9 @@ package enum WeightGradient {
             self.packed = packed
             self.out = out
         }
+
+        /// From a shard on, with `each` floats a shard.
+        package func part(shard: Int, each: Int) -> Inputs { Inputs(packed: packed + shard * each, out: out) }
     }
 
     /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written

@@ -115,8 +115,9 @@ package final class GradientEngine {
         let block = WeightGradient.blockTiles
         // As many blocks for one thread as for another.
         let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
-        // Sums by token stay in L2, however large the vocabulary.
+        // A shard's sums by token stay in L2, however large the vocabulary.
         let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
+        let tables = tableStart == nil ? 0 : (block * tile + tableRows - 1) / tableRows
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
             let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
             pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
@@ -129,24 +130,31 @@ package final class GradientEngine {
                 WeightGradient.Inputs(packed: $0.base, out: node.gradient.base + $1.start)
             }
             let blockCount = WeightGradient.blockCount(place, rows: block * tile)
-            let stackCount = max(
-                WeightGradient.stackCount(
-                    shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count),
-                WeightGradient.tableStackCount(shards: place.shards, columns: tableRows, vocabulary: vocabulary))
-            let buffers = scratch(count: blockCount + stackCount)
+            let stackCount = WeightGradient.stackCount(
+                shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count)
+            let tableCount = WeightGradient.tableStackCount(
+                shards: place.shards, columns: tableRows, vocabulary: vocabulary)
+            let buffers = scratch(count: blockCount + stackCount + tables * tableCount)
             pool.run(.weightGradients, tasks: blocks) { task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base
-                WeightGradient.compute(
-                    gradient, stride: held.gateStride, place, rows: rows, columns: hidden, inputs: inputs,
-                    bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
-                guard let tableStart else { return }
-                for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
-                    WeightGradient.computeTable(
-                        gradient, stride: held.gateStride, tokens: tokens, vocabulary: vocabulary, place,
-                        rows: first..<min(rows.upperBound, first + tableRows), into: node.gradient.base + tableStart,
-                        stack: stack)
+                let tableStack = stack + blockCount + stackCount
+                for shard in 0..<place.shards {
+                    let part = place.part(shard: shard)
+                    // First: the gradients of the gates are near, and will not be after the products.
+                    for table in 0..<tables {
+                        let first = rows.lowerBound + table * tableRows
+                        guard first < rows.upperBound, let tableStart else { break }
+                        WeightGradient.computeTable(
+                            gradient, stride: held.gateStride, tokens: tokens, vocabulary: vocabulary, part,
+                            rows: first..<min(rows.upperBound, first + tableRows),
+                            into: node.gradient.base + tableStart, stack: tableStack + table * tableCount)
+                    }
+                    WeightGradient.compute(
+                        gradient, stride: held.gateStride, part, rows: rows, columns: hidden,
+                        inputs: inputs.map { $0.part(shard: shard, each: WeightGradient.packedCount(part, columns: hidden)) },
+                        bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
                 }
             }
             guard let biasStart else { continue }
