@@ -3,8 +3,10 @@
 // Rows of a panel that are fetched into L1 before their turn. A panel is as large as L1, so it comes from L2 for each
 // tile, and the hardware's guesses end at each page.
 #define NEAR 12
-// Beside how many of its own rows a tile fetches one row of the next panel into L2, where it comes from L3.
+// Beside how many of its own rows a tile fetches one row of the next panel into L2, where it comes from L3, and some
+// lines of what is needed after this product.
 #define FAR 8
+#define SOON_LINES 2
 
 INLINE void fetch_row(const float *row, const int level) {
     UNROLL for (int j = 0; j < LS_VECTORS; j++) {
@@ -27,10 +29,12 @@ INLINE const float *beginning(const target *to, int row) {
     return to->start ? to->start[row] + to->column : to->c + row * to->stride;
 }
 
-// The products whose sums a tile is: rows of each from `first` on, and the panel from `panel` floats on.
+// The products whose sums a tile is: rows of each from `first` on, and the panel from `panel` floats on. Meanwhile the
+// lines from `soon` to `soon_end` are fetched.
 typedef struct {
     const ls_product *products;
     long count, k, first, panel;
+    const float *soon, *soon_end;
 } terms;
 
 // `far`: the row of the next panel from which on some are fetched into L2.
@@ -42,13 +46,19 @@ INLINE void tile_rows(const int m, const terms *of, const target *to, long far) 
         UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
             __builtin_prefetch(to->c + i * to->stride + j * WIDTH, 1, 3);
     const long k = of->k;
+    const float *soon = of->soon;
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
         const long lda = p->stride;
         const float *a = p->a + of->first * lda, *b = p->packed + of->panel, *next = b + (k + far) * PANEL;
         for (long x = 0; x < k; x++) {
             f16 row[LS_VECTORS];
             fetch_row(b + (x + NEAR) * PANEL, 1);
-            if (x % FAR == 0) fetch_row(next + x / FAR * PANEL, 2);
+            if (x % FAR == 0) {
+                fetch_row(next + x / FAR * PANEL, 2);
+                if (soon < of->soon_end) {
+                    UNROLL for (int i = 0; i < SOON_LINES; i++, soon += WIDTH) __builtin_prefetch(soon, 0, 2);
+                }
+            }
             UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
             UNROLL for (int i = 0; i < m; i++) {
                 f16 s = splat(a[i * lda + x]);
@@ -106,18 +116,37 @@ INLINE void tile_panels(const int m, const int panels, const terms *of, const ta
         store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
-// Fetches part `part` of `parts` of the rows that come `ahead` of those of a tile.
-INLINE void fetch_ahead(const ls_product *p, long first, long height, long k, long part, long parts) {
-    if (!p->ahead) return;
-    long lines = (k + WIDTH - 1) / WIDTH;
-    const float *rows = p->a + p->ahead + first * p->stride;
-    for (long i = height * lines * part / parts; i < height * lines * (part + 1) / parts; i++)
-        __builtin_prefetch(rows + i / lines * p->stride + i % lines * WIDTH, 0, 2);
+// What tiles fetch for the time after a product, span by span: only the last ones, so that it is still near.
+typedef struct {
+    const ls_span *span, *end;
+    long at, each, waiting;
+} fetching;
+
+// Of the `tiles` of a product, each can fetch `each` floats.
+INLINE fetching fetching_of(long spans, const ls_span *soon, long tiles, long each) {
+    long needed = 0;
+    if (each > 0)
+        for (long i = 0; i < spans; i++) needed += (soon[i].count + each - 1) / each;
+    return (fetching){soon, each > 0 ? soon + spans : soon, 0, each, tiles > needed ? tiles - needed : 0};
+}
+
+// The share of the next tile.
+INLINE void fetch_share(fetching *f, terms *of) {
+    of->soon = of->soon_end = NULL;
+    if (f->waiting-- > 0 || f->span == f->end) return;
+    long count = f->span->count - f->at;
+    if (count > f->each) count = f->each;
+    of->soon = f->span->base + f->at;
+    of->soon_end = of->soon + count;
+    f->at += count;
+    if (f->at < f->span->count) return;
+    f->span++;
+    f->at = 0;
 }
 
 static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
-                 long ldc) {
-    terms of = {products, count, k, 0, 0};
+                 long ldc, long spans, const ls_span *soon) {
+    terms of = {products, count, k, 0, 0, NULL, NULL};
     long first = 0;
     if (m <= 3) {
         long panels = m == 1 ? 4 : m == 2 ? 3 : 2;
@@ -130,6 +159,7 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     }
     // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
     long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
+    fetching ahead = fetching_of(spans, soon, tiles * ((n - first + PANEL - 1) / PANEL), count * (k / FAR) * SOON_LINES * WIDTH);
     for (; first < n; first += PANEL, of.panel += k * PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
         of.first = 0;
@@ -142,7 +172,7 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
                 for (long i = 0; i < TILE; i++)
                     for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
             }
-            for (long i = 0; i < count; i++) fetch_ahead(products + i, of.first, height, k, first / PANEL, (n + PANEL - 1) / PANEL);
+            fetch_share(&ahead, &of);
             if (width == PANEL) {
                 tile(height, &of, &to, far);
             } else {

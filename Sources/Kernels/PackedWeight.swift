@@ -3,6 +3,13 @@ import CKernels
 /// A weight matrix in panels, made once a step and used for every time step.
 package final class PackedWeight: @unchecked Sendable {
     // @unchecked: written by one thread before the others read, as ``FloatBuffer``.
+    /// Floats side by side in memory.
+    package struct Span {
+        let raw: ls_span
+
+        package init(base: UnsafePointer<Float>, count: Int) { raw = ls_span(base: base, count: count) }
+    }
+
     /// Columns of the result and length of the sums.
     package let columns: Int
     package let inner: Int
@@ -27,42 +34,45 @@ package final class PackedWeight: @unchecked Sendable {
 
     /// `c[rows, columns] += a[rows, inner] B`: each element one chain of fused multiply-adds from the value it holds.
     ///
-    /// - Parameter part: of `parts` nearly equal ones, so that threads may share the columns; all of them by default.
+    /// - Parameters:
+    ///   - soon: what will be needed after this, and is fetched meanwhile.
+    ///   - part: of `parts` nearly equal ones, so that threads may share the columns; all of them by default.
     package func multiply(
         _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int,
-        part: Int = 0, of parts: Int = 1
+        soon: [Span] = [], part: Int = 0, of parts: Int = 1
     ) {
         let width = InstructionSet.table.pointee.panel_width
         let count = (columns + width - 1) / width
         let first = count * part / parts * width
         let end = min(columns, count * (part + 1) / parts * width)
         guard first < end else { return }
-        var product = ls_product(a: a, stride: stride, ahead: 0, packed: panels.base + first * inner)
-        InstructionSet.table.pointee.gemm(rows, end - first, inner, 1, &product, nil, c + first, target)
+        var product = ls_product(a: a, stride: stride, packed: panels.base + first * inner)
+        InstructionSet.table.pointee.gemm(
+            rows, end - first, inner, 1, &product, nil, c + first, target, soon.count, soon.map(\.raw))
     }
 
     /// `c[rows, columns] = start + a[rows, inner] B`: each element one chain of fused multiply-adds.
     ///
     /// - Parameters:
-    ///   - ahead: how many floats behind `a` the rows of the next call are, which are fetched meanwhile; 0 where these are
-    ///     not known or near.
     ///   - next: rows and a weight of the same size, whose products the chains go on with.
+    ///   - soon: what will be needed after this, and is fetched meanwhile.
     ///   - start: where the `columns` values are that the chains of a row begin with.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, ahead: Int = 0, rows: Int,
+        _ a: UnsafePointer<Float>, stride: Int, rows: Int,
         then next: (a: UnsafePointer<Float>, weight: PackedWeight)? = nil, into c: UnsafeMutablePointer<Float>,
-        stride target: Int, start: (_ row: Int) -> UnsafePointer<Float>
+        stride target: Int, soon: [Span] = [], start: (_ row: Int) -> UnsafePointer<Float>
     ) {
         withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: rows) { starts in
             for row in 0..<rows { starts.initializeElement(at: row, to: start(row)) }
             withUnsafeTemporaryAllocation(of: ls_product.self, capacity: 2) { products in
-                products[0] = ls_product(a: a, stride: stride, ahead: ahead, packed: panels.base)
+                products[0] = ls_product(a: a, stride: stride, packed: panels.base)
                 if let next {
                     precondition(next.weight.columns == columns && next.weight.inner == inner)
-                    products[1] = ls_product(a: next.a, stride: stride, ahead: 0, packed: next.weight.panels.base)
+                    products[1] = ls_product(a: next.a, stride: stride, packed: next.weight.panels.base)
                 }
                 InstructionSet.table.pointee.gemm(
-                    rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, target)
+                    rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, target,
+                    soon.count, soon.map(\.raw))
             }
         }
     }

@@ -38,14 +38,17 @@ struct RowPass: @unchecked Sendable {
         let before = at * stride
         let after = (at + total) * stride
         let recurrent = model.recurrent[layer]
+        // What the cells write, and the inputs of the next time step.
+        var soon = [span(held.c[layer].base + after, rows), span(held.h[layer].base + after, rows)]
+        if layer > 0 && time + 1 < geometry.window { soon.append(span(held.output(layer: layer - 1) + after, rows)) }
         if layer == 0 {
             recurrent.multiply(
-                held.h[0].base + before, stride: stride, rows: rows.count, into: gates, stride: width
+                held.h[0].base + before, stride: stride, rows: rows.count, into: gates, stride: width, soon: soon
             ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * 4 * hidden) }
         } else {
             model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + before, stride: stride, ahead: total * stride, rows: rows.count,
-                then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width
+                held.output(layer: layer - 1) + before, stride: stride, rows: rows.count,
+                then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width, soon: soon
             ) { _ in UnsafePointer(model.biases[layer].base) }
         }
         for row in 0..<rows.count {
@@ -58,6 +61,11 @@ struct RowPass: @unchecked Sendable {
                 to: held.h[layer].base + after + row * stride, into: held.dropped[layer].base + before + row * stride,
                 mask: held.maskPointers[layer] + (at + row) * held.maskBytes)
         }
+    }
+
+    /// The floats of some rows that begin at `base`.
+    private func span(_ base: UnsafePointer<Float>, _ rows: Range<Int>, stride: Int? = nil) -> PackedWeight.Span {
+        PackedWeight.Span(base: base, count: rows.count * (stride ?? self.stride))
     }
 
     /// Applies the mask of a layer's output to the gradient of that output.
@@ -82,9 +90,14 @@ struct RowPass: @unchecked Sendable {
             let at = time * total + rows.lowerBound
             let gates = held.gates[layer].base + at * width
             let dh = held.dx.base + at * stride
+            // What the next product goes on from.
+            let next = time > 0 ? [span(dh - total * stride, rows)] : []
             if time + 1 < geometry.window {
+                // What the cells read: it was written a whole pass ago.
+                let soon = [span(gates, rows, stride: width), span(held.c[layer].base + at * stride, rows)]
                 model.recurrentBack[layer].multiply(
-                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: stride)
+                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: stride,
+                    soon: layer > 0 ? soon : soon + next)
             }
             for row in 0..<rows.count {
                 RowKernels.cellBackward(
@@ -93,9 +106,9 @@ struct RowPass: @unchecked Sendable {
                     c: held.c[layer].base + (at + total + row) * stride, dh: dh + row * stride, dc: dc + row * stride)
             }
             guard layer > 0 else { continue }
-            model.inputBack[layer - 1].multiply(gates, stride: width, rows: rows.count, into: dh, stride: stride) { _ in
-                UnsafePointer(model.zeros.base)
-            }
+            model.inputBack[layer - 1].multiply(
+                gates, stride: width, rows: rows.count, into: dh, stride: stride, soon: next
+            ) { _ in UnsafePointer(model.zeros.base) }
             mask(layer: layer - 1, at: at, rows: rows.count)
         }
     }

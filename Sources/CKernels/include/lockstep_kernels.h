@@ -22,13 +22,18 @@ typedef struct {
     int nesterov, is_first;
 } ls_update;
 
-// Rows `stride` apart, and the packed weight that they are multiplied with. The rows that follow are `ahead` further, and
-// are fetched meanwhile; 0 where none are known.
+// Rows `stride` apart, and the packed weight that they are multiplied with.
 typedef struct {
     const float *a;
-    long stride, ahead;
+    long stride;
     const float *packed;
 } ls_product;
+
+// Floats that will be read or written soon.
+typedef struct {
+    const float *base;
+    long count;
+} ls_span;
 
 // One operand of a weight gradient: rows (t, r) at base + (t * rows + r) * stride.
 typedef struct {
@@ -64,9 +69,9 @@ typedef struct {
     // W is row-major [k][n]; packs B = W for x (k) -> y (n).
     void (*pack)(long n, long k, const float *w, float *packed);
     // C[m][n] = start + A[m][k] B + ..., product after product, k ascending in each. Row i begins with the n values at
-    // start[i], or, where `start` is null, with those that C holds.
+    // start[i], or, where `start` is null, with those that C holds. Towards the end the `spans` of `soon` are fetched.
     void (*gemm)(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
-                 long ldc);
+                 long ldc, long spans, const ls_span *soon);
 
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
