@@ -3,10 +3,10 @@ import Synchronization
 
 /// Threads that wait for work and do it together. The caller's thread is one of them.
 ///
-/// Whoever waits looks on for some microseconds before it sleeps: the parts of a step follow each other closely.
+/// Whoever waits looks on for some tens of microseconds before it sleeps: the parts of a step follow each other closely.
 package final class ComputePool: @unchecked Sendable {
     // @unchecked: `job`, `isClosed` and `ended` are guarded by `condition`.
-    private static let looks = 10_000
+    private static let looks = 100_000
 
     package let threads: Int
     let timeline: ThreadTimeline
