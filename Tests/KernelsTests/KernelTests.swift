@@ -74,11 +74,13 @@ struct KernelTests {
                         start.withUnsafeBufferPointer { rows in
                             let product = ls_product(a: a.baseAddress, stride: k, packed: packed.baseAddress)
                             let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
-                            kernels.gemm(m, n, k, 1, [product], nil, &result, n)
-                            kernels.gemm(m, n, k, 1, [product], starts, &elsewhere, n)
+                            kernels.gemm(m, n, k, 1, [product], nil, &result, n, 0, nil)
+                            // What is fetched meanwhile never shows.
+                            let soon = [0, 1, n, m * n].map { ls_span(base: rows.baseAddress, count: $0) }
+                            kernels.gemm(m, n, k, 1, [product], starts, &elsewhere, n, soon.count, soon)
                             other.withUnsafeBufferPointer { other in
                                 let second = ls_product(a: other.baseAddress, stride: k, packed: packed.baseAddress)
-                                kernels.gemm(m, n, k, 2, [product, second], starts, &both, n)
+                                kernels.gemm(m, n, k, 2, [product, second], starts, &both, n, soon.count, soon)
                             }
                         }
                     }
