@@ -2,10 +2,12 @@
 
 // MARK: Gate math
 
-// e^x: Cephes' expf in fused multiply-adds. Saturates at the ends of the normal range; NaN stays NaN.
-INLINE f16 exp16(f16 x) {
-    x = x < splat(-87.3365f) ? splat(-87.3365f) : x;
-    x = x > splat(88.3762f) ? splat(88.3762f) : x;
+// e^x = (1 + q) 2^n, |x - n ln 2| <= ln 2 / 2: Cephes' expf in fused multiply-adds.
+typedef struct {
+    f16 q, scale;
+} exp_parts;
+
+INLINE exp_parts exp_parts16(f16 x) {
     f16 magic = splat(12582912.0f);
     f16 t = fma16(x, splat(1.44269504088896341f), magic), n = t - magic;
     f16 r = fma16(n, splat(-0.693359375f), x);
@@ -16,29 +18,31 @@ INLINE f16 exp16(f16 x) {
     p = fma16(p, r, splat(4.1665795894e-2f));
     p = fma16(p, r, splat(1.6666665459e-1f));
     p = fma16(p, r, splat(5.0000001201e-1f));
-    p = fma16(p, r * r, r) + splat(1.0f);
     u16 bits;
     memcpy(&bits, &t, sizeof bits);
     bits = (bits << 23) + (u16)(127u << 23);
     f16 scale;
     memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    return (exp_parts){fma16(p, r * r, r), scale};
+}
+
+// Saturates at the ends of the normal range; NaN stays NaN.
+INLINE f16 exp16(f16 x) {
+    x = x < splat(-87.3365f) ? splat(-87.3365f) : x;
+    x = x > splat(88.3762f) ? splat(88.3762f) : x;
+    exp_parts e = exp_parts16(x);
+    return (e.q + splat(1.0f)) * e.scale;
 }
 
 INLINE f16 sigmoid16(f16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
 
-// tanh x: an odd polynomial (Cephes) below 0.625, where 1 - 2 / (e^2x + 1) would lose digits.
+// tanh |x| = m / (m + 2) with m = e^2|x| - 1, of which no digits are lost near 0. From 10 on it is 1 in single precision.
 INLINE f16 tanh16(f16 x) {
-    f16 size = __builtin_elementwise_abs(x), z = x * x;
-    f16 p = splat(-5.70498872745e-3f);
-    p = fma16(p, z, splat(2.06390887954e-2f));
-    p = fma16(p, z, splat(-5.37397155531e-2f));
-    p = fma16(p, z, splat(1.33314422036e-1f));
-    p = fma16(p, z, splat(-3.33332819422e-1f));
-    f16 small = fma16(p * z, x, x);
-    f16 large = splat(1.0f) - splat(2.0f) / (exp16(size + size) + splat(1.0f));
-    large = x < splat(0.0f) ? -large : large;
-    return size < splat(0.625f) ? small : large;
+    f16 size = __builtin_elementwise_abs(x);
+    f16 twice = size > splat(10.0f) ? splat(20.0f) : size + size;
+    exp_parts e = exp_parts16(twice);
+    f16 m = fma16(e.q, e.scale, e.scale - splat(1.0f));
+    return __builtin_elementwise_copysign(m / (m + splat(2.0f)), x);
 }
 
 #define ELEMENTWISE(name, body)                                                                                        \

@@ -126,13 +126,13 @@ struct GradientEngineReferenceTests {
         let own = Case(vocabulary: 19, hidden: 37, rows: 10, window: 6, shards: 5, dropout: 0.4)
         let step = Step(own)
         let (gradient, outcomes) = step.run(own)
-        #expect(String(digest(gradient), radix: 16) == "9f64466880e90ab9")
-        #expect(String(digest(FloatBuffer(outcomes.flatMap(\.carry))), radix: 16) == "54356c4daf9c91e0")
+        #expect(String(digest(gradient), radix: 16) == "c7724a0e43d61470")
+        #expect(String(digest(FloatBuffer(outcomes.flatMap(\.carry))), radix: 16) == "8180e5de9412105d")
         let optimizer = Optimizer(configuration: OptimizerConfiguration(), count: gradient.count)
         let scalars = Optimizer.scalars(
             configuration: optimizer.configuration, update: 3, learningRate: 0.01, clipCoefficient: 0.7)
         optimizer.apply(gradient: gradient, to: step.parameters, scalars: scalars)
-        #expect(String(digest(step.parameters), radix: 16) == "67db2942c218a849")
+        #expect(String(digest(step.parameters), radix: 16) == "6b98f243bcc4d4a7")
     }
 
     @Test("The forward engine has the bits of the training path without dropout")
