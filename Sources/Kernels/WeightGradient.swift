@@ -48,7 +48,7 @@ package enum WeightGradient {
         }
 
         /// From a shard on, with `each` floats a shard.
-        package func part(shard: Int, each: Int) -> Inputs { Inputs(packed: packed + shard * each, out: out) }
+        package func from(shard: Int, each: Int) -> Inputs { Inputs(packed: packed + shard * each, out: out) }
     }
 
     /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written

@@ -119,7 +119,8 @@ package final class GradientEngine {
         let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
         let tables = tableStart == nil ? 0 : (block * tile + tableRows - 1) / tableRows
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
+            let packedCount = WeightGradient.packedCount(place.part(shard: 0), columns: hidden)
+            let spaces = held.packed(layer: layer, count: packedCount * place.shards)
             pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
                 let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
                 WeightGradient.pack(
@@ -153,7 +154,7 @@ package final class GradientEngine {
                     }
                     WeightGradient.compute(
                         gradient, stride: held.gateStride, part, rows: rows, columns: hidden,
-                        inputs: inputs.map { $0.part(shard: shard, each: WeightGradient.packedCount(part, columns: hidden)) },
+                        inputs: inputs.map { $0.from(shard: shard, each: packedCount) },
                         bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
                 }
             }
