@@ -58,25 +58,19 @@ INLINE void meet(sums s, long at, long count) {
 // Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
 #define AHEAD (TILE > 6 ? 4 : 1)
 
-// Rows that will be packed next, of which one line each is fetched beside each row that is multiplied: fetched all at
-// once, they would be waited for. `left` of `rows` rows are `stride` floats apart, then `jump` more lead to the next time
-// step.
+// Rows that will be packed next: a shard's, `rows` of them `stride` floats apart at each time step, the next one `step`
+// further. A tile fetches a line of one of them beside each row that it multiplies: all at once, they would be waited
+// for.
 typedef struct {
-    const float *line;
-    long stride, rows, left, jump;
+    const float *base;
+    long rows, stride, step;
 } coming;
 
-// From row x of a shard on, that begins at `first_row`.
-INLINE coming coming_from(ls_rows g, ls_node node, long first_row, long column, long x) {
-    long each = node.rows_per_shard, t = x / each, r = x % each;
-    return (coming){g.base + (t * node.rows + first_row + r) * g.stride + column, g.stride, each, each - r,
-                    (node.rows - each) * g.stride};
-}
-
-// A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of b,
-// [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart.
+// A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of
+// b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart. Fetches of `next`,
+// the panel behind, and of `soon`, unless that is null, from row `first` on.
 INLINE void outer_products(long inner, const float *a, const float *b, const float *from, float *to, long joins,
-                           long size, const float *next, coming *soon) {
+                           long size, const float *next, const coming *soon, long first) {
     f16 acc[TILE][LS_VECTORS];
     if (from) {
         UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
@@ -86,16 +80,18 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
     }
     for (long i = 0; i < joins; i++)
         for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
+    long left = soon ? soon->rows - first % soon->rows : 0;
+    const float *line = soon ? soon->base + first / soon->rows * soon->step + first % soon->rows * soon->stride : NULL;
     for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
         f16 row[LS_VECTORS];
         UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
         if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
         if (soon) {
-            __builtin_prefetch(soon->line, 0, 2);
-            soon->line += soon->stride;
-            if (--soon->left == 0) {
-                soon->left = soon->rows;
-                soon->line += soon->jump;
+            __builtin_prefetch(line, 0, 2);
+            line += soon->stride;
+            if (--left == 0) {
+                left = soon->rows;
+                line += soon->step - soon->rows * soon->stride;
             }
         }
         UNROLL for (int i = 0; i < TILE; i++) {
@@ -148,10 +144,10 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 #define INNER (TILE > 6 ? 1024 : 288)
 
 // One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
-// `lines` tiles of all pass, of which `after` follow those of this input, the columns from `column` on of the shard that
-// begins at row `first_row` are fetched.
+// `lines` tiles of all pass, of which `after` follow those of this input, as many lines of each row of `soon` are
+// fetched.
 static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b, sums s,
-                           long at, ls_rows g, ls_node node, long first_row, long column, long lines, long after) {
+                           long at, coming soon, long lines, long after) {
     // Sums of a panel between two parts of the inner length: these stay in L1.
     float partial[BLOCK_ROWS * PANEL];
     long parts = (inner + INNER - 1) / INNER;
@@ -168,10 +164,10 @@ static void shard_products(long inner, long tiles, long panels, const float *blo
                 const float *a = block + i * step + x * TILE, *ahead = next + i * length * AHEAD;
                 long joins = is_last ? s.joins : 0;
                 if (line < 0) {
-                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, NULL);
+                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, NULL, 0);
                 } else {
-                    coming soon = coming_from(g, node, first_row, column + line * WIDTH, x);
-                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, &soon);
+                    coming own = {soon.base + line * WIDTH, soon.rows, soon.stride, soon.step};
+                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, &own, x);
                 }
             }
         }
@@ -186,11 +182,14 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
         sums s = sums_of(stack, size, node, shard);
         begin(s, bias, held);
         pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
+        // The same columns of the next shard, or the next columns of the first one.
         int is_end = node.is_last && shard + 1 == node.count;
-        long next_row = node.first_row + (is_end ? 0 : shard + 1) * node.rows_per_shard, next = is_end ? n1 : n0;
+        long next = node.first_row + (is_end ? 0 : shard + 1) * node.rows_per_shard;
+        coming soon = {g.base + next * g.stride + (is_end ? n1 : n0), node.rows_per_shard, g.stride,
+                       node.rows * g.stride};
         for (long i = 0; i < inputs; i++)
-            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each, g,
-                           node, next_row, next, (held + WIDTH - 1) / WIDTH, (inputs - 1 - i) * panels * tiles);
+            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each,
+                           soon, (held + WIDTH - 1) / WIDTH, (inputs - 1 - i) * panels * tiles);
         meet(s, bias, held);
     }
     if (!node.is_last) return;

@@ -159,7 +159,8 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     }
     // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
     long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
-    fetching ahead = fetching_of(spans, soon, tiles * ((n - first + PANEL - 1) / PANEL), count * (k / FAR) * SOON_LINES * WIDTH);
+    long all = tiles * ((n - first + PANEL - 1) / PANEL);
+    fetching ahead = fetching_of(spans, soon, all, count * (k / FAR) * SOON_LINES * WIDTH);
     for (; first < n; first += PANEL, of.panel += k * PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
         of.first = 0;

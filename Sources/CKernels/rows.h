@@ -36,7 +36,8 @@ INLINE f16 exp16(f16 x) {
 
 INLINE f16 sigmoid16(f16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
 
-// tanh |x| = m / (m + 2) with m = e^2|x| - 1, of which no digits are lost near 0. From 10 on it is 1 in single precision.
+// tanh |x| = m / (m + 2) with m = e^2|x| - 1, of which no digits are lost near 0. From 10 on it is 1 in single
+// precision.
 INLINE f16 tanh16(f16 x) {
     f16 size = __builtin_elementwise_abs(x);
     f16 twice = size > splat(10.0f) ? splat(20.0f) : size + size;

@@ -16,12 +16,14 @@ package final class FloatBuffer: @unchecked Sendable {
         self.count = count
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
         let alignment = bytes >= Self.hugePage ? Self.hugePage : 64
-        let rounded = (bytes + alignment - 1) / alignment * alignment
+        let rounded = (bytes + 63) / 64 * 64
         var raw: UnsafeMutableRawPointer?
         let status = posix_memalign(&raw, alignment, rounded)
         guard status == 0, let raw else { fatalError("out of memory: \(rounded) bytes for a float buffer") }
         #if os(Linux)
-            if alignment == Self.hugePage { madvise(raw, rounded, Int32(MADV_HUGEPAGE)) }
+            // Whole pages only: the rest of the last one would be memory that nobody uses.
+            let whole = rounded / Self.hugePage * Self.hugePage
+            if whole > 0 { madvise(raw, whole, Int32(MADV_HUGEPAGE)) }
         #endif
         memset(raw, 0, rounded)
         base = raw.bindMemory(to: Float.self, capacity: max(count, 1))

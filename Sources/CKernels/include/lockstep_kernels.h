@@ -75,8 +75,8 @@ typedef struct {
 
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
-    // Each out[n][columns] for n in [n0, n1), at most block_rows of them: the tree over the node's shards of the sums over (t, r)
-    // of g[n] x[column]. The sums of g[n] alone go to out_bias, unless that is null.
+    // Each out[n][columns] for n in [n0, n1), at most block_rows of them: the tree over the node's shards of the sums
+    // over (t, r) of g[n] x[column]. The sums of g[n] alone go to out_bias, unless that is null.
     // `block` holds one shard's packed columns of g; `stack` the sums so far, from call to call.
     void (*weight_gradient)(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
                             float *out_bias, float *block, float *stack);
