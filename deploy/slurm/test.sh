@@ -160,7 +160,14 @@ finish() {
 }
 # resumed NAME: waits until the requeued job trains on.
 resumed() {
-    wait_for 120 "the requeue" restarted "$job"
+    if ! wait_for 120 "the requeue" restarted "$job"; then
+        # At times Slurm takes a step's end for that of the batch step, says that this should never happen, and has the job
+        # run on without its first node. An administrator requeues it.
+        grep -q "batch step received for JobId=$job" "$lab/log/slurmctld.log"
+        echo "Slurm lost the batch step of job $job: requeueing it by hand"
+        scontrol requeue "$job"
+        wait_for 60 "the requeue by hand" restarted "$job"
+    fi
     sleep 4
     seen=$(wc -l < "$lab/$1/metrics.jsonl")
     wait_for 120 "the second start" release_held "$job" "$lab/$1" $((seen + 1))
