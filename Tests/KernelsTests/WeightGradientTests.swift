@@ -28,6 +28,7 @@ struct WeightGradientTests {
         Shape(rows: 6, times: 50, first: 0, each: 6, shards: 1, n: 12, columns: 31),
         Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
         Shape(rows: 10, times: 120, first: 1, each: 9, shards: 1, n: 13, columns: 33),
+        Shape(rows: 6, times: 2, first: 0, each: 2, shards: 3, n: 96, columns: 33),
     ]
 
     /// The tree over values, as its definition says: a node is left + right, or its left child alone.

@@ -29,6 +29,8 @@ struct GradientEngineReferenceTests {
         Case(hidden: 40, window: 1, dropout: 0.5),
         Case(hidden: 16, layers: 3, rows: 4, window: 9, shards: 2, dropout: 0.3),
         Case(vocabulary: 130, hidden: 33, rows: 26, window: 2, shards: 13, dropout: 0.1, threads: 3),
+        // Rows that lie further apart than they are long, and sums by token in several groups of columns.
+        Case(vocabulary: 700, hidden: 128, rows: 6, window: 2, shards: 3, dropout: 0.2),
     ]
 
     private struct Step {
