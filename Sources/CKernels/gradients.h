@@ -55,7 +55,8 @@ INLINE void meet(sums s, long at, long count) {
 
 // MARK: Weights and biases
 
-// Floats of the next panel that are fetched beside each row of this one: all of it while a block's tiles pass over it.
+// Floats of the next panel that are fetched beside each row of this one: at least all of it while the tiles of a whole
+// block pass.
 #define AHEAD (TILE > 6 ? 4 : 1)
 
 // Rows that will be packed next: a shard's, `rows` of them `stride` floats apart at each time step, the next one `step`
@@ -80,7 +81,7 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
     }
     for (long i = 0; i < joins; i++)
         for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
-    long left = soon ? soon->rows - first % soon->rows : 0;
+    long until_step = soon ? soon->rows - first % soon->rows : 0;
     const float *line = soon ? soon->base + first / soon->rows * soon->step + first % soon->rows * soon->stride : NULL;
     for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
         f16 row[LS_VECTORS];
@@ -89,8 +90,8 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
         if (soon) {
             __builtin_prefetch(line, 0, 2);
             line += soon->stride;
-            if (--left == 0) {
-                left = soon->rows;
+            if (--until_step == 0) {
+                until_step = soon->rows;
                 line += soon->step - soon->rows * soon->stride;
             }
         }
@@ -144,11 +145,11 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 #define INNER (TILE > 6 ? 1024 : 288)
 
 // One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
-// `lines` tiles of all pass, of which `after` follow those of this input, as many lines of each row of `soon` are
-// fetched.
+// `lines` tiles of all inputs pass, as many lines of each row of `soon` are fetched; `after` tiles belong to the inputs
+// behind this one.
 static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b, sums s,
                            long at, coming soon, long lines, long after) {
-    // Sums of a panel between two parts of the inner length: these stay in L1.
+    // Sums of a panel between two parts of the inner length.
     float partial[BLOCK_ROWS * PANEL];
     long parts = (inner + INNER - 1) / INNER;
     float *top = s.top + at, *to = top - s.joins * s.size;
@@ -182,14 +183,13 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
         sums s = sums_of(stack, size, node, shard);
         begin(s, bias, held);
         pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
-        // The same columns of the next shard, or the next columns of the first one.
-        int is_end = node.is_last && shard + 1 == node.count;
-        long next = node.first_row + (is_end ? 0 : shard + 1) * node.rows_per_shard;
-        coming soon = {g.base + next * g.stride + (is_end ? n1 : n0), node.rows_per_shard, g.stride,
-                       node.rows * g.stride};
+        // The same columns of the next shard.
+        coming soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0,
+                       node.rows_per_shard, g.stride, node.rows * g.stride};
+        long lines = node.is_last && shard + 1 == node.count ? 0 : (held + WIDTH - 1) / WIDTH;
         for (long i = 0; i < inputs; i++)
             shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each,
-                           soon, (held + WIDTH - 1) / WIDTH, (inputs - 1 - i) * panels * tiles);
+                           soon, lines, (inputs - 1 - i) * panels * tiles);
         meet(s, bias, held);
     }
     if (!node.is_last) return;

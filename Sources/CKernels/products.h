@@ -168,9 +168,10 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
             long height = low + (t < higher), far = t * (k / FAR);
             target to = {c + of.first * ldc + first, ldc, start ? start + of.first : 0, first};
             if (!start) {
-                // What the next tile begins with.
+                // What the next tile begins with; other rows may be another thread's.
                 const float *next = t + 1 < tiles ? to.c + height * ldc : c + first + PANEL;
-                for (long i = 0; i < TILE; i++)
+                long next_height = t + 1 < tiles ? low + (t + 1 < higher) : first + PANEL < n ? low + (higher > 0) : 0;
+                for (long i = 0; i < next_height; i++)
                     for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
             }
             fetch_share(&ahead, &of);

@@ -84,7 +84,7 @@ INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, c
     f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
     f16 o = load_some(g + 3 * hidden, n), t = tanh16(load_some(c, n)), d = load_some(dh, n);
     // What the row below this one will ask for: it was written long ago, and each of these runs is too short for the
-    // hardware to guess the next.
+    // hardware to guess the next. Where rows are padded this is a line short.
     for (int gate = 4; gate < 8; gate++) __builtin_prefetch(g + gate * hidden, 0, 3);
     __builtin_prefetch(cp + hidden, 0, 3);
     f16 state = fma16(d * o, one - t * t, load_some(dc, n));

@@ -15,8 +15,8 @@ package final class FloatBuffer: @unchecked Sendable {
         precondition(count >= 0)
         self.count = count
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
-        let alignment = bytes >= Self.hugePage ? Self.hugePage : 64
         let rounded = (bytes + 63) / 64 * 64
+        let alignment = rounded >= Self.hugePage ? Self.hugePage : 64
         var raw: UnsafeMutableRawPointer?
         let status = posix_memalign(&raw, alignment, rounded)
         guard status == 0, let raw else { fatalError("out of memory: \(rounded) bytes for a float buffer") }

@@ -5,7 +5,7 @@ final class Activations: @unchecked Sendable {
     // @unchecked: threads write disjoint rows; phases are separated by the pool's barrier.
     let rows: Int
     private let geometry: EngineGeometry
-    /// Floats from a row to the next, of gates and of `H` units: a little more than a row has.
+    /// Floats from a row to the next, of gates and of `H` units: at least what a row has, see ``RowStride``.
     let gateStride: Int
     let stride: Int
     /// Of each layer `[T][R][4H]`: activated gates, then their gradients.
@@ -79,7 +79,7 @@ final class Activations: @unchecked Sendable {
     }
 
     /// Two buffers for the packed operands of a layer whose backward pass is over: the second one is the layer's cell
-    /// states, which nobody reads after it but ``outcomes(of:)``.
+    /// states, which nobody reads after it but ``outcomes(of:)``, which is to be called before.
     func packed(layer: Int, count: Int) -> [FloatBuffer] {
         precondition(count <= c[layer].count)
         return [packed(count: count), c[layer]]

@@ -93,7 +93,7 @@ package final class GradientEngine {
 
     // MARK: Weight gradients
 
-    /// All gradients of a layer. A task has some of the gates; the sums by token follow while these are near.
+    /// All gradients of a layer. A task has some of the gates.
     private func layerGradients(_ layer: Int, _ held: Activations, _ nodes: [GradientNode]) {
         let shape = geometry.shape
         let hidden = shape.hidden
@@ -115,9 +115,8 @@ package final class GradientEngine {
         let block = WeightGradient.blockTiles
         // As many blocks for one thread as for another.
         let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
-        // A shard's sums by token stay in L2, however large the vocabulary.
+        // Sums by token stay in L2, up to some thousands of characters.
         let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
-        let tables = tableStart == nil ? 0 : (block * tile + tableRows - 1) / tableRows
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
             let packedCount = WeightGradient.packedCount(place.part(shard: 0), columns: hidden)
             let spaces = held.packed(layer: layer, count: packedCount * place.shards)
@@ -135,23 +134,28 @@ package final class GradientEngine {
                 shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count)
             let tableCount = WeightGradient.tableStackCount(
                 shards: place.shards, columns: tableRows, vocabulary: vocabulary)
-            let buffers = scratch(count: blockCount + stackCount + tables * tableCount)
+            let buffers = scratch(count: blockCount + stackCount + (tableStart == nil ? 0 : tableCount))
             pool.run(.weightGradients, tasks: blocks) { task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base
                 let tableStack = stack + blockCount + stackCount
-                for shard in 0..<place.shards {
-                    let part = place.part(shard: shard)
-                    // First: the gradients of the gates are near, and will not be after the products.
-                    for table in 0..<tables {
-                        let first = rows.lowerBound + table * tableRows
-                        guard first < rows.upperBound, let tableStart else { break }
+                func sumByToken(_ part: NodeRows) {
+                    guard let tableStart else { return }
+                    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
                         WeightGradient.computeTable(
                             gradient, stride: held.gateStride, tokens: tokens, vocabulary: vocabulary, part,
                             rows: first..<min(rows.upperBound, first + tableRows),
-                            into: node.gradient.base + tableStart, stack: tableStack + table * tableCount)
+                            into: node.gradient.base + tableStart, stack: tableStack)
                     }
+                }
+                // Shard by shard, before its products, while the gradients of the gates are near; but there is room for
+                // the sums of some gates only, so these wait for the whole node where a block has more.
+                let isTogether = rows.count <= tableRows
+                if !isTogether { sumByToken(place) }
+                for shard in 0..<place.shards {
+                    let part = place.part(shard: shard)
+                    if isTogether { sumByToken(part) }
                     WeightGradient.compute(
                         gradient, stride: held.gateStride, part, rows: rows, columns: hidden,
                         inputs: inputs.map { $0.from(shard: shard, each: packedCount) },

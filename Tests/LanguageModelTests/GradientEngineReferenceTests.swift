@@ -31,6 +31,7 @@ struct GradientEngineReferenceTests {
         Case(vocabulary: 130, hidden: 33, rows: 26, window: 2, shards: 13, dropout: 0.1, threads: 3),
         // Rows that lie further apart than they are long, and sums by token in several groups of columns.
         Case(vocabulary: 700, hidden: 128, rows: 6, window: 2, shards: 3, dropout: 0.2),
+        Case(vocabulary: 7, hidden: 512, layers: 2, rows: 2, window: 2, shards: 2, dropout: 0.4),
     ]
 
     private struct Step {
