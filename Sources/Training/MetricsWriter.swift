@@ -67,7 +67,7 @@ package struct MetricsWriter: ~Copyable {
 
     /// The newest digests on record of steps after `step` up to `last`, at most 1,024; none where the file cannot be read.
     package static func digests(in url: URL, after step: UInt64, upTo last: UInt64) -> [UInt64: UInt64] {
-        guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return [:] }
+        let bytes = contents(of: url)
         var found: [UInt64: UInt64] = [:]
         var end = bytes.endIndex
         while found.count < 1024, end > bytes.startIndex {
@@ -86,7 +86,7 @@ package struct MetricsWriter: ~Copyable {
 
     /// The validation losses on record of the steps up to `step`, in their order; none where the file cannot be read.
     package static func validations(in url: URL, upTo step: UInt64) -> [Double] {
-        guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return [] }
+        let bytes = contents(of: url)
         let key = Data("\"validation_loss\":".utf8)
         return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line -> Double? in
             guard let number = self.step(ofLine: line), number <= step, let field = line.firstRange(of: key) else {
@@ -95,6 +95,14 @@ package struct MetricsWriter: ~Copyable {
             let digits = line[field.upperBound...].prefix { $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") }
             return Double(String(decoding: digits, as: UTF8.self))
         }
+    }
+
+    /// The bytes of a file, mapped; none where it cannot be read.
+    private static func contents(of url: URL) -> Data {
+        // Foundation never frees the page that it reads an empty file into.
+        var status = stat()
+        guard stat(url.path, &status) == 0, status.st_size > 0 else { return Data() }
+        return (try? Data(contentsOf: url, options: .mappedIfSafe)) ?? Data()
     }
 
     /// Rewrites the file with the whole lines up to `step`, each step once.
