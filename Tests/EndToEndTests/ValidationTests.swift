@@ -25,7 +25,9 @@ struct ValidationTests {
         arguments: ["tail", "columns"])
     func shared(split: String) async throws {
         var losses: [[Double]] = []
-        let faults = ["--inject=kill@step=10,worker=1,phase=evaluation"]
+        // In whichever evaluation it has a part. The workers are slow, so that the run does not end before the loss is
+        // noticed.
+        let faults = ["--inject=kill@worker=1,phase=evaluation;slow:10"]
         for (flags, isHurt) in [
             (["--workers=1", "--threads=1"], false), (["--workers=3", "--threads=1"], false),
             (["--workers=2", "--threads=2"], false), (["--workers=2", "--threads=1"] + faults, true),
