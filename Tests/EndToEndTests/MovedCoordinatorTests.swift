@@ -42,7 +42,7 @@ import Testing
                 + TinyRun.flags, in: folder)
         let port = try await NetworkTests.endpoint(in: folder).split(separator: ":").last!
         let worker = try Execution(
-            ["worker", "--connect=tcp://\(name):\(port)", "--threads=1", "--inject=slow:100"], in: folder,
+            ["worker", "--connect=tcp://\(name):\(port)", "--threads=1", "--inject=slow:30"], in: folder,
             launcher: Self.launcher)
         try await Deadline.wait(for: "a few steps") { try Trace.steps(run: "run", in: folder).count > 3 }
         first.send(SIGTERM)
@@ -69,7 +69,7 @@ import Testing
         // A pipe that nobody writes to: whoever looks a name up waits for ever.
         try #require(mkfifo(folder.file("hosts").path, 0o600) == 0)
         let worker = try Execution(
-            ["worker", "--connect=tcp://coordinator.lockstep.test:5757"], in: folder, launcher: Self.launcher)
+            ["worker", "--connect=tcp://coordinator.lockstep.test:5757", "--retry-for=10m"], in: folder, launcher: Self.launcher)
         try await Deadline.wait(for: "a worker that says what it waits for") {
             try worker.errorsSoFar.contains("nobody has said yet where the host coordinator.lockstep.test is")
         }

@@ -56,7 +56,7 @@ struct NetworkTests {
         let first = try Execution(Self.coordinator(), in: folder)
         let address = try await Self.endpoint(in: folder)
         let worker = try Execution(
-            ["worker", "--connect=\(address)", "--threads=1", "--inject=slow:100"], in: folder)
+            ["worker", "--connect=\(address)", "--threads=1", "--inject=slow:30"], in: folder)
         try await Deadline.wait(for: "a few steps") { try Trace.steps(run: "run", in: folder).count > 3 }
         first.send(SIGTERM)
         #expect(try await first.result().code == 2)
