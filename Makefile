@@ -93,7 +93,8 @@ sanitize: setup ## Look for data races: the Training tests and runs of real proc
 
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift
-	@for script in .ci/run Benchmarks/run Benchmarks/shapes Benchmarks/overhead Benchmarks/reproduce Tests/Fuzz/run Tests/sanitize \
+	@for script in .ci/run Benchmarks/run Benchmarks/shapes Benchmarks/overhead Benchmarks/reproduce Benchmarks/losses \
+		Tests/Fuzz/run Tests/sanitize \
 		$$(find . -path './.*' -prune -o -name '*.sh' -print); do \
 		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
 	done
@@ -110,6 +111,10 @@ bench: setup ## Time whole steps; CORPUS=text PEER_PYTHON=python3 times PyTorch 
 .PHONY: bench-shapes
 bench-shapes: setup ## Time steps of few rows, odd sizes, short windows and other vocabularies, and of one worker against two
 	Benchmarks/shapes
+
+.PHONY: bench-losses
+bench-losses: setup ## Set the losses of STEPS=600 steps beside PyTorch's: CORPUS=text PEER_PYTHON=python3
+	Benchmarks/losses
 
 .PHONY: reproduce-anna reproduce-tinyshakespeare
 reproduce-anna: setup ## Train the classic recipe, 2 x 512, in hours: CORPUS=anna.txt EPOCHS=20 or STEPS=N

@@ -67,6 +67,13 @@ typedef struct {
     long rows, stride, step;
 } coming;
 
+// acc += each of TILE values times a row of B.
+INLINE void outer_product(f16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
+    const float *thirds[THIRDS];
+    UNROLL for (int i = 0; i < TILE; i += 3) thirds[i / 3] = a + i;
+    multiply_row(TILE, acc, thirds, 1, 0, b);
+}
+
 // A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of
 // b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart. Fetches of `next`,
 // the panel behind, and of `soon`, unless that is null, from row `first` on.
@@ -83,21 +90,21 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
         for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
     long until_step = soon ? soon->rows - first % soon->rows : 0;
     const float *line = soon ? soon->base + first / soon->rows * soon->step + first % soon->rows * soon->stride : NULL;
-    for (long x = 0; x < inner; x++, a += TILE, b += PANEL) {
-        f16 row[LS_VECTORS];
-        UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
-        if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-        if (soon) {
-            __builtin_prefetch(line, 0, 2);
-            line += soon->stride;
-            if (--until_step == 0) {
-                until_step = soon->rows;
-                line += soon->step - soon->rows * soon->stride;
-            }
+    long x = 0;
+    if (!soon)
+        for (; x + STEPS <= inner; x += STEPS, a += STEPS * TILE, b += STEPS * PANEL) {
+            if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
+            UNROLL for (int y = 0; y < STEPS; y++) outer_product(acc, a + y * TILE, b + y * PANEL);
         }
-        UNROLL for (int i = 0; i < TILE; i++) {
-            f16 s = splat(a[i]);
-            UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+    for (; x < inner; x++, a += TILE, b += PANEL) {
+        if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
+        outer_product(acc, a, b);
+        if (!soon) continue;
+        __builtin_prefetch(line, 0, 2);
+        line += soon->stride;
+        if (--until_step == 0) {
+            until_step = soon->rows;
+            line += soon->step - soon->rows * soon->stride;
         }
     }
     for (const float *left = to + joins * size; left > to;) {

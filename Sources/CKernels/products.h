@@ -1,5 +1,11 @@
 // Part of template.h: products of matrices.
 
+// Rows of B that a tile multiplies in one round of its loop. What counts a round and finds addresses takes turns from the
+// multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 32 columns do
+// enough with one row, and of more the compiler would spill registers.
+#define STEPS (LS_VECTORS > 1 ? 1 : 4)
+#define THIRDS ((TILE + 2) / 3)
+
 // Rows of a panel that are fetched into L1 before their turn. A panel is as large as L1, so it comes from L2 for each
 // tile, and the hardware's guesses end at each page.
 #define NEAR 12
@@ -37,6 +43,18 @@ typedef struct {
     const float *soon, *soon_end;
 } terms;
 
+// acc[i] += a value of row i times a row of B. The values lie `stride` apart; `thirds` are the addresses of the first,
+// the fourth and so on, so that an address is a base and once or twice the stride.
+INLINE void multiply_row(const int m, f16 acc[TILE][LS_VECTORS], const float *const *thirds, long stride, long at,
+                         const float *b) {
+    f16 row[LS_VECTORS];
+    UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
+    UNROLL for (int i = 0; i < m; i++) {
+        f16 s = splat(thirds[i / 3][i % 3 * stride + at]);
+        UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+    }
+}
+
 // `far`: the row of the next panel from which on some are fetched into L2.
 INLINE void tile_rows(const int m, const terms *of, const target *to, long far) {
     f16 acc[TILE][LS_VECTORS];
@@ -50,20 +68,25 @@ INLINE void tile_rows(const int m, const terms *of, const target *to, long far) 
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
         const long lda = p->stride;
         const float *a = p->a + of->first * lda, *b = p->packed + of->panel, *next = b + (k + far) * PANEL;
-        for (long x = 0; x < k; x++) {
-            f16 row[LS_VECTORS];
-            fetch_row(b + (x + NEAR) * PANEL, 1);
+        const float *thirds[THIRDS];
+        UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] = a + i * lda;
+        long x = 0;
+        for (; x + STEPS <= k; x += STEPS, b += STEPS * PANEL) {
             if (x % FAR == 0) {
                 fetch_row(next + x / FAR * PANEL, 2);
                 if (soon < of->soon_end) {
                     UNROLL for (int i = 0; i < SOON_LINES; i++, soon += WIDTH) __builtin_prefetch(soon, 0, 2);
                 }
             }
-            UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + x * PANEL + j * WIDTH);
-            UNROLL for (int i = 0; i < m; i++) {
-                f16 s = splat(a[i * lda + x]);
-                UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+            UNROLL for (int y = 0; y < STEPS; y++) {
+                fetch_row(b + (y + NEAR) * PANEL, 1);
+                multiply_row(m, acc, thirds, lda, y, b + y * PANEL);
             }
+            UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] += STEPS;
+        }
+        for (; x < k; x++, b += PANEL) {
+            multiply_row(m, acc, thirds, lda, 0, b);
+            UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3]++;
         }
     }
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
