@@ -53,6 +53,42 @@ INLINE void meet(sums s, long at, long count) {
     for (long i = 0; i < s.joins; i++, right -= s.size) add(count, right - s.size, right, right - s.size);
 }
 
+// MARK: The weight of a one-hot input
+
+INLINE long whole_vectors(long n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
+
+// n columns of some rows, each added to the sums of its token.
+INLINE void add_by_token(long rows, long n, const float *x, long stride, const uint32_t *tokens, float *sums) {
+    for (long r = 0; r < rows; r++) {
+        float *line = sums + (long)tokens[r] * whole_vectors(n);
+        add(n, line, x + r * stride, line);
+    }
+}
+
+INLINE sums table_sums(const ls_table *table, long n, ls_node node, long shard) {
+    return sums_of(table->stack, table->vocabulary * whole_vectors(n), node, shard);
+}
+
+static void put_table(const ls_table *table, long n0, long n1) {
+    long width = whole_vectors(n1 - n0), vocabulary = table->vocabulary;
+    for (long n = n0; n < n1; n++)
+        for (long v = 0; v < vocabulary; v++) table->out[n * vocabulary + v] = table->stack[v * width + n - n0];
+}
+
+static void table_gradient(ls_rows g, ls_node node, long n0, long n1, const ls_table *table) {
+    for (long shard = 0; shard < node.count; shard++) {
+        sums s = table_sums(table, n1 - n0, node, shard);
+        begin(s, 0, s.size);
+        for (long t = 0; t < node.time_steps; t++) {
+            long first = t * node.rows + node.first_row + shard * node.rows_per_shard;
+            add_by_token(node.rows_per_shard, n1 - n0, g.base + first * g.stride + n0, g.stride, table->tokens + first,
+                         s.top);
+        }
+        meet(s, 0, s.size);
+    }
+    if (node.is_last) put_table(table, n0, n1);
+}
+
 // MARK: Weights and biases
 
 // Floats of the next panel that are fetched beside each row of this one: at least all of it while the tiles of a whole
@@ -130,11 +166,15 @@ INLINE void add_rows(long rows, long count, const float *x, long stride, float *
 }
 
 // Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE] with tiles `step` apart; and their sums, added to
-// `bias`. The rows of one time step together, so that each line of the result is written at once.
-INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias) {
+// `bias`, and to those `by_token` unless `table` is null. The rows of one time step together, so that each line of the
+// result is written at once.
+INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias,
+                       const ls_table *table, float *by_token) {
     for (long t = 0; t < node.time_steps; t++, a += node.rows_per_shard * TILE) {
-        const float *rows = g.base + (t * node.rows + first_row) * g.stride;
+        long first = t * node.rows + first_row;
+        const float *rows = g.base + first * g.stride;
         add_rows(node.rows_per_shard, n1 - n0, rows + n0, g.stride, bias);
+        if (table) add_by_token(node.rows_per_shard, n1 - n0, rows + n0, g.stride, table->tokens + first, by_token);
         float *to = a;
         long n = n0;
         for (; n + TILE <= n1; n += TILE, to += step)
@@ -182,14 +222,21 @@ static void shard_products(long inner, long tiles, long panels, const float *blo
 }
 
 static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
-                            float *out_bias, float *block, float *stack) {
+                            float *out_bias, const ls_table *table, float *block, float *stack) {
     long inner = node.time_steps * node.rows_per_shard, held = n1 - n0;
     long tiles = (held + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, step = inner * TILE + LS_BLOCK_GAP;
-    long each = panels * tiles * TILE_SIZE, bias = inputs * each, size = bias + (held + 15) / 16 * 16;
+    long each = panels * tiles * TILE_SIZE, bias = inputs * each, size = bias + whole_vectors(held);
     for (long shard = 0; shard < node.count; shard++) {
         sums s = sums_of(stack, size, node, shard);
+        sums by_token = {0};
         begin(s, bias, held);
-        pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias);
+        if (table) {
+            by_token = table_sums(table, held, node, shard);
+            begin(by_token, 0, by_token.size);
+        }
+        pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias, table,
+                   by_token.top);
+        if (table) meet(by_token, 0, by_token.size);
         // The same columns of the next shard.
         coming soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0,
                        node.rows_per_shard, g.stride, node.rows * g.stride};
@@ -200,6 +247,7 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
         meet(s, bias, held);
     }
     if (!node.is_last) return;
+    if (table) put_table(table, n0, n1);
     if (out_bias) memcpy(out_bias + n0, stack + bias, (size_t)held * sizeof(float));
     for (long i = 0; i < inputs; i++)
         for (long p = 0; p < panels; p++) {
@@ -208,26 +256,4 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
             for (long n = n0; n < n1; n++, from += PANEL)
                 memcpy(x[i].out + n * columns + first, from, (size_t)width * sizeof(float));
         }
-}
-
-// MARK: The weight of a one-hot input
-
-static void table_gradient(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
-                           float *out, float *stack) {
-    long held = n1 - n0, width = (held + 15) / 16 * 16, size = vocabulary * width;
-    for (long shard = 0; shard < node.count; shard++) {
-        sums s = sums_of(stack, size, node, shard);
-        begin(s, 0, size);
-        long first_row = node.first_row + shard * node.rows_per_shard;
-        for (long t = 0; t < node.time_steps; t++)
-            for (long r = 0; r < node.rows_per_shard; r++) {
-                long row = t * node.rows + first_row + r;
-                float *line = s.top + (long)tokens[row] * width;
-                add(held, line, g.base + row * g.stride + n0, line);
-            }
-        meet(s, 0, size);
-    }
-    if (!node.is_last) return;
-    for (long j = 0; j < held; j++)
-        for (long v = 0; v < vocabulary; v++) out[(n0 + j) * vocabulary + v] = stack[v * width + j];
 }

@@ -29,16 +29,6 @@ package struct NodeRows: Sendable {
         self.shards = shards
     }
 
-    /// The part of a whole node that one of its shards is.
-    package func part(shard: Int) -> NodeRows {
-        var part = self
-        part.firstRow += shard * rowsPerShard
-        part.shards = 1
-        part.done = shard
-        part.isLast = shard + 1 == shards
-        return part
-    }
-
     var raw: ls_node {
         ls_node(
             rows: rows, time_steps: timeSteps, first_row: firstRow, rows_per_shard: rowsPerShard, count: shards,

@@ -46,36 +46,61 @@ package enum WeightGradient {
             self.packed = packed
             self.out = out
         }
+    }
 
-        /// From a shard on, with `each` floats a shard.
-        package func from(shard: Int, each: Int) -> Inputs { Inputs(packed: packed + shard * each, out: out) }
+    /// A one-hot input of a layer's gates, and the gradient of the weight between them.
+    package struct Table: @unchecked Sendable {
+        // @unchecked: only read while threads share it; they write disjoint rows of `out`.
+        /// `[T][rows]`.
+        package let tokens: UnsafePointer<UInt32>
+        package let vocabulary: Int
+        /// `[., vocabulary]`.
+        package let out: UnsafeMutablePointer<Float>
+
+        package init(tokens: UnsafePointer<UInt32>, vocabulary: Int, out: UnsafeMutablePointer<Float>) {
+            self.tokens = tokens
+            self.vocabulary = vocabulary
+            self.out = out
+        }
+
+        /// Floats of the partial sums of some columns of the gates.
+        package func stackCount(shards: Int, columns: Int) -> Int { ls_table_stack(shards, columns, vocabulary) }
+
+        func raw(_ stack: UnsafeMutablePointer<Float>) -> ls_table {
+            ls_table(tokens: tokens, vocabulary: vocabulary, out: out, stack: stack)
+        }
     }
 
     /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written
-    /// when the last part is in.
+    /// when the last part is in. `table`, with its partial sums, for what is to be done on the way.
     package static func compute(
         _ gradient: UnsafePointer<Float>, stride: Int, _ node: NodeRows, rows: Range<Int>, columns: Int,
-        inputs: [Inputs], bias: UnsafeMutablePointer<Float>?, block: UnsafeMutablePointer<Float>,
+        inputs: [Inputs], bias: UnsafeMutablePointer<Float>?,
+        table: (table: Table, stack: UnsafeMutablePointer<Float>)? = nil, block: UnsafeMutablePointer<Float>,
         stack: UnsafeMutablePointer<Float>
     ) {
         precondition(rows.count <= blockTiles * tileRows)
-        InstructionSet.table.pointee.weight_gradient(
-            ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, columns, inputs.count,
-            inputs.map { ls_inputs(packed: $0.packed, out: $0.out) }, bias, block, stack)
+        let inputs = inputs.map { ls_inputs(packed: $0.packed, out: $0.out) }
+        func compute(_ table: UnsafePointer<ls_table>?) {
+            InstructionSet.table.pointee.weight_gradient(
+                ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, columns,
+                inputs.count, inputs, bias, table, block, stack)
+        }
+        if let table {
+            withUnsafePointer(to: table.table.raw(table.stack), compute)
+        } else {
+            compute(nil)
+        }
     }
 
-    /// Floats of the partial sums of ``computeTable``.
-    package static func tableStackCount(shards: Int, columns: Int, vocabulary: Int) -> Int {
-        ls_table_stack(shards, columns, vocabulary)
-    }
-
-    /// Some rows of the gradient of a one-hot input's weight, `[., vocabulary]`; written when the last part is in.
-    package static func computeTable(
-        _ gradient: UnsafePointer<Float>, stride: Int, tokens: UnsafePointer<UInt32>, vocabulary: Int,
-        _ node: NodeRows, rows: Range<Int>, into out: UnsafeMutablePointer<Float>, stack: UnsafeMutablePointer<Float>
+    /// Some rows of the gradient of a one-hot input's weight alone; written when the last part is in.
+    package static func compute(
+        _ gradient: UnsafePointer<Float>, stride: Int, _ node: NodeRows, rows: Range<Int>, table: Table,
+        stack: UnsafeMutablePointer<Float>
     ) {
-        InstructionSet.table.pointee.table_gradient(
-            ls_rows(base: gradient, stride: stride), tokens, vocabulary, node.raw, rows.lowerBound, rows.upperBound,
-            out, stack)
+        withUnsafePointer(to: table.raw(stack)) {
+            InstructionSet.table.pointee.table_gradient(
+                ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, $0)
+        }
     }
 }

@@ -106,9 +106,7 @@ package final class GradientEngine {
         }
         let biasStart = shape.bias ? start("bias_ih") : nil
         let tableStart = layer == 0 ? start("weight_ih") : nil
-        let vocabulary = shape.vocabulary
         nonisolated(unsafe) let gradient = held.gates[layer].base
-        nonisolated(unsafe) let tokens = UnsafePointer(held.inputs)
 
         let tile = WeightGradient.tileRows
         let tiles = (count + tile - 1) / tile
@@ -116,10 +114,9 @@ package final class GradientEngine {
         // As many blocks for one thread as for another.
         let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
         // Sums by token stay in L2, up to some thousands of characters.
-        let tableRows = max(16, min(block * tile, 65536 / vocabulary) / 16 * 16)
+        let tableRows = max(16, min(block * tile, 65536 / shape.vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            let packedCount = WeightGradient.packedCount(place.part(shard: 0), columns: hidden)
-            let spaces = held.packed(layer: layer, count: packedCount * place.shards)
+            let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
             pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
                 let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
                 WeightGradient.pack(
@@ -132,35 +129,31 @@ package final class GradientEngine {
             let blockCount = WeightGradient.blockCount(place, rows: block * tile)
             let stackCount = WeightGradient.stackCount(
                 shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count)
-            let tableCount = WeightGradient.tableStackCount(
-                shards: place.shards, columns: tableRows, vocabulary: vocabulary)
-            let buffers = scratch(count: blockCount + stackCount + (tableStart == nil ? 0 : tableCount))
+            let table = tableStart.map {
+                WeightGradient.Table(
+                    tokens: held.inputs, vocabulary: shape.vocabulary, out: node.gradient.base + $0)
+            }
+            let tableCount = table?.stackCount(shards: place.shards, columns: tableRows) ?? 0
+            let buffers = scratch(count: blockCount + stackCount + tableCount)
             pool.run(.weightGradients, tasks: blocks) { task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base
                 let tableStack = stack + blockCount + stackCount
-                func sumByToken(_ part: NodeRows) {
-                    guard let tableStart else { return }
+                // Sums by token on the way, while the gradients of the gates are near; but there is room for those of
+                // some gates only, and where a block has more they come first, some gates after others.
+                let isTogether = rows.count <= tableRows
+                if let table, !isTogether {
                     for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
-                        WeightGradient.computeTable(
-                            gradient, stride: held.gateStride, tokens: tokens, vocabulary: vocabulary, part,
-                            rows: first..<min(rows.upperBound, first + tableRows),
-                            into: node.gradient.base + tableStart, stack: tableStack)
+                        WeightGradient.compute(
+                            gradient, stride: held.gateStride, place,
+                            rows: first..<min(rows.upperBound, first + tableRows), table: table, stack: tableStack)
                     }
                 }
-                // Shard by shard, before its products, while the gradients of the gates are near; but there is room for
-                // the sums of some gates only, so these wait for the whole node where a block has more.
-                let isTogether = rows.count <= tableRows
-                if !isTogether { sumByToken(place) }
-                for shard in 0..<place.shards {
-                    let part = place.part(shard: shard)
-                    if isTogether { sumByToken(part) }
-                    WeightGradient.compute(
-                        gradient, stride: held.gateStride, part, rows: rows, columns: hidden,
-                        inputs: inputs.map { $0.from(shard: shard, each: packedCount) },
-                        bias: biasStart.map { node.gradient.base + $0 }, block: stack + stackCount, stack: stack)
-                }
+                WeightGradient.compute(
+                    gradient, stride: held.gateStride, place, rows: rows, columns: hidden, inputs: inputs,
+                    bias: biasStart.map { node.gradient.base + $0 },
+                    table: isTogether ? table.map { ($0, tableStack) } : nil, block: stack + stackCount, stack: stack)
             }
             guard let biasStart else { continue }
             // Both biases are added to the same sums: their gradients are equal.

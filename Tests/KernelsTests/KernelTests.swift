@@ -143,7 +143,7 @@ struct KernelTests {
                     g.withUnsafeBufferPointer { g in
                         kernels.weight_gradient(
                             ls_rows(base: g.baseAddress, stride: gates), node, 0, gates, columns, 1,
-                            [ls_inputs(packed: packed.baseAddress, out: out.baseAddress)], nil, &block, &stack)
+                            [ls_inputs(packed: packed.baseAddress, out: out.baseAddress)], nil, nil, &block, &stack)
                     }
                 }
             }

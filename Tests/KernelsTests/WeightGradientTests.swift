@@ -59,41 +59,78 @@ struct WeightGradientTests {
         }
     }
 
-    /// The gradients of two weights, whose inputs are `x` and `y`, and of their bias.
+    private static let vocabulary = 3
+
+    private func tokens(_ s: Shape, _ numbers: inout TestNumbers) -> [UInt32] {
+        (0..<s.times * s.rows).map { _ in UInt32(numbers.next() % UInt64(Self.vocabulary)) }
+    }
+
+    /// `[n][vocabulary]`.
+    private func wantedTable(_ s: Shape, _ g: [Float], _ tokens: [UInt32]) -> [Float] {
+        (0..<s.n * Self.vocabulary).map { at in
+            let (n, token) = at.quotientAndRemainder(dividingBy: Self.vocabulary)
+            return wanted(s) { if tokens[$0] == token { $1 += g[$0 * s.gradientStride + n] } }
+        }
+    }
+
+    /// Calls `body` with the table of these tokens, from a time step on.
+    private func withTable(
+        _ tokens: [UInt32], from time: Int = 0, _ s: Shape, _ out: UnsafeMutablePointer<Float>,
+        _ stack: inout [Float], _ body: (UnsafePointer<ls_table>) -> Void
+    ) {
+        tokens.withUnsafeBufferPointer { tokens in
+            stack.withUnsafeMutableBufferPointer { stack in
+                var table = ls_table(
+                    tokens: tokens.baseAddress! + time * s.rows, vocabulary: Self.vocabulary, out: out,
+                    stack: stack.baseAddress)
+                body(&table)
+            }
+        }
+    }
+
+    /// The gradients of two weights, whose inputs are `x` and `y`, of their bias, and of the weight of a one-hot input.
     private struct Gradients {
         var x: [Float] = []
         var y: [Float] = []
         var bias: [Float] = []
-        var bits: [UInt32] { x.bits + y.bits + bias.bits }
+        var table: [Float] = []
+        var bits: [UInt32] { x.bits + y.bits + bias.bits + table.bits }
     }
 
     private func compute(
         _ path: KernelPath, _ s: Shape, parts: [(node: ls_node, time: Int)], blocks: [Range<Int>], g: [Float],
-        x: [Float], y: [Float]
+        x: [Float], y: [Float], tokens: [UInt32]
     ) -> Gradients {
         var result = Gradients()
-        result.bias = withMargins(s.n) { bias in
-            result.y = withMargins(s.n * s.columns) { outY in
-                result.x = withMargins(s.n * s.columns) { outX in
-                    for rows in blocks {
-                        var (block, stack) = scratch(path, s)
-                        for part in parts {
-                            let (packedX, packedY) = (pack(path, s, part, x), pack(path, s, part, y))
-                            packedX.withUnsafeBufferPointer { x in
-                                packedY.withUnsafeBufferPointer { y in
-                                    g.withUnsafeBufferPointer { g in
-                                        let base = g.baseAddress! + part.time * s.rows * s.gradientStride
-                                        path.table.weight_gradient(
-                                            ls_rows(base: base, stride: s.gradientStride), part.node, rows.lowerBound,
-                                            rows.upperBound, s.columns, 2,
-                                            [
-                                                ls_inputs(packed: x.baseAddress, out: outX),
-                                                ls_inputs(packed: y.baseAddress, out: outY),
-                                            ], bias, &block, &stack)
-                                    }
-                                }
+        func block(_ rows: Range<Int>, _ outs: [UnsafeMutablePointer<Float>]) {
+            var (block, stack) = scratch(path, s)
+            var tableStack = [Float](
+                repeating: .nan, count: ls_table_stack(s.shards, rows.count, Self.vocabulary))
+            for part in parts {
+                let (packedX, packedY) = (pack(path, s, part, x), pack(path, s, part, y))
+                packedX.withUnsafeBufferPointer { x in
+                    packedY.withUnsafeBufferPointer { y in
+                        g.withUnsafeBufferPointer { g in
+                            let base = g.baseAddress! + part.time * s.rows * s.gradientStride
+                            withTable(tokens, from: part.time, s, outs[3], &tableStack) { table in
+                                path.table.weight_gradient(
+                                    ls_rows(base: base, stride: s.gradientStride), part.node, rows.lowerBound,
+                                    rows.upperBound, s.columns, 2,
+                                    [
+                                        ls_inputs(packed: x.baseAddress, out: outs[0]),
+                                        ls_inputs(packed: y.baseAddress, out: outs[1]),
+                                    ], outs[2], table, &block, &stack)
                             }
                         }
+                    }
+                }
+            }
+        }
+        result.table = withMargins(s.n * Self.vocabulary) { table in
+            result.bias = withMargins(s.n) { bias in
+                result.y = withMargins(s.n * s.columns) { y in
+                    result.x = withMargins(s.n * s.columns) { x in
+                        for rows in blocks { block(rows, [x, y, bias, table]) }
                     }
                 }
             }
@@ -129,7 +166,9 @@ struct WeightGradientTests {
         let g = numbers.floats(s.times * s.rows * s.gradientStride)
         let x = numbers.floats(s.times * s.rows * s.inputStride)
         let y = numbers.floats(s.times * s.rows * s.inputStride)
+        let tokens = tokens(s, &numbers)
         var expected = Gradients()
+        expected.table = wantedTable(s, g, tokens)
         for n in 0..<s.n {
             func sum(_ inputs: [Float], _ k: Int) -> Float {
                 wanted(s) { $1.addProduct(g[$0 * s.gradientStride + n], inputs[$0 * s.inputStride + k]) }
@@ -141,7 +180,7 @@ struct WeightGradientTests {
             expected.bias.append(wanted(s) { $1 += g[$0 * s.gradientStride + n] })
         }
         func bits(_ parts: [(node: ls_node, time: Int)], _ blocks: [Range<Int>]) -> [UInt32] {
-            compute(path, s, parts: parts, blocks: blocks, g: g, x: x, y: y).bits
+            compute(path, s, parts: parts, blocks: blocks, g: g, x: x, y: y, tokens: tokens).bits
         }
         let rows = path.table.block_rows
         let whole = stride(from: 0, to: s.n, by: rows).map { $0..<min(s.n, $0 + rows) }
@@ -183,23 +222,16 @@ struct WeightGradientTests {
 
     @Test("A one-hot input's weight has sums by token", arguments: KernelPath.each(shapes))
     func table(path: KernelPath, s: Shape) {
-        let vocabulary = 3
         var numbers = TestNumbers(seed: 6)
         let g = numbers.floats(s.times * s.rows * s.gradientStride)
-        let tokens = (0..<s.times * s.rows).map { _ in UInt32(numbers.next() % UInt64(vocabulary)) }
-        var stack = [Float](repeating: .nan, count: ls_table_stack(s.shards, s.n, vocabulary))
-        let weight = withMargins(s.n * vocabulary) { weight in
+        let tokens = tokens(s, &numbers)
+        var stack = [Float](repeating: .nan, count: ls_table_stack(s.shards, s.n, Self.vocabulary))
+        let weight = withMargins(s.n * Self.vocabulary) { weight in
             g.withUnsafeBufferPointer {
-                path.table.table_gradient(
-                    ls_rows(base: $0.baseAddress!, stride: s.gradientStride), tokens, vocabulary, s.node, 0, s.n,
-                    weight, &stack)
+                let rows = ls_rows(base: $0.baseAddress!, stride: s.gradientStride)
+                withTable(tokens, s, weight, &stack) { path.table.table_gradient(rows, s.node, 0, s.n, $0) }
             }
         }
-        for n in 0..<s.n {
-            for token in 0..<vocabulary {
-                let sum = wanted(s) { if tokens[$0] == token { $1 += g[$0 * s.gradientStride + n] } }
-                #expect(weight[n * vocabulary + token] == sum)
-            }
-        }
+        #expect(weight == wantedTable(s, g, tokens))
     }
 }

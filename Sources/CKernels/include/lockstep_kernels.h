@@ -48,6 +48,14 @@ typedef struct {
     float *out;
 } ls_inputs;
 
+// A one-hot input of the rows of a weight gradient's first operand: the token of each row, and where the gradient goes,
+// [n][vocabulary]. `stack` holds the sums so far, from call to call.
+typedef struct {
+    const uint32_t *tokens;
+    long vocabulary;
+    float *out, *stack;
+} ls_table;
+
 // Shards of one node of the reduction tree that stand side by side in memory: `count` of them, each `rows_per_shard`
 // rows, from row `first_row` of `rows` on.
 //
@@ -77,13 +85,13 @@ typedef struct {
     // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
     void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
     // Each out[n][columns] for n in [n0, n1), at most block_rows of them: the tree over the node's shards of the sums
-    // over (t, r) of g[n] x[column]. The sums of g[n] alone go to out_bias, unless that is null.
+    // over (t, r) of g[n] x[column]. The sums of g[n] alone go to out_bias, and those by token to `table`, unless these
+    // are null.
     // `block` holds one shard's packed columns of g; `stack` the sums so far, from call to call.
     void (*weight_gradient)(ls_rows g, ls_node node, long n0, long n1, long columns, long inputs, const ls_inputs *x,
-                            float *out_bias, float *block, float *stack);
-    // out[n][vocabulary] for n in [n0, n1): the same sums of g[n] over the (t, r) of each token.
-    void (*table_gradient)(ls_rows g, const uint32_t *tokens, long vocabulary, ls_node node, long n0, long n1,
-                           float *out, float *stack);
+                            float *out_bias, const ls_table *table, float *block, float *stack);
+    // The sums by token alone.
+    void (*table_gradient)(ls_rows g, ls_node node, long n0, long n1, const ls_table *table);
 
     // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations).
     void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h);
