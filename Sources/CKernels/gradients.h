@@ -194,17 +194,17 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 // One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
 // `lines` tiles of all inputs pass, as many lines of each row of `soon` are fetched; `after` tiles belong to the inputs
 // behind this one.
-static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b, sums s,
-                           long at, coming soon, long lines, long after) {
+static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b,
+                           long panel, sums s, long at, coming soon, long lines, long after) {
     // Sums of a panel between two parts of the inner length.
     float partial[BLOCK_ROWS * PANEL];
     long parts = (inner + INNER - 1) / INNER;
     float *top = s.top + at, *to = top - s.joins * s.size;
-    for (long p = 0; p < panels; p++, b += inner * PANEL, top += tiles * TILE_SIZE, to += tiles * TILE_SIZE)
+    for (long p = 0; p < panels; p++, b += panel, top += tiles * TILE_SIZE, to += tiles * TILE_SIZE)
         for (long part = 0; part < parts; part++) {
             long x = inner * part / parts, length = inner * (part + 1) / parts - x;
             int is_first = part == 0, is_last = part + 1 == parts;
-            const float *next = b + (x + length) * PANEL;
+            const float *next = b + (is_last ? panel : (x + length) * PANEL);
             for (long i = 0; i < tiles; i++) {
                 long tile = i * TILE_SIZE, line = lines - (panels - p) * tiles + i - after;
                 const float *from = !is_first ? partial + tile : s.goes_on ? top + tile : NULL;
@@ -242,8 +242,8 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
                        node.rows_per_shard, g.stride, node.rows * g.stride};
         long lines = node.is_last && shard + 1 == node.count ? 0 : (held + WIDTH - 1) / WIDTH;
         for (long i = 0; i < inputs; i++)
-            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * inner * PANEL, s, i * each,
-                           soon, lines, (inputs - 1 - i) * panels * tiles);
+            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * x[i].panel, x[i].panel, s,
+                           i * each, soon, lines, (inputs - 1 - i) * panels * tiles);
         meet(s, bias, held);
     }
     if (!node.is_last) return;

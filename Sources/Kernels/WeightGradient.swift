@@ -8,22 +8,6 @@ package enum WeightGradient {
     /// How many tiles of rows are best computed at a time.
     package static var blockTiles: Int { InstructionSet.table.pointee.block_rows / tileRows }
 
-    /// Floats of the packed inputs of a part of a node.
-    package static func packedCount(_ node: NodeRows, columns: Int) -> Int {
-        let width = InstructionSet.table.pointee.panel_width
-        return (columns + width - 1) / width * width * node.timeSteps * node.rowsPerShard * node.shards
-    }
-
-    /// Packs the inputs of one shard of a part: `[T][rows]` of rows `stride` apart.
-    package static func pack(
-        _ x: UnsafePointer<Float>, stride: Int, _ node: NodeRows, shard: Int, columns: Int,
-        into packed: UnsafeMutablePointer<Float>
-    ) {
-        let each = packedCount(node, columns: columns) / node.shards
-        InstructionSet.table.pointee.pack_rows(
-            ls_rows(base: x, stride: stride), node.raw, shard, columns, packed + shard * each)
-    }
-
     /// Floats of the working space for a block of rows of the result.
     package static func blockCount(_ node: NodeRows, rows: Int) -> Int {
         ls_weight_block(InstructionSet.table, node.raw, rows)
@@ -37,15 +21,11 @@ package enum WeightGradient {
     /// What a layer's gates were multiplied with, and the gradient of the weight between them.
     package struct Inputs: @unchecked Sendable {
         // @unchecked: only read while threads share it; they write disjoint rows of `out`.
-        /// Of the part, shard after shard, from ``WeightGradient/pack(_:stride:_:shard:columns:into:)``.
-        package let packed: UnsafePointer<Float>
+        /// Of a part of a node, see ``PackedInputs/inputs(of:from:out:)``.
+        let packed: UnsafePointer<Float>
+        let panel: Int
         /// `[., columns]`.
-        package let out: UnsafeMutablePointer<Float>
-
-        package init(packed: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>) {
-            self.packed = packed
-            self.out = out
-        }
+        let out: UnsafeMutablePointer<Float>
     }
 
     /// A one-hot input of a layer's gates, and the gradient of the weight between them.
@@ -80,7 +60,7 @@ package enum WeightGradient {
         stack: UnsafeMutablePointer<Float>
     ) {
         precondition(rows.count <= blockTiles * tileRows)
-        let inputs = inputs.map { ls_inputs(packed: $0.packed, out: $0.out) }
+        let inputs = inputs.map { ls_inputs(packed: $0.packed, panel: $0.panel, out: $0.out) }
         func compute(_ table: UnsafePointer<ls_table>?) {
             InstructionSet.table.pointee.weight_gradient(
                 ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, columns,

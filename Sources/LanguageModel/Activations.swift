@@ -28,7 +28,9 @@ final class Activations: @unchecked Sendable {
     let losses: UnsafeMutablePointer<Double>
     /// The global rows, for the masks.
     private(set) var globalRows: [Int] = []
-    private var packedBuffer = FloatBuffer(count: 0)
+    private let packedBuffer: FloatBuffer
+    /// Time steps that are packed at once, see ``sharesPackedOutputs``.
+    private let packedSteps: Int
 
     init(geometry: EngineGeometry, rows: Int) {
         self.rows = rows
@@ -39,9 +41,10 @@ final class Activations: @unchecked Sendable {
         (self.gateStride, self.stride) = (gateStride, stride)
         gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * gateStride) }
         h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * stride) }
-        // Room for packed inputs: see packed(layer:count:).
-        let all = NodeRows(rows: rows, timeSteps: geometry.window, firstRow: 0, rowsPerShard: rows, shards: 1)
-        let packedCount = WeightGradient.packedCount(all, columns: hidden)
+        packedSteps = geometry.dropout > 0 ? geometry.window : geometry.window + 1
+        // Room for packed inputs: see packedInputs(layer:).
+        let packedCount = PackedInputs.count(rows: rows, timeSteps: packedSteps, columns: hidden)
+        packedBuffer = FloatBuffer(count: packedCount)
         c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * stride, packedCount)) }
         dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * stride) } : []
         let maskBytes = DropoutMask.byteCount(hidden: hidden)
@@ -72,18 +75,31 @@ final class Activations: @unchecked Sendable {
         dropped.isEmpty ? h[layer].base + rows * stride : dropped[layer].base
     }
 
-    /// A buffer for one packed operand.
-    func packed(count: Int) -> FloatBuffer {
-        if packedBuffer.count < count { packedBuffer = FloatBuffer(count: count) }
-        return packedBuffer
+    /// Whether what a layer hands up is what it reads itself a step later: it is packed once then, `[T + 1][R][H]`, for
+    /// both weights. With dropout each is packed by itself, `[T][R][H]`.
+    var sharesPackedOutputs: Bool { dropped.isEmpty }
+
+    /// Packed inputs of the output layer, or of the topmost layer's recurrent weight.
+    var packedOutputs: PackedInputs { packed(into: packedBuffer) }
+
+    /// Packed inputs of a layer whose backward pass is over, in the place of its cell states, which nobody reads after it
+    /// but ``outcomes(of:)``, which is to be called before.
+    func packedInputs(layer: Int) -> PackedInputs { packed(into: c[layer]) }
+
+    private func packed(into buffer: FloatBuffer) -> PackedInputs {
+        PackedInputs(
+            base: buffer.base, timeSteps: packedSteps, rowsPerShard: geometry.rowsPerShard,
+            columns: geometry.shape.hidden)
     }
 
-    /// Two buffers for the packed operands of a layer whose backward pass is over: the second one is the layer's cell
-    /// states, which nobody reads after it but ``outcomes(of:)``, which is to be called before.
-    func packed(layer: Int, count: Int) -> [FloatBuffer] {
-        precondition(count <= c[layer].count)
-        return [packed(count: count), c[layer]]
+    /// Packs what the layer above `layer`, or the output layer, reads.
+    func packOutput(layer: Int, of node: NodeRows, shard: Int, into packed: PackedInputs) {
+        packed.pack(
+            sharesPackedOutputs ? h[layer].base : output(layer: layer), stride: stride, node, shard: shard)
     }
+
+    /// The time step of a packed output at which what follows the first step of the window stands.
+    var firstOutput: Int { sharesPackedOutputs ? 1 : 0 }
 
     func load(_ work: [ShardWork]) {
         let (each, window, shape) = (geometry.rowsPerShard, geometry.window, geometry.shape)

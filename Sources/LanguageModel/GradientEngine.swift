@@ -99,14 +99,12 @@ package final class GradientEngine {
         let hidden = shape.hidden
         let count = 4 * hidden
         func start(_ name: String) -> Int { layout["lstm.\(name)_l\(layer)"]!.range.lowerBound }
-        // What the gates were multiplied with, `[T][R][H]`, and where the gradient of the weight begins; only read here.
-        nonisolated(unsafe) var operands = [(inputs: UnsafePointer(held.h[layer].base), start: start("weight_hh"))]
-        if layer > 0 {
-            operands.append((UnsafePointer(held.output(layer: layer - 1)), start("weight_ih")))
-        }
         let biasStart = shape.bias ? start("bias_ih") : nil
         let tableStart = layer == 0 ? start("weight_ih") : nil
         nonisolated(unsafe) let gradient = held.gates[layer].base
+        let isShared = held.sharesPackedOutputs && layer + 1 < shape.layers
+        let recurrent = isShared ? held.packedInputs(layer: layer + 1) : held.packedOutputs
+        let below = held.packedInputs(layer: layer)
 
         let tile = WeightGradient.tileRows
         let tiles = (count + tile - 1) / tile
@@ -116,15 +114,20 @@ package final class GradientEngine {
         // Sums by token stay in L2, up to some thousands of characters.
         let tableRows = max(16, min(block * tile, 65536 / shape.vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            let spaces = held.packed(layer: layer, count: WeightGradient.packedCount(place, columns: hidden))
-            pool.run(.weightGradients, tasks: place.shards * operands.count) { task, _ in
-                let (shard, index) = task.quotientAndRemainder(dividingBy: operands.count)
-                WeightGradient.pack(
-                    operands[index].inputs, stride: held.stride, place, shard: shard, columns: hidden,
-                    into: spaces[index].base)
+            pool.run(.weightGradients, tasks: 2 * place.shards) { task, _ in
+                let shard = task / 2
+                if task.isMultiple(of: 2) {
+                    // Else what the layer handed up was packed for the layer above.
+                    guard !held.sharesPackedOutputs else { return }
+                    recurrent.pack(held.h[layer].base, stride: held.stride, place, shard: shard)
+                } else if layer > 0 {
+                    held.packOutput(layer: layer - 1, of: place, shard: shard, into: below)
+                }
             }
-            let inputs = zip(spaces, operands).map {
-                WeightGradient.Inputs(packed: $0.base, out: node.gradient.base + $1.start)
+            var inputs = [recurrent.inputs(of: place, from: 0, out: node.gradient.base + start("weight_hh"))]
+            if layer > 0 {
+                let out = node.gradient.base + start("weight_ih")
+                inputs.append(below.inputs(of: place, from: held.firstOutput, out: out))
             }
             let blockCount = WeightGradient.blockCount(place, rows: block * tile)
             let stackCount = WeightGradient.stackCount(
@@ -135,7 +138,7 @@ package final class GradientEngine {
             }
             let tableCount = table?.stackCount(shards: place.shards, columns: tableRows) ?? 0
             let buffers = scratch(count: blockCount + stackCount + tableCount)
-            pool.run(.weightGradients, tasks: blocks) { task, thread in
+            pool.run(.weightGradients, tasks: blocks) { [inputs] task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 let stack = buffers[thread].base

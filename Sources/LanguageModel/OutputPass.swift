@@ -92,23 +92,21 @@ final class OutputPass: @unchecked Sendable {
         if (blocks.first?.count ?? 0) < blockCount {
             blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
         }
-        // The layers pack their inputs into the same buffer after this.
-        let packed = held.packed(count: waves.map { WeightGradient.packedCount($0.node, columns: hidden) }.max()!)
+        let packed = held.packedOutputs
         let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
-        nonisolated(unsafe) let inputs = held.output(layer: geometry.shape.layers - 1)
-        for wave in waves {
+        for (index, wave) in waves.enumerated() {
             pool.run(.forward, tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
                 let first = task * Self.chunk
                 losses(held, wave, tokens: first..<min(wave.tokens, first + Self.chunk), gathered[thread].base)
             }
             forwardEnded()
-            pool.run(.weightGradients, tasks: wave.node.shards) { shard, _ in
-                WeightGradient.pack(
-                    inputs + wave.times.lowerBound * held.rows * held.stride, stride: held.stride, wave.node,
-                    shard: shard,
-                    columns: hidden, into: packed.base)
+            if index == 0 {
+                pool.run(.weightGradients, tasks: node.shards) { [geometry] shard, _ in
+                    held.packOutput(layer: geometry.shape.layers - 1, of: node, shard: shard, into: packed)
+                }
             }
+            let operand = packed.inputs(of: wave.node, from: held.firstOutput + wave.times.lowerBound, out: weight)
             // The logits of a wave stand by themselves.
             var own = wave.node
             own.rows = own.shards * own.rowsPerShard
@@ -118,8 +116,7 @@ final class OutputPass: @unchecked Sendable {
                 let rows = task * block..<min(vocabulary, (task + 1) * block)
                 WeightGradient.compute(
                     logits.base, stride: vocabulary, place, rows: rows, columns: hidden,
-                    inputs: [WeightGradient.Inputs(packed: packed.base, out: weight)], bias: bias,
-                    block: blocks[thread].base, stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
+                    inputs: [operand], bias: bias, block: blocks[thread].base, stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }
             gradientsEnded()
         }

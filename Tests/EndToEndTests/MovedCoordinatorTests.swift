@@ -69,7 +69,8 @@ import Testing
         // A pipe that nobody writes to: whoever looks a name up waits for ever.
         try #require(mkfifo(folder.file("hosts").path, 0o600) == 0)
         let worker = try Execution(
-            ["worker", "--connect=tcp://coordinator.lockstep.test:5757", "--retry-for=10m"], in: folder, launcher: Self.launcher)
+            ["worker", "--connect=tcp://coordinator.lockstep.test:5757", "--retry-for=10m"], in: folder,
+            launcher: Self.launcher)
         try await Deadline.wait(for: "a worker that says what it waits for") {
             try worker.errorsSoFar.contains("nobody has said yet where the host coordinator.lockstep.test is")
         }

@@ -143,7 +143,10 @@ struct KernelTests {
                     g.withUnsafeBufferPointer { g in
                         kernels.weight_gradient(
                             ls_rows(base: g.baseAddress, stride: gates), node, 0, gates, columns, 1,
-                            [ls_inputs(packed: packed.baseAddress, out: out.baseAddress)], nil, nil, &block, &stack)
+                            [
+                                ls_inputs(
+                                    packed: packed.baseAddress, panel: time * each * width, out: out.baseAddress)
+                            ], nil, nil, &block, &stack)
                     }
                 }
             }

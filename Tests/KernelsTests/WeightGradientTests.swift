@@ -107,9 +107,10 @@ struct WeightGradientTests {
             var tableStack = [Float](
                 repeating: .nan, count: ls_table_stack(s.shards, rows.count, Self.vocabulary))
             for part in parts {
-                let (packedX, packedY) = (pack(path, s, part, x), pack(path, s, part, y))
-                packedX.withUnsafeBufferPointer { x in
-                    packedY.withUnsafeBufferPointer { y in
+                let own = pack(path, s, part, x)
+                let (whole, start, wholePanel) = packWhole(path, s, part, y)
+                own.withUnsafeBufferPointer { x in
+                    whole.withUnsafeBufferPointer { y in
                         g.withUnsafeBufferPointer { g in
                             let base = g.baseAddress! + part.time * s.rows * s.gradientStride
                             withTable(tokens, from: part.time, s, outs[3], &tableStack) { table in
@@ -117,8 +118,9 @@ struct WeightGradientTests {
                                     ls_rows(base: base, stride: s.gradientStride), part.node, rows.lowerBound,
                                     rows.upperBound, s.columns, 2,
                                     [
-                                        ls_inputs(packed: x.baseAddress, out: outs[0]),
-                                        ls_inputs(packed: y.baseAddress, out: outs[1]),
+                                        ls_inputs(
+                                            packed: x.baseAddress, panel: panel(path, part.node), out: outs[0]),
+                                        ls_inputs(packed: y.baseAddress! + start, panel: wholePanel, out: outs[1]),
                                     ], outs[2], table, &block, &stack)
                             }
                         }
@@ -142,8 +144,7 @@ struct WeightGradientTests {
     private func pack(
         _ path: KernelPath, _ s: Shape, _ part: (node: ls_node, time: Int), _ x: [Float]
     ) -> [Float] {
-        let width = path.table.panel_width
-        let each = (s.columns + width - 1) / width * width * part.node.time_steps * part.node.rows_per_shard
+        let each = panel(path, part.node) * panels(path, s)
         var packed = [Float](repeating: .nan, count: each * part.node.count)
         x.withUnsafeBufferPointer { x in
             let base = x.baseAddress! + part.time * s.rows * s.inputStride
@@ -156,6 +157,24 @@ struct WeightGradientTests {
             }
         }
         return packed
+    }
+
+    /// The same with all time steps of the shards, of which the part is some.
+    private func packWhole(
+        _ path: KernelPath, _ s: Shape, _ part: (node: ls_node, time: Int), _ x: [Float]
+    ) -> (packed: [Float], start: Int, panel: Int) {
+        var node = part.node
+        node.time_steps = s.times
+        let start = part.time * s.each * path.table.panel_width
+        return (pack(path, s, (node, 0), x), start, panel(path, node))
+    }
+
+    private func panels(_ path: KernelPath, _ s: Shape) -> Int {
+        (s.columns + path.table.panel_width - 1) / path.table.panel_width
+    }
+
+    private func panel(_ path: KernelPath, _ node: ls_node) -> Int {
+        node.time_steps * node.rows_per_shard * path.table.panel_width
     }
 
     @Test(

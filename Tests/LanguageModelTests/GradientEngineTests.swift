@@ -54,7 +54,7 @@ struct GradientEngineTests {
 
     @Test(
         "Threads and the grouping of shards never change a bit",
-        arguments: [(8, 0.5, 33, 2, 16), (8, 0.0, 16, 1, 1), (5, 0.25, 21, 3, 7)])
+        arguments: [(8, 0.5, 33, 2, 16), (8, 0.0, 16, 1, 1), (5, 0.25, 21, 3, 7), (6, 0.0, 21, 3, 7)])
     func grouping(shards: Int, dropout: Double, hidden: Int, layers: Int, window: Int) {
         let geometry = EngineGeometry(
             shape: ModelShape(vocabulary: 19, hidden: hidden, layers: layers), batch: shards * 3, window: window,

@@ -41,10 +41,12 @@ typedef struct {
     long stride;
 } ls_rows;
 
-// What the rows of a weight gradient's first operand are multiplied with: shard after shard as pack_rows packs it, and
-// where the gradient goes, [n][columns].
+// What the rows of a weight gradient's first operand are multiplied with: shard after shard as pack_rows packs it, or
+// some of the time steps of each, with `panel` floats from one panel to the next; and where the gradient goes,
+// [n][columns].
 typedef struct {
     const float *packed;
+    long panel;
     float *out;
 } ls_inputs;
 
