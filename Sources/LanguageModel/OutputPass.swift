@@ -116,7 +116,8 @@ final class OutputPass: @unchecked Sendable {
                 let rows = task * block..<min(vocabulary, (task + 1) * block)
                 WeightGradient.compute(
                     logits.base, stride: vocabulary, place, rows: rows, columns: hidden,
-                    inputs: [operand], bias: bias, block: blocks[thread].base, stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
+                    inputs: [operand], bias: bias, block: blocks[thread].base,
+                    stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }
             gradientsEnded()
         }
