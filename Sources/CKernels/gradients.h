@@ -127,6 +127,7 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
     long until_step = soon ? soon->rows - first % soon->rows : 0;
     const float *line = soon ? soon->base + first / soon->rows * soon->step + first % soon->rows * soon->stride : NULL;
     long x = 0;
+    // Few tiles fetch for the next shard: these do it row by row.
     if (!soon)
         for (; x + STEPS <= inner; x += STEPS, a += STEPS * TILE, b += STEPS * PANEL) {
             if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);

@@ -31,12 +31,13 @@ package enum WeightGradient {
     /// A one-hot input of a layer's gates, and the gradient of the weight between them.
     package struct Table: @unchecked Sendable {
         // @unchecked: only read while threads share it; they write disjoint rows of `out`.
-        /// `[T][rows]`.
-        package let tokens: UnsafePointer<UInt32>
-        package let vocabulary: Int
-        /// `[., vocabulary]`.
-        package let out: UnsafeMutablePointer<Float>
+        private let tokens: UnsafePointer<UInt32>
+        private let vocabulary: Int
+        private let out: UnsafeMutablePointer<Float>
 
+        /// - Parameters:
+        ///   - tokens: `[T][rows]`.
+        ///   - out: `[., vocabulary]`.
         package init(tokens: UnsafePointer<UInt32>, vocabulary: Int, out: UnsafeMutablePointer<Float>) {
             self.tokens = tokens
             self.vocabulary = vocabulary
@@ -46,7 +47,7 @@ package enum WeightGradient {
         /// Floats of the partial sums of some columns of the gates.
         package func stackCount(shards: Int, columns: Int) -> Int { ls_table_stack(shards, columns, vocabulary) }
 
-        func raw(_ stack: UnsafeMutablePointer<Float>) -> ls_table {
+        fileprivate func raw(_ stack: UnsafeMutablePointer<Float>) -> ls_table {
             ls_table(tokens: tokens, vocabulary: vocabulary, out: out, stack: stack)
         }
     }

@@ -29,8 +29,6 @@ final class Activations: @unchecked Sendable {
     /// The global rows, for the masks.
     private(set) var globalRows: [Int] = []
     private let packedBuffer: FloatBuffer
-    /// Time steps that are packed at once, see ``sharesPackedOutputs``.
-    private let packedSteps: Int
 
     init(geometry: EngineGeometry, rows: Int) {
         self.rows = rows
@@ -41,9 +39,8 @@ final class Activations: @unchecked Sendable {
         (self.gateStride, self.stride) = (gateStride, stride)
         gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * gateStride) }
         h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * stride) }
-        packedSteps = geometry.dropout > 0 ? geometry.window : geometry.window + 1
-        // Room for packed inputs: see packedInputs(layer:).
-        let packedCount = PackedInputs.count(rows: rows, timeSteps: packedSteps, columns: hidden)
+        // Room for packed inputs: see packedOutput(layer:).
+        let packedCount = PackedInputs.count(rows: rows, timeSteps: Self.packedSteps(geometry), columns: hidden)
         packedBuffer = FloatBuffer(count: packedCount)
         c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * stride, packedCount)) }
         dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * stride) } : []
@@ -75,16 +72,35 @@ final class Activations: @unchecked Sendable {
         dropped.isEmpty ? h[layer].base + rows * stride : dropped[layer].base
     }
 
+    // MARK: Packed inputs of weight gradients
+
     /// Whether what a layer hands up is what it reads itself a step later: it is packed once then, `[T + 1][R][H]`, for
     /// both weights. With dropout each is packed by itself, `[T][R][H]`.
-    var sharesPackedOutputs: Bool { dropped.isEmpty }
+    var packsOutputsOnce: Bool { dropped.isEmpty }
 
-    /// Packed inputs of the output layer, or of the topmost layer's recurrent weight.
-    var packedOutputs: PackedInputs { packed(into: packedBuffer) }
-
-    /// Packed inputs of a layer whose backward pass is over, in the place of its cell states, which nobody reads after it
+    /// What the layer above `layer`, or the output layer, reads, packed by ``packOutput(layer:of:shard:)``.
+    ///
+    /// It takes the place of the cell states of the layer above, whose backward pass is over: nobody reads them after it
     /// but ``outcomes(of:)``, which is to be called before.
-    func packedInputs(layer: Int) -> PackedInputs { packed(into: c[layer]) }
+    func packedOutput(layer: Int) -> PackedInputs { packed(into: layer + 1 < c.count ? c[layer + 1] : packedBuffer) }
+
+    /// The time step of a packed output that the first step of the window gave.
+    var firstPackedOutput: Int { packsOutputsOnce ? 1 : 0 }
+
+    /// What the layer's recurrent weight read: its packed outputs, or what ``packStates(layer:of:shard:)`` packed.
+    func packedStates(layer: Int) -> PackedInputs {
+        packsOutputsOnce ? packedOutput(layer: layer) : packed(into: packedBuffer)
+    }
+
+    func packOutput(layer: Int, of node: NodeRows, shard: Int) {
+        packedOutput(layer: layer).pack(
+            packsOutputsOnce ? h[layer].base : output(layer: layer), stride: stride, node, shard: shard)
+    }
+
+    /// With dropout only, layer by layer, and after the output layer's gradients.
+    func packStates(layer: Int, of node: NodeRows, shard: Int) {
+        packedStates(layer: layer).pack(h[layer].base, stride: stride, node, shard: shard)
+    }
 
     private func packed(into buffer: FloatBuffer) -> PackedInputs {
         PackedInputs(
@@ -92,14 +108,13 @@ final class Activations: @unchecked Sendable {
             columns: geometry.shape.hidden)
     }
 
-    /// Packs what the layer above `layer`, or the output layer, reads.
-    func packOutput(layer: Int, of node: NodeRows, shard: Int, into packed: PackedInputs) {
-        packed.pack(
-            sharesPackedOutputs ? h[layer].base : output(layer: layer), stride: stride, node, shard: shard)
+    private var packedSteps: Int { Self.packedSteps(geometry) }
+
+    private static func packedSteps(_ geometry: EngineGeometry) -> Int {
+        geometry.dropout > 0 ? geometry.window : geometry.window + 1
     }
 
-    /// The time step of a packed output at which what follows the first step of the window stands.
-    var firstOutput: Int { sharesPackedOutputs ? 1 : 0 }
+    // MARK: What goes in and comes out
 
     func load(_ work: [ShardWork]) {
         let (each, window, shape) = (geometry.rowsPerShard, geometry.window, geometry.shape)

@@ -102,9 +102,6 @@ package final class GradientEngine {
         let biasStart = shape.bias ? start("bias_ih") : nil
         let tableStart = layer == 0 ? start("weight_ih") : nil
         nonisolated(unsafe) let gradient = held.gates[layer].base
-        let isShared = held.sharesPackedOutputs && layer + 1 < shape.layers
-        let recurrent = isShared ? held.packedInputs(layer: layer + 1) : held.packedOutputs
-        let below = held.packedInputs(layer: layer)
 
         let tile = WeightGradient.tileRows
         let tiles = (count + tile - 1) / tile
@@ -114,20 +111,13 @@ package final class GradientEngine {
         // Sums by token stay in L2, up to some thousands of characters.
         let tableRows = max(16, min(block * tile, 65536 / shape.vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
-            pool.run(.weightGradients, tasks: 2 * place.shards) { task, _ in
-                let shard = task / 2
-                if task.isMultiple(of: 2) {
-                    // Else what the layer handed up was packed for the layer above.
-                    guard !held.sharesPackedOutputs else { return }
-                    recurrent.pack(held.h[layer].base, stride: held.stride, place, shard: shard)
-                } else if layer > 0 {
-                    held.packOutput(layer: layer - 1, of: place, shard: shard, into: below)
-                }
-            }
-            var inputs = [recurrent.inputs(of: place, from: 0, out: node.gradient.base + start("weight_hh"))]
+            pack(layer, held, place)
+            let out = node.gradient.base + start("weight_hh")
+            var inputs = [held.packedStates(layer: layer).inputs(of: place, from: 0, out: out)]
             if layer > 0 {
                 let out = node.gradient.base + start("weight_ih")
-                inputs.append(below.inputs(of: place, from: held.firstOutput, out: out))
+                inputs.append(
+                    held.packedOutput(layer: layer - 1).inputs(of: place, from: held.firstPackedOutput, out: out))
             }
             let blockCount = WeightGradient.blockCount(place, rows: block * tile)
             let stackCount = WeightGradient.stackCount(
@@ -161,6 +151,21 @@ package final class GradientEngine {
             guard let biasStart else { continue }
             // Both biases are added to the same sums: their gradients are equal.
             (node.gradient.base + start("bias_hh")).update(from: node.gradient.base + biasStart, count: count)
+        }
+    }
+
+    /// Packs what a layer's gates were multiplied with, but for what is packed already: see
+    /// ``Activations/packsOutputsOnce``.
+    private func pack(_ layer: Int, _ held: Activations, _ place: NodeRows) {
+        if !held.packsOutputsOnce {
+            pool.run(.weightGradients, tasks: place.shards) { shard, _ in
+                held.packStates(layer: layer, of: place, shard: shard)
+            }
+        }
+        if layer > 0 {
+            pool.run(.weightGradients, tasks: place.shards) { shard, _ in
+                held.packOutput(layer: layer - 1, of: place, shard: shard)
+            }
         }
     }
 

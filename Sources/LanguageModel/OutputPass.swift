@@ -92,7 +92,7 @@ final class OutputPass: @unchecked Sendable {
         if (blocks.first?.count ?? 0) < blockCount {
             blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
         }
-        let packed = held.packedOutputs
+        let below = geometry.shape.layers - 1
         let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         for (index, wave) in waves.enumerated() {
@@ -102,11 +102,12 @@ final class OutputPass: @unchecked Sendable {
             }
             forwardEnded()
             if index == 0 {
-                pool.run(.weightGradients, tasks: node.shards) { [geometry] shard, _ in
-                    held.packOutput(layer: geometry.shape.layers - 1, of: node, shard: shard, into: packed)
+                pool.run(.weightGradients, tasks: node.shards) { shard, _ in
+                    held.packOutput(layer: below, of: node, shard: shard)
                 }
             }
-            let operand = packed.inputs(of: wave.node, from: held.firstOutput + wave.times.lowerBound, out: weight)
+            let operand = held.packedOutput(layer: below).inputs(
+                of: wave.node, from: held.firstPackedOutput + wave.times.lowerBound, out: weight)
             // The logits of a wave stand by themselves.
             var own = wave.node
             own.rows = own.shards * own.rowsPerShard

@@ -159,13 +159,13 @@ struct WeightGradientTests {
         return packed
     }
 
-    /// The same with all time steps of the shards, of which the part is some.
+    /// The same of inputs that begin a time step earlier, all steps of the shards, of which the part is some.
     private func packWhole(
         _ path: KernelPath, _ s: Shape, _ part: (node: ls_node, time: Int), _ x: [Float]
     ) -> (packed: [Float], start: Int, panel: Int) {
         var node = part.node
-        node.time_steps = s.times
-        let start = part.time * s.each * path.table.panel_width
+        node.time_steps = s.times + 1
+        let start = (part.time + 1) * s.each * path.table.panel_width
         return (pack(path, s, (node, 0), x), start, panel(path, node))
     }
 
@@ -184,17 +184,17 @@ struct WeightGradientTests {
         var numbers = TestNumbers(seed: 5)
         let g = numbers.floats(s.times * s.rows * s.gradientStride)
         let x = numbers.floats(s.times * s.rows * s.inputStride)
-        let y = numbers.floats(s.times * s.rows * s.inputStride)
+        let y = numbers.floats((s.times + 1) * s.rows * s.inputStride)
         let tokens = tokens(s, &numbers)
         var expected = Gradients()
         expected.table = wantedTable(s, g, tokens)
         for n in 0..<s.n {
-            func sum(_ inputs: [Float], _ k: Int) -> Float {
-                wanted(s) { $1.addProduct(g[$0 * s.gradientStride + n], inputs[$0 * s.inputStride + k]) }
+            func sum(_ inputs: [Float], from first: Int, _ k: Int) -> Float {
+                wanted(s) { $1.addProduct(g[$0 * s.gradientStride + n], inputs[(first + $0) * s.inputStride + k]) }
             }
             for k in 0..<s.columns {
-                expected.x.append(sum(x, k))
-                expected.y.append(sum(y, k))
+                expected.x.append(sum(x, from: 0, k))
+                expected.y.append(sum(y, from: s.rows, k))
             }
             expected.bias.append(wanted(s) { $1 += g[$0 * s.gradientStride + n] })
         }

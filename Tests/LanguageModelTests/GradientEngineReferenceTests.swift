@@ -136,6 +136,10 @@ struct GradientEngineReferenceTests {
             configuration: optimizer.configuration, update: 3, learningRate: 0.01, clipCoefficient: 0.7)
         optimizer.apply(gradient: gradient, to: step.parameters, scalars: scalars)
         #expect(String(digest(step.parameters), radix: 16) == "6b98f243bcc4d4a7")
+
+        // Without dropout the weights share what is packed for them.
+        let plain = Case(vocabulary: 19, hidden: 37, layers: 3, rows: 10, window: 6, shards: 5)
+        #expect(String(digest(Step(plain).run(plain).gradient), radix: 16) == "3d8829acd76b41e6")
     }
 
     @Test("The forward engine has the bits of the training path without dropout")

@@ -146,7 +146,7 @@ double ls_log(double x);
 #define LS_BLOCK_GAP 16
 
 // Floats that weight_gradient needs for a block of `n` rows: of `block` and, for a node of `shards` shards, of `stack`;
-// and table_gradient's stack for `n` columns.
+// and the stack of an ls_table for `n` columns.
 long ls_weight_block(const ls_kernels *k, ls_node node, long n);
 long ls_weight_stack(const ls_kernels *k, long shards, long n, long columns, long inputs);
 long ls_table_stack(long shards, long n, long vocabulary);
