@@ -64,9 +64,11 @@ struct FirstContact: ~Copyable {
                     "\(endpoint) ended the connection before a greeting: the coordinator takes only workers with keys "
                     + "(--keys), is stopping, or is none"
             }
-            return
+            let cause =
                 "the coordinator ended the exchange of keys: \(access.keys!.server) is not its present key; copy its "
                 + "curve.public there"
+            // One without keys may be gone before its greeting has been read, which would have told.
+            return failure == .cryptography ? cause : cause + ", unless it uses no keys: then start it with --keys"
         case .protocolViolation: return "what listens at \(endpoint) is no Lockstep coordinator: check --connect"
         case nil:
             if isConnected { return "\(endpoint) is connected, and silent: the coordinator is busy, or stopped" }
