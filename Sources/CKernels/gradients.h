@@ -104,23 +104,23 @@ typedef struct {
 } coming;
 
 // acc += each of TILE values times a row of B.
-INLINE void outer_product(f16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
+INLINE void outer_product(const int vectors, f16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
     const float *thirds[THIRDS];
     UNROLL for (int i = 0; i < TILE; i += 3) thirds[i / 3] = a + i;
-    multiply_row(TILE, acc, thirds, 1, 0, b);
+    multiply_row(TILE, vectors, acc, thirds, 1, 0, b);
 }
 
-// A tile of sums: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of
+// A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of
 // b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart. Fetches of `next`,
 // the panel behind, and of `soon`, unless that is null, from row `first` on.
-INLINE void outer_products(long inner, const float *a, const float *b, const float *from, float *to, long joins,
-                           long size, const float *next, const coming *soon, long first) {
+INLINE void outer_products(const int vectors, long inner, const float *a, const float *b, const float *from, float *to,
+                           long joins, long size, const float *next, const coming *soon, long first) {
     f16 acc[TILE][LS_VECTORS];
     if (from) {
-        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
             acc[i][j] = load(from + i * PANEL + j * WIDTH);
     } else {
-        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = splat(0);
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = splat(0);
     }
     for (long i = 0; i < joins; i++)
         for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
@@ -131,11 +131,11 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
     if (!soon)
         for (; x + STEPS <= inner; x += STEPS, a += STEPS * TILE, b += STEPS * PANEL) {
             if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-            UNROLL for (int y = 0; y < STEPS; y++) outer_product(acc, a + y * TILE, b + y * PANEL);
+            UNROLL for (int y = 0; y < STEPS; y++) outer_product(vectors, acc, a + y * TILE, b + y * PANEL);
         }
     for (; x < inner; x++, a += TILE, b += PANEL) {
         if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-        outer_product(acc, a, b);
+        outer_product(vectors, acc, a, b);
         if (!soon) continue;
         __builtin_prefetch(line, 0, 2);
         line += soon->stride;
@@ -146,10 +146,10 @@ INLINE void outer_products(long inner, const float *a, const float *b, const flo
     }
     for (const float *left = to + joins * size; left > to;) {
         left -= size;
-        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
             acc[i][j] = load(left + i * PANEL + j * WIDTH) + acc[i][j];
     }
-    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+    UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
         store(to + i * PANEL + j * WIDTH, acc[i][j]);
 }
 
@@ -190,16 +190,16 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 
 // Rows of B, at most, that a tile passes over at once. With 16 columns so many stay in L1 together with a panel of A;
 // 32 do not pay for what their sums cost between two parts, and come from L2.
-#define INNER (TILE > 6 ? 1024 : 288)
+#define INNER (TILE > 6 ? 1024 : 144)
 
 // One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
 // `lines` tiles of all inputs pass, as many lines of each row of `soon` are fetched; `after` tiles belong to the inputs
 // behind this one.
-static void shard_products(long inner, long tiles, long panels, const float *block, long step, const float *b,
+static void shard_products(long inner, long tiles, long columns, const float *block, long step, const float *b,
                            long panel, sums s, long at, coming soon, long lines, long after) {
     // Sums of a panel between two parts of the inner length.
     float partial[BLOCK_ROWS * PANEL];
-    long parts = (inner + INNER - 1) / INNER;
+    long parts = (inner + INNER - 1) / INNER, panels = (columns + PANEL - 1) / PANEL;
     float *top = s.top + at, *to = top - s.joins * s.size;
     for (long p = 0; p < panels; p++, b += panel, top += tiles * TILE_SIZE, to += tiles * TILE_SIZE)
         for (long part = 0; part < parts; part++) {
@@ -212,12 +212,18 @@ static void shard_products(long inner, long tiles, long panels, const float *blo
                 float *end = is_last ? to + tile : partial + tile;
                 const float *a = block + i * step + x * TILE, *ahead = next + i * length * AHEAD;
                 long joins = is_last ? s.joins : 0;
-                if (line < 0) {
-                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, NULL, 0);
-                } else {
-                    coming own = {soon.base + line * WIDTH, soon.rows, soon.stride, soon.step};
-                    outer_products(length, a, b + x * PANEL, from, end, joins, s.size, ahead, &own, x);
-                }
+                coming own = {soon.base + line * WIDTH, soon.rows, soon.stride, soon.step};
+                int narrow = LS_VECTORS > 1 && columns - p * PANEL <= WIDTH;
+#define OUTER_PRODUCTS(vectors, soon, first)                                                                           \
+    outer_products(vectors, length, a, b + x * PANEL, from, end, joins, s.size, ahead, soon, first)
+                if (narrow && line < 0)
+                    OUTER_PRODUCTS(1, NULL, 0);
+                else if (narrow)
+                    OUTER_PRODUCTS(1, &own, x);
+                else if (line < 0)
+                    OUTER_PRODUCTS(LS_VECTORS, NULL, 0);
+                else
+                    OUTER_PRODUCTS(LS_VECTORS, &own, x);
             }
         }
 }
@@ -243,7 +249,7 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
                        node.rows_per_shard, g.stride, node.rows * g.stride};
         long lines = node.is_last && shard + 1 == node.count ? 0 : (held + WIDTH - 1) / WIDTH;
         for (long i = 0; i < inputs; i++)
-            shard_products(inner, tiles, panels, block, step, x[i].packed + shard * panels * x[i].panel, x[i].panel, s,
+            shard_products(inner, tiles, columns, block, step, x[i].packed + shard * panels * x[i].panel, x[i].panel, s,
                            i * each, soon, lines, (inputs - 1 - i) * panels * tiles);
         meet(s, bias, held);
     }

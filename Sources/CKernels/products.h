@@ -1,14 +1,18 @@
 // Part of template.h: products of matrices.
 
 // Rows of B that a tile multiplies in one round of its loop. What counts a round and finds addresses takes turns from the
-// multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 32 columns do
-// enough with one row, and of more the compiler would spill registers.
-#define STEPS (LS_VECTORS > 1 ? 1 : 4)
+// multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 12 rows do
+// enough with one row of B, and of more the compiler would spill registers.
+#define STEPS (TILE > 6 ? 1 : 8)
 #define THIRDS ((TILE + 2) / 3)
 
-// Rows of a panel that are fetched into L1 before their turn. A panel is as large as L1, so it comes from L2 for each
+// Rows of B, at most, that a tile passes over at once: so many stay in L1 beside the rows of A, and all tiles find them
+// there. What 12 rows of A do with a row of B is enough to fetch the next ones meanwhile.
+#define PART (TILE > 6 ? 1 << 30 : 176)
+
+// Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for each
 // tile, and the hardware's guesses end at each page.
-#define NEAR 12
+#define NEAR (TILE > 6 ? 12 : 0)
 // Beside how many of its own rows a tile fetches one row of the next panel into L2, where it comes from L3, and some
 // lines of what is needed after this product.
 #define FAR 8
@@ -35,43 +39,66 @@ INLINE const float *beginning(const target *to, int row) {
     return to->start ? to->start[row] + to->column : to->c + row * to->stride;
 }
 
-// The products whose sums a tile is: rows of each from `first` on, and the panel from `panel` floats on. Meanwhile the
-// lines from `soon` to `soon_end` are fetched.
+// The products whose sums a tile is: rows of each from `first` on, and `length` rows of a panel. Meanwhile the lines from
+// `soon` to `soon_end` are fetched.
 typedef struct {
-    const ls_product *products;
-    long count, k, first, panel;
+    ls_product products[LS_PRODUCTS];
+    long count, length, first;
     const float *soon, *soon_end;
 } terms;
 
-// acc[i] += a value of row i times a row of B. The values lie `stride` apart; `thirds` are the addresses of the first,
-// the fourth and so on, so that an address is a base and once or twice the stride.
-INLINE void multiply_row(const int m, f16 acc[TILE][LS_VECTORS], const float *const *thirds, long stride, long at,
-                         const float *b) {
-    f16 row[LS_VECTORS];
-    UNROLL for (int j = 0; j < LS_VECTORS; j++) row[j] = load(b + j * WIDTH);
-    UNROLL for (int i = 0; i < m; i++) {
-        f16 s = splat(thirds[i / 3][i % 3 * stride + at]);
-        UNROLL for (int j = 0; j < LS_VECTORS; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
-    }
+// acc[i] += a value of row i times `vectors` vectors of a row of B. The values lie `stride` apart; `thirds` are the
+// addresses of the first, the fourth and so on, so that an address is a base and once or twice the stride.
+#ifdef LS_ALL_REGISTERS
+INLINE f8 multiply_add_in_order(f8 a, f8 b, f8 c) {
+    asm volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+    return c;
 }
 
-// `far`: the row of the next panel from which on some are fetched into L2.
-INLINE void tile_rows(const int m, const terms *of, const target *to, long far) {
+// Twelve sums, three values and a piece of B are all the registers there are. In any order but this one, and the
+// compiler does not keep it, some of them are spilled.
+INLINE void multiply_row(const int m, const int vectors, f16 acc[TILE][LS_VECTORS], const float *const *thirds,
+                         long stride, long at, const float *b) {
+    f8 values[TILE], row;
+    UNROLL for (int i = 0; i < m; i++)
+        asm volatile("vbroadcastss %1, %0" : "=x"(values[i]) : "m"(thirds[i / 3][i % 3 * stride + at]));
+    UNROLL for (int j = 0; j < vectors; j++) {
+        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f8 *)(b + j * WIDTH)));
+        UNROLL for (int i = 0; i < m; i++) acc[i][j].lo = multiply_add_in_order(values[i], row, acc[i][j].lo);
+        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f8 *)(b + j * WIDTH + WIDTH / 2)));
+        UNROLL for (int i = 0; i < m; i++) acc[i][j].hi = multiply_add_in_order(values[i], row, acc[i][j].hi);
+    }
+}
+#else
+INLINE void multiply_row(const int m, const int vectors, f16 acc[TILE][LS_VECTORS], const float *const *thirds,
+                         long stride, long at, const float *b) {
+    f16 row[LS_VECTORS];
+    UNROLL for (int j = 0; j < vectors; j++) row[j] = load(b + j * WIDTH);
+    UNROLL for (int i = 0; i < m; i++) {
+        f16 s = splat(thirds[i / 3][i % 3 * stride + at]);
+        UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
+    }
+}
+#endif
+
+// `far`: the row behind this part of the panel from which on some are fetched into L2.
+INLINE void tile_rows(const int m, const int vectors, const terms *of, const target *to, long far) {
     f16 acc[TILE][LS_VECTORS];
-    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
     if (to->start)
-        UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+        UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
             __builtin_prefetch(to->c + i * to->stride + j * WIDTH, 1, 3);
-    const long k = of->k;
+    const long length = of->length;
     const float *soon = of->soon;
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
         const long lda = p->stride;
-        const float *a = p->a + of->first * lda, *b = p->packed + of->panel, *next = b + (k + far) * PANEL;
+        const float *a = p->a + of->first * lda, *b = p->packed;
+        const float *next = b + (length + far) * PANEL;
         const float *thirds[THIRDS];
         UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] = a + i * lda;
         long x = 0;
-        for (; x + STEPS <= k; x += STEPS, b += STEPS * PANEL) {
+        for (; x + STEPS <= length; x += STEPS, b += STEPS * PANEL) {
             if (x % FAR == 0) {
                 fetch_row(next + x / FAR * PANEL, 2);
                 if (soon < of->soon_end) {
@@ -79,51 +106,62 @@ INLINE void tile_rows(const int m, const terms *of, const target *to, long far) 
                 }
             }
             UNROLL for (int y = 0; y < STEPS; y++) {
-                fetch_row(b + (y + NEAR) * PANEL, 1);
-                multiply_row(m, acc, thirds, lda, y, b + y * PANEL);
+                if (NEAR) fetch_row(b + (y + NEAR) * PANEL, 1);
+                multiply_row(m, vectors, acc, thirds, lda, y, b + y * PANEL);
             }
             UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] += STEPS;
         }
-        for (; x < k; x++, b += PANEL) {
-            multiply_row(m, acc, thirds, lda, 0, b);
+        for (; x < length; x++, b += PANEL) {
+            multiply_row(m, vectors, acc, thirds, lda, 0, b);
             UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3]++;
         }
     }
-    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < LS_VECTORS; j++)
+    UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
         store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
-// Structures by address: a copy on the stack would be read sooner than it is written.
-static void tile(long m, const terms *of, const target *to, long far) {
+// `vectors` of a panel: all, or one at the edge. Structures by address: a copy on the stack would be read sooner than it
+// is written.
+#define TILE_OF(m)                                                                                                     \
+    case m:                                                                                                            \
+        if (vectors == LS_VECTORS)                                                                                     \
+            tile_rows(m, LS_VECTORS, of, to, far);                                                                     \
+        else                                                                                                           \
+            tile_rows(m, 1, of, to, far);                                                                              \
+        break;
+static void tile(long m, long vectors, const terms *of, const target *to, long far) {
     switch (m) {
-    case 1: tile_rows(1, of, to, far); break;
-    case 2: tile_rows(2, of, to, far); break;
-    case 3: tile_rows(3, of, to, far); break;
-    case 4: tile_rows(4, of, to, far); break;
-#if LS_TILE_ROWS > 4
-    case 5: tile_rows(5, of, to, far); break;
-    case 6: tile_rows(6, of, to, far); break;
+        TILE_OF(1)
+        TILE_OF(2)
+        TILE_OF(3)
+#if LS_TILE_ROWS > 3
+        TILE_OF(4)
 #endif
-#if LS_TILE_ROWS > 6
-    case 7: tile_rows(7, of, to, far); break;
-    case 8: tile_rows(8, of, to, far); break;
-    case 9: tile_rows(9, of, to, far); break;
-    case 10: tile_rows(10, of, to, far); break;
-    case 11: tile_rows(11, of, to, far); break;
-    case 12: tile_rows(12, of, to, far); break;
+#if LS_TILE_ROWS > 4
+        TILE_OF(5)
+        TILE_OF(6)
+        TILE_OF(7)
+        TILE_OF(8)
+        TILE_OF(9)
+        TILE_OF(10)
+        TILE_OF(11)
+        TILE_OF(12)
 #endif
     }
 }
 
-// One to three rows of A against several panels at once: enough chains to hide the latency of a multiply-add, and as
-// many streams of B, which is read once only.
+// Few rows of A, at most so many, against several panels at once: enough chains to hide the latency of a multiply-add,
+// and as many streams of B, which is read once only.
+#define FEW_ROWS (TILE > 3 ? 3 : 1)
+#define PANELS_OF_ONE (TILE > 3 ? 4 : 3)
+
 INLINE void tile_panels(const int m, const int panels, const terms *of, const target *to) {
     f16 acc[3][4 * LS_VECTORS];
-    const long k = of->k;
+    const long k = of->length;
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
-        const float *a = p->a, *b = p->packed + of->panel;
+        const float *a = p->a, *b = p->packed;
         const long lda = p->stride;
         for (long x = 0; x < k; x++) {
             f16 s[3];
@@ -167,48 +205,78 @@ INLINE void fetch_share(fetching *f, terms *of) {
     f->at = 0;
 }
 
+// The columns of some panel, at most PANEL of them, of C as gemm has it; from `start` or, where that is null, going on
+// from C, which is near in any but the first pass.
+INLINE void tile_columns(long m, long width, terms *of, const float *const *start, float *c, long ldc, long first,
+                         int is_first_pass, int is_last, fetching *ahead) {
+    // Rows in tiles of nearly the same height: a last tile of one row would run at a fraction of the speed.
+    long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
+    long vectors = width > WIDTH ? LS_VECTORS : 1;
+    of->first = 0;
+    for (long t = 0; t < tiles; t++) {
+        long height = low + (t < higher), far = t * (of->length / FAR);
+        target to = {c + of->first * ldc + first, ldc, start ? start + of->first : 0, first};
+        if (!start && is_first_pass) {
+            // What the next tile begins with; other rows may be another thread's.
+            const float *next = t + 1 < tiles ? to.c + height * ldc : c + first + PANEL;
+            long next_height = t + 1 < tiles ? low + (t + 1 < higher) : is_last ? 0 : low + (higher > 0);
+            for (long i = 0; i < next_height; i++)
+                for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
+        }
+        fetch_share(ahead, of);
+        if (width % WIDTH == 0) {
+            tile(height, vectors, of, &to, far);
+        } else {
+            float edge[TILE * PANEL];
+            memset(edge, 0, sizeof edge);
+            for (int i = 0; i < height; i++) memcpy(edge + i * PANEL, beginning(&to, i), (size_t)width * 4);
+            target whole = {edge, PANEL, 0, 0};
+            tile(height, vectors, of, &whole, far);
+            for (long i = 0; i < height; i++) memcpy(to.c + i * ldc, edge + i * PANEL, (size_t)width * 4);
+        }
+        of->first += height;
+    }
+}
+
+// `count` products, `length` rows of each from row `from` of the panel that begins `panel` floats on.
+INLINE void take(terms *of, long count, const ls_product *products, long panel, long from, long length) {
+    of->count = count;
+    of->length = length;
+    for (long i = 0; i < count; i++)
+        of->products[i] = (ls_product){products[i].a + from, products[i].stride,
+                                       products[i].packed + panel + from * PANEL};
+}
+
 static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
                  long ldc, long spans, const ls_span *soon) {
-    terms of = {products, count, k, 0, 0, NULL, NULL};
+    terms of = {0};
     long first = 0;
-    if (m <= 3) {
-        long panels = m == 1 ? 4 : m == 2 ? 3 : 2;
-        for (; first + panels * PANEL <= n; first += panels * PANEL, of.panel += panels * k * PANEL) {
+    if (m <= FEW_ROWS) {
+        long panels = m == 1 ? PANELS_OF_ONE : m == 2 ? 3 : 2;
+        for (; first + panels * PANEL <= n; first += panels * PANEL) {
             target to = {c + first, ldc, start, first};
-            if (m == 1) tile_panels(1, 4, &of, &to);
+            take(&of, count, products, first * k, 0, k);
+            if (m == 1) tile_panels(1, PANELS_OF_ONE, &of, &to);
             if (m == 2) tile_panels(2, 3, &of, &to);
             if (m == 3) tile_panels(3, 2, &of, &to);
         }
     }
-    // Rows in tiles of nearly the same height: a last tile of one row would run at a twelfth of the speed.
-    long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
-    long all = tiles * ((n - first + PANEL - 1) / PANEL);
-    fetching ahead = fetching_of(spans, soon, all, count * (k / FAR) * SOON_LINES * WIDTH);
-    for (; first < n; first += PANEL, of.panel += k * PANEL) {
+    // All products in one pass where together they are no longer than a part; else each by itself, in equal parts.
+    int together = count * k <= PART;
+    long parts = (k + PART - 1) / PART, passes = together ? 1 : count * parts;
+    long tiles = (m + TILE - 1) / TILE * ((n - first + PANEL - 1) / PANEL) * passes;
+    long each = (together ? count : 1) * (k / parts / FAR) * SOON_LINES * WIDTH;
+    fetching ahead = fetching_of(spans, soon, tiles, each);
+    for (; first < n; first += PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
-        of.first = 0;
-        for (long t = 0; t < tiles; t++) {
-            long height = low + (t < higher), far = t * (k / FAR);
-            target to = {c + of.first * ldc + first, ldc, start ? start + of.first : 0, first};
-            if (!start) {
-                // What the next tile begins with; other rows may be another thread's.
-                const float *next = t + 1 < tiles ? to.c + height * ldc : c + first + PANEL;
-                long next_height = t + 1 < tiles ? low + (t + 1 < higher) : first + PANEL < n ? low + (higher > 0) : 0;
-                for (long i = 0; i < next_height; i++)
-                    for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
-            }
-            fetch_share(&ahead, &of);
-            if (width == PANEL) {
-                tile(height, &of, &to, far);
-            } else {
-                float edge[TILE * PANEL];
-                memset(edge, 0, sizeof edge);
-                for (int i = 0; i < height; i++) memcpy(edge + i * PANEL, beginning(&to, i), (size_t)width * 4);
-                target whole = {edge, PANEL, 0, 0};
-                tile(height, &of, &whole, far);
-                for (long i = 0; i < height; i++) memcpy(to.c + i * ldc, edge + i * PANEL, (size_t)width * 4);
-            }
-            of.first += height;
+        for (long pass = 0; pass < passes; pass++) {
+            long part = pass % parts, from = k * part / parts;
+            if (together)
+                take(&of, count, products, first * k, 0, k);
+            else
+                take(&of, 1, products + pass / parts, first * k, from, k * (part + 1) / parts - from);
+            tile_columns(m, width, &of, pass == 0 ? start : NULL, c, ldc, first, pass == 0, first + PANEL >= n,
+                         &ahead);
         }
     }
 }

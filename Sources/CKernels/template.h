@@ -1,11 +1,12 @@
-// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS and LS_VECTORS (vectors of 16
-// floats in a panel). Virtual vectors of 16 floats fix the order of every horizontal sum whatever the hardware.
+// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS, LS_VECTORS (vectors of 16 floats
+// in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS. Virtual vectors of 16 floats fix the order of every horizontal sum whatever the hardware.
 #include "lockstep_kernels.h"
 #include <string.h>
 
 #pragma clang diagnostic ignored "-Wpsabi"
 
 typedef float f16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef float f8 __attribute__((ext_vector_type(8), aligned(4)));
 typedef int32_t i16 __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint32_t u16 __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint8_t b16 __attribute__((ext_vector_type(16), aligned(1)));

@@ -3,8 +3,9 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,f16c,lzcnt,movbe"))), apply_to = function)
 #define LS_TABLE ls_v3
 #define LS_NAME "v3"
-#define LS_TILE_ROWS 6
-#define LS_VECTORS 1
+#define LS_TILE_ROWS 3
+#define LS_VECTORS 2
+#define LS_ALL_REGISTERS
 #include "template.h"
 #pragma clang attribute pop
 #endif

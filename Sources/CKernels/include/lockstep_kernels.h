@@ -22,7 +22,8 @@ typedef struct {
     int nesterov, is_first;
 } ls_update;
 
-// Rows `stride` apart, and the packed weight that they are multiplied with.
+// Rows `stride` apart, and the packed weight that they are multiplied with. At most LS_PRODUCTS are summed up at once.
+#define LS_PRODUCTS 2
 typedef struct {
     const float *a;
     long stride;
