@@ -9,7 +9,7 @@ LAYERS := --explicit-target-dependency-import-check error
 # The manifest is evaluated anew each time, and the plan made of it: they name the commit.
 RELEASE := swift build -c release --manifest-cache none --disable-build-manifest-caching $(LAYERS)
 
-# The demo run: the built-in text, a coordinator and two workers, a minute or two.
+# The demo run: the built-in text, a coordinator and two workers, less than a minute.
 # Take other settings with `make train ARGS="my.txt --workers 4"`.
 ARGS ?= --workers 2 --threads 1 --hidden 128 --layers 1 --dropout 0 --batch 64 --window 64 \
 	--learning-rate 0.004 --steps 1500 --evaluate-every 500

@@ -120,8 +120,8 @@ extension CoordinatorMachine {
             guard isFinite else {
                 return [
                     .fail(
-                        reason: "the gradient or loss of \(place) is not finite: the last good step is kept; resume "
-                            + "with a lower --learning-rate or --clip", savesState: true)
+                        reason: "the gradient or loss of \(place) is not finite: the last good step is kept; begin "
+                            + "a new run from it with --initialize-from, and a lower --learning-rate or --clip", savesState: true)
                 ]
             }
             liars = [sender]

@@ -104,7 +104,8 @@ extension CoordinatorMachine {
                 continue
             }
             var owed: [WorkerID: Set<Int>] = [:]
-            var missing = wanted % configuration.carryPeriod == 0 ? [] : Set(0..<configuration.shards)
+            // Also where the next step begins with zeros: a checkpoint of this one holds them.
+            var missing = Set(0..<configuration.shards)
             let donorFirst = offers.filter { $0.0 == donor } + offers.filter { $0.0 != donor }
             for (worker, offer) in donorFirst {
                 for carries in offer.carries where carries.step == wanted {

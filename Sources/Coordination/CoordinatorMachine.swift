@@ -124,6 +124,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         /// Welcomed: it gets what happens in the run. Before, a restarted coordinator looks at its offer.
         var isWelcome = false
         var isReady = false
+        /// The newest step after which it has told its replica's digest.
+        var applied: UInt64?
         var lastHeard: UInt64
         var lastSent: UInt64
         /// Of the open step.

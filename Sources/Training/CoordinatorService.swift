@@ -81,7 +81,7 @@ package struct CoordinatorService {
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
 
-        let result: Result<CoordinatorLoop.Ending, any Error>
+        var result: Result<CoordinatorLoop.Ending, any Error>
         do { result = .success(try loop.run(socket: listener.socket, admission: listener.admission)) } catch {
             result = .failure(error)
         }
@@ -89,6 +89,13 @@ package struct CoordinatorService {
         if case .success(.finished) = result { isHurried = false }
         loop.finishRecording(hurried: isHurried)
         for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
+        if let missing = progress.missing, case .success = result {
+            result = .failure(
+                CoordinatorLoop.Failure(
+                    description: "step \(missing.step) is the last, and its checkpoint could not be written: "
+                        + "\(missing.reason); then repeat the lost steps with lockstep "
+                        + "\(options.localWorkers > 0 ? "train" : "coordinator") --run \(folderName) --resume"))
+        }
         monitor.ended(Self.state(after: result))
         switch result {
         case .success(.finished): progress.summary(folder: folderName)

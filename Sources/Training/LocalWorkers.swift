@@ -8,6 +8,8 @@ final class LocalWorkers: @unchecked Sendable {
     private struct State {
         var children: [Int: ChildProcess] = [:]
         var restarts: [Int: Int] = [:]
+        /// Processes that are about to be started again.
+        var starting = 0
         var isEnding = false
         /// Not to be started again: their bits were wrong.
         var abandoned: Set<Int> = []
@@ -51,7 +53,9 @@ final class LocalWorkers: @unchecked Sendable {
             state.children[number] = nil
             state.restarts[number, default: 0] += 1
             let mayRestart = state.restarts[number]! <= Self.restartLimit && !state.abandoned.contains(number)
-            return (state.isEnding, mayRestart, state.children.count)
+            let remaining = state.children.count + state.starting
+            if !state.isEnding, !status.isSuccess, mayRestart { state.starting += 1 }
+            return (state.isEnding, mayRestart, remaining)
         }
         guard !isEnding else { return }
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
@@ -60,7 +64,10 @@ final class LocalWorkers: @unchecked Sendable {
             if remaining == 0 { inbox.post(.failed("every worker process has left")) }
         } else if mayRestart {
             // Without the faults that were asked for: they have struck.
-            do { try start(number, faults: "") } catch { inbox.post(.failed("\(error)")) }
+            defer { state.withLock { $0.starting -= 1 } }
+            do { try start(number, faults: "") } catch {
+                inbox.post(remaining == 0 ? .failed("\(error)") : .noted("worker w\(number) is not started again: \(error)"))
+            }
         } else if remaining == 0 {
             inbox.post(.failed("no worker process is left to go on with: see the lines above"))
         }

@@ -14,7 +14,7 @@ package final class PrivateFolder {
         path = String(cString: made)
     }
 
-    /// Has SIGINT and SIGTERM remove the folder before they end the process. To be called in the main thread before
+    /// Has SIGINT, SIGTERM and SIGHUP remove the folder before they end the process. To be called in the main thread before
     /// others start.
     package func removeOnSignal() {
         let path = path
@@ -23,7 +23,7 @@ package final class PrivateFolder {
             for _ in 0..<10 where FileManager.default.fileExists(atPath: path) {
                 try? FileManager.default.removeItem(atPath: path)
             }
-            SignalWatcher.end(by: name == "SIGINT" ? SIGINT : SIGTERM)
+            SignalWatcher.end(by: name == "SIGINT" ? SIGINT : name == "SIGHUP" ? SIGHUP : SIGTERM)
         }
     }
 

@@ -1,5 +1,6 @@
 package import Coordination
 import Foundation
+import LanguageModel
 
 /// Tells the user and the log how a run goes. Used by the coordinator's thread.
 package final class ProgressReporter {
@@ -16,6 +17,8 @@ package final class ProgressReporter {
     private let started = ContinuousClock.now
     private var firstStep: UInt64
     private var last: StepRecord?
+    /// The newest checkpoint that could not be written, unless a later one was.
+    package private(set) var missing: (step: UInt64, reason: String)?
     private var exhausted: (step: UInt64, evaluations: Int)?
 
     package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog, monitor: RunMonitor) {
@@ -77,10 +80,17 @@ package final class ProgressReporter {
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
                     + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
-        case .checkpointed(let step, let path): event("checkpoint of step \(step): \(path)", .checkpoint)
+        case .checkpointed(let step, let path):
+            if let failed = missing, failed.step <= step { missing = nil }
+            event("checkpoint of step \(step): \(path)", .checkpoint)
         case .checkpointFailed(let step, let reason):
-            warning("no checkpoint of step \(step): \(reason); training goes on")
-        case .metricsFailed(let reason): warning("\(reason); training goes on")
+            missing = (step, reason)
+            // That of the end fails the run.
+            if step < configuration.totalSteps {
+                warning("no checkpoint of step \(step): \(reason); training goes on")
+            }
+        case .metricsFailed(let reason):
+            warning(reason + ((last?.step ?? 0) < configuration.totalSteps ? "; training goes on" : ""))
         case .exhausted(let step, let evaluations):
             if step < configuration.totalSteps { exhausted = (step, evaluations) }
         case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)
@@ -95,7 +105,8 @@ package final class ProgressReporter {
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         let characters = Double(reached - firstStep) * Double(configuration.batch * configuration.window)
         var text =
-            "done: \(reached) steps in \(ProgressLine.duration(seconds)), "
+            "done: \(reached - firstStep) steps\(firstStep > 0 ? " to step \(reached)" : "") "
+            + "in \(ProgressLine.duration(seconds)), "
             + "\(ProgressLine.grouped(UInt64(characters))) characters, \(Int(characters / seconds)) characters/s, "
             + "loss \(Self.four(last.loss))"
         if let exhausted {
@@ -108,7 +119,11 @@ package final class ProgressReporter {
         if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
         event(text)
         event("sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best"))
-        event("train it further: lockstep train --run \(folder) --resume --steps \(last.step * 2)")
+        // A schedule over all steps allows no more of them.
+        if case .cosine(nil, _) = configuration.schedule.kind { return }
+        event(
+            "train it further: lockstep train --run \(folder) --resume --steps \(last.step * 2)"
+                + (exhausted == nil ? "" : " --patience 0"))
     }
 
     package func finish() { printer.finish() }

@@ -19,7 +19,7 @@ final class RecalledState {
 
     func store(carry shard: Int, _ bytes: UnsafeRawBufferPointer) { carries.accept(shard: shard, bytes: bytes) }
 
-    /// All shards' carries have come in, or none is needed.
+    /// All shards' carries have come in.
     func completeCarries() { carries.commit() }
 }
 

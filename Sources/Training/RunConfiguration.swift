@@ -1,3 +1,4 @@
+import Coordination
 package import Corpus
 package import LanguageModel
 import ZeroMQ
@@ -158,6 +159,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require((1...64).contains(model.layers), "--layers must be from 1 to 64, not \(model.layers)")
         try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
         try require((1...65536).contains(batch), "--batch must be from 1 to 65536, not \(batch)")
+        try require(
+            validationSplit != .columns || validation == 0 || batch <= Wire.maximumShards,
+            "--validation-split columns scores all rows at once, \(Wire.maximumShards) at most: lower --batch \(batch), "
+                + "or hold out the tail")
         try require((1...65536).contains(window), "--window must be from 1 to 65536, not \(window)")
         try require(validation >= 0 && validation < 1, "--validation must be at least 0 and below 1, not \(validation)")
         try require((1...4096).contains(shards), "--shards must be from 1 to 4096, not \(shards)")

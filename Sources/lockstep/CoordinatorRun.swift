@@ -15,13 +15,16 @@ enum CoordinatorRun {
     ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
-        let interrupt = Mutex<(@Sendable (String) -> Void)?>(nil)
-        let pending = Mutex<String?>(nil)
+        // Who is told of a signal, once there is a run; and the one that came before.
+        let interrupt = Mutex<(handler: (@Sendable (String) -> Void)?, pending: String?)>((nil, nil))
         let watcher = SignalWatcher { signal, count in
             // The second one ends at once; what was committed since the last checkpoint is lost.
             if count > 1 { _exit(2) }
-            let handler = interrupt.withLock { $0 }
-            if let handler { handler(signal) } else { pending.withLock { $0 = signal } }
+            let handler = interrupt.withLock {
+                $0.pending = signal
+                return $0.handler
+            }
+            handler?(signal)
         }
         defer { withExtendedLifetime(watcher) {} }
         var service = service
@@ -41,8 +44,11 @@ enum CoordinatorRun {
             return
         }
         let coordinator = try CoordinatorService(service)
-        interrupt.withLock { $0 = coordinator.interrupt }
-        if let signal = pending.withLock({ $0 }) { coordinator.interrupt(signal) }
+        let pending = interrupt.withLock {
+            $0.handler = coordinator.interrupt
+            return $0.pending
+        }
+        if let pending { coordinator.interrupt(pending) }
         let folderName = relative(job.folder.url.path)
         let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
         let dashboard = try watching.dashboard(of: monitor) { warn($0) }

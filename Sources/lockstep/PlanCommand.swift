@@ -84,14 +84,14 @@ struct PlanCommand: ParsableCommand {
     }
 }
 
-/// A rate such as 100mbit.
+/// A rate such as 100mbit: from 1 kbit to 10,000 Gbit a second.
 struct Bandwidth: ExpressibleByArgument {
     let bitsPerSecond: Double
 
     init?(argument: String) {
         let units = [("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)]
         guard let unit = units.first(where: { argument.lowercased().hasSuffix($0.0) }),
-            let number = Double(argument.dropLast(4)), number > 0, number.isFinite
+            let number = Double(argument.dropLast(4)), 1e3...1e13 ~= number * unit.1
         else { return nil }
         bitsPerSecond = number * unit.1
     }

@@ -33,7 +33,9 @@ struct SampleCommand: ParsableCommand {
     private static let patience = 10_000
 
     func validate() throws {
-        guard length ?? 0 >= 0 else { throw ValidationError("--length must be 0 or more") }
+        guard 0...1_000_000_000_000 ~= length ?? 0 else {
+            throw ValidationError("--length must be from 0 to 1,000,000,000,000")
+        }
         guard (1...4096).contains(count) else { throw ValidationError("--count must be from 1 to 4096") }
         guard (1...1024).contains(threads) else { throw ValidationError("--threads must be from 1 to 1024") }
         guard !interactive || count == 1 else { throw ValidationError("--interactive goes on with one sample") }

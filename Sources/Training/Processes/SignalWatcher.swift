@@ -1,8 +1,9 @@
 import Foundation
 import Glibc
 
-/// Turns SIGINT and SIGTERM into calls on a thread, where anything may be done; and has SIGPIPE ignored, so that a closed
-/// output is an error of the write. Lasts as long as the process.
+/// Turns SIGINT, SIGTERM and SIGHUP, which comes when a terminal is closed, into calls on a thread, where anything may be
+/// done; and has SIGPIPE and SIGXFSZ ignored, so that a closed output, and a file that grows too large, are errors of the
+/// write. Lasts as long as the process.
 package final class SignalWatcher: Sendable {
     /// The thread that waits; never ends.
     let thread: pthread_t
@@ -12,6 +13,7 @@ package final class SignalWatcher: Sendable {
     /// - Parameter onSignal: gets the signal's name, and how many have come up to now with this one.
     package init(onSignal: @escaping @Sendable (_ signalName: String, _ count: Int) -> Void) {
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         // A shell without job control starts background jobs with SIGINT ignored, and the kernel would drop it.
         signal(SIGINT, SIG_DFL)
         signal(SIGTERM, SIG_DFL)
@@ -19,6 +21,10 @@ package final class SignalWatcher: Sendable {
         sigemptyset(&signals)
         sigaddset(&signals, SIGINT)
         sigaddset(&signals, SIGTERM)
+        // Not where nohup has it ignored: a blocked signal would be seen all the same.
+        var hangUp = sigaction()
+        sigaction(SIGHUP, nil, &hangUp)
+        if unsafeBitCast(hangUp.__sigaction_handler.sa_handler, to: Int.self) == 0 { sigaddset(&signals, SIGHUP) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
 
         var thread = pthread_t()
@@ -56,7 +62,7 @@ package final class SignalWatcher: Sendable {
                 var signal: Int32 = 0
                 guard sigwait(&signals, &signal) == 0 else { continue }
                 count += 1
-                onSignal(signal == SIGINT ? "SIGINT" : "SIGTERM", count)
+                onSignal(signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM", count)
             }
         }
     }
