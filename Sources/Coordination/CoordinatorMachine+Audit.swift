@@ -121,7 +121,8 @@ extension CoordinatorMachine {
                 return [
                     .fail(
                         reason: "the gradient or loss of \(place) is not finite: the last good step is kept; begin "
-                            + "a new run from it with --initialize-from, and a lower --learning-rate or --clip", savesState: true)
+                            + "a new run from it with --initialize-from, and a lower --learning-rate or --clip",
+                        savesState: true)
                 ]
             }
             liars = [sender]

@@ -16,7 +16,8 @@ extension CoordinatorLoop {
             failure = Failure(
                 description:
                     "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
-                    + "step is kept; begin a new run from it with --initialize-from, and a lower --learning-rate or --clip")
+                    + "step is kept; begin a new run from it with --initialize-from, and a lower --learning-rate or --clip"
+            )
             return
         }
         let clip = configuration.clip

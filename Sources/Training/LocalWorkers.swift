@@ -66,7 +66,8 @@ final class LocalWorkers: @unchecked Sendable {
             // Without the faults that were asked for: they have struck.
             defer { state.withLock { $0.starting -= 1 } }
             do { try start(number, faults: "") } catch {
-                inbox.post(remaining == 0 ? .failed("\(error)") : .noted("worker w\(number) is not started again: \(error)"))
+                inbox.post(
+                    remaining == 0 ? .failed("\(error)") : .noted("worker w\(number) is not started again: \(error)"))
             }
         } else if remaining == 0 {
             inbox.post(.failed("no worker process is left to go on with: see the lines above"))

@@ -174,8 +174,12 @@ extension RunConfiguration {
         compare("--seed", \.seed)
         compare("--clip", \.clip)
         compare("--clip-value", \.clampedTo)
-        if optimizer != run.optimizer { found.append("the optimizer's settings differ from the run's in run.json: leave them out") }
-        if schedule != run.schedule { found.append("the learning-rate schedule differs from the run's in run.json: leave it out") }
+        if optimizer != run.optimizer {
+            found.append("the optimizer's settings differ from the run's in run.json: leave them out")
+        }
+        if schedule != run.schedule {
+            found.append("the learning-rate schedule differs from the run's in run.json: leave it out")
+        }
         if case .cosine(nil, _) = run.schedule.kind { compare("--steps", \.totalSteps) }
         return found
     }

@@ -6,6 +6,44 @@ import Testing
 struct CoordinatorMachineTests {
     private let root = TreeNode(level: 1, index: 0)
 
+    @Test("A worker that tells twice of a step is evicted")
+    func tellsTwice() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        let actions = bench.say(1, .applied(Applied(step: 0, digest: 1)))
+        #expect(actions.evictions == ["told twice of step 0"])
+    }
+
+    @Test("The longest times that workers can tell of do not overflow")
+    func longTimes() {
+        var bench = MachineBench(shards: 4)
+        var actions: [CoordinatorAction] = []
+        for worker in WorkerID(1)...2 {
+            let hello = Hello(run: 0, name: "w", host: "h", process: 1, threads: 4096, software: "t")
+            actions += bench.say(worker, .hello(hello))
+            actions += bench.say(worker, .applied(Applied(step: 0, digest: 1)))
+        }
+        // The first worker holds all shards of the first step.
+        let lease = actions.leases[0]
+        var leases: [Lease] = []
+        for node in bench.machine.tree.cover(lease.shards.map(Int.init)) {
+            _ = bench.gradient(1, step: 0, node: node, generation: lease.generation)
+        }
+        for shard in lease.shards {
+            leases += bench.result(1, step: 0, shard: shard, generation: lease.generation).leases
+        }
+        #expect(leases.count == 2)
+        bench.machine.digested(step: 1, digest: 1)
+        var times = ComputeTimes()
+        (times.forward, times.backward) = (ComputeTimes.limit, ComputeTimes.limit)
+        for worker in WorkerID(1)...2 {
+            _ = bench.say(worker, .applied(Applied(step: 1, digest: 1, times: times)))
+        }
+        // Whoever joins now is expected to be as fast.
+        #expect(bench.join(3).evictions.isEmpty)
+        #expect(bench.machine.paces.count == 3)
+    }
+
     @Test("The first step waits for the minimum of workers, then leases all shards")
     func minimum() {
         var bench = MachineBench(minimum: 2)

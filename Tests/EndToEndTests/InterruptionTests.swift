@@ -4,8 +4,12 @@ import Testing
 
 @Suite("Interruption and resumption", .serialized)
 struct InterruptionTests {
-    @Test("Interrupted and resumed with other workers, a run ends on the same bits", arguments: [SIGINT, SIGTERM])
+    @Test(
+        "Interrupted and resumed with other workers, a run ends on the same bits",
+        arguments: [SIGINT, SIGTERM, SIGHUP])
     func resume(signal: Int32) async throws {
+        // Whoever started the tests may have it ignored, and processes inherit that.
+        if signal == SIGHUP { Glibc.signal(SIGHUP, SIG_DFL) }
         let folder = try TinyRun.folder()
         // Stopped workers keep the run from ending before the signal comes; one alone would be speculated on.
         let training = try Execution(

@@ -92,4 +92,24 @@ struct DiskTests {
         #expect(!names.contains { $0.contains("step-00000020") || !$0.hasSuffix(".safetensors") }, "\(names)")
         #expect(try Data(contentsOf: folder.file("run/checkpoints/step-00000010.safetensors")) == before)
     }
+
+    @Test("A run whose last checkpoint cannot be written fails, and a resume repeats what was lost")
+    func unwritableEnd() async throws {
+        let folder = try TinyRun.folder()
+        let flag = folder.file("fails")
+        try Data().write(to: flag)
+        let result = try await Execution.run(
+            TinyRun.train("--workers=1", "--threads=1"), in: folder,
+            environment: DiskFault.environment("fail:\(ENOSPC):\(flag.path)"))
+        #expect(result.code == 1)
+        let last = try #require(result.errorLines.last)
+        #expect(last.hasPrefix("Error: step 40 is the last, and its checkpoint could not be written:"), "\(last)")
+        #expect(last.contains("lockstep train --run run --resume"), "\(last)")
+        #expect(!result.output.contains("sample from it"))
+        try FileManager.default.removeItem(at: flag)
+        let resumed = try await Execution.run(
+            ["train", "--run=run", "--resume", "--quiet", "--workers=1", "--threads=1"], in: folder)
+        #expect(resumed.code == 0, "\(resumed.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
 }
