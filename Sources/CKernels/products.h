@@ -263,7 +263,7 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     }
     // All products in one pass where together they are no longer than a part; else each by itself, in equal parts.
     int together = count * k <= PART;
-    long parts = (k + PART - 1) / PART, passes = together ? 1 : count * parts;
+    long parts = k > PART ? (k + PART - 1) / PART : 1, passes = together ? 1 : count * parts;
     long tiles = (m + TILE - 1) / TILE * ((n - first + PANEL - 1) / PANEL) * passes;
     long each = (together ? count : 1) * (k / parts / FAR) * SOON_LINES * WIDTH;
     fetching ahead = fetching_of(spans, soon, tiles, each);

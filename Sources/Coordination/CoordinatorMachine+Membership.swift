@@ -107,10 +107,6 @@ extension CoordinatorMachine {
 
     mutating func applied(_ applied: Applied, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         guard applied.step <= step else { return evict(worker, "is ahead of the run", .protocolViolation, now: now) }
-        guard members[worker]!.applied.map({ $0 < applied.step }) ?? true else {
-            return evict(worker, "told twice of step \(applied.step)", .protocolViolation, now: now)
-        }
-        members[worker]!.applied = applied.step
         if let own = digests[applied.step], own != applied.digest {
             // Only a replica that was right before can bear witness against the coordinator's.
             let isWitness = members[worker]!.isReady
@@ -128,6 +124,10 @@ extension CoordinatorMachine {
             }
             return actions
         }
+        guard members[worker]!.applied.map({ $0 < applied.step }) ?? true else {
+            return evict(worker, "told twice of step \(applied.step)", .protocolViolation, now: now)
+        }
+        members[worker]!.applied = applied.step
         guard !members[worker]!.isReady else {
             if applied.step == step { told(applied.times, by: worker) }
             return []

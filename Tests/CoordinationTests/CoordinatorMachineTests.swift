@@ -16,21 +16,22 @@ struct CoordinatorMachineTests {
 
     @Test("The longest times that workers can tell of do not overflow")
     func longTimes() {
-        var bench = MachineBench(shards: 4)
+        var bench = MachineBench(shards: 4, minimum: 2)
         var actions: [CoordinatorAction] = []
         for worker in WorkerID(1)...2 {
-            let hello = Hello(run: 0, name: "w", host: "h", process: 1, threads: 4096, software: "t")
+            let hello = Hello(run: 0, name: "w\(worker)", host: "h", process: 1, threads: 4096, software: "t")
             actions += bench.say(worker, .hello(hello))
             actions += bench.say(worker, .applied(Applied(step: 0, digest: 1)))
         }
-        // The first worker holds all shards of the first step.
-        let lease = actions.leases[0]
         var leases: [Lease] = []
-        for node in bench.machine.tree.cover(lease.shards.map(Int.init)) {
-            _ = bench.gradient(1, step: 0, node: node, generation: lease.generation)
-        }
-        for shard in lease.shards {
-            leases += bench.result(1, step: 0, shard: shard, generation: lease.generation).leases
+        for (index, lease) in actions.leases.enumerated() {
+            let worker = WorkerID(index + 1)
+            for node in bench.machine.tree.cover(lease.shards.map(Int.init)) {
+                _ = bench.gradient(worker, step: 0, node: node, generation: lease.generation)
+            }
+            for shard in lease.shards {
+                leases += bench.result(worker, step: 0, shard: shard, generation: lease.generation).leases
+            }
         }
         #expect(leases.count == 2)
         bench.machine.digested(step: 1, digest: 1)

@@ -8,8 +8,9 @@ struct WorkerLossTests {
     func injected(phase: String) async throws {
         let folder = try TinyRun.folder()
         let result = try await Execution.run(
-            // The others are slow, so that the run does not end before the loss is noticed.
-            TinyRun.train("--workers=3", "--threads=1", "--inject=kill@step=5,worker=1,phase=\(phase);slow:20"),
+            // In the first step, in which each has a share. The others are slow, so that the run does not end before
+            // the loss is noticed.
+            TinyRun.train("--workers=3", "--threads=1", "--inject=kill@worker=1,phase=\(phase);slow:20"),
             in: folder)
         #expect(result.code == 0, "\(result.errors)")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)

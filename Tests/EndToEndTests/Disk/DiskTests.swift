@@ -97,10 +97,18 @@ struct DiskTests {
     func unwritableEnd() async throws {
         let folder = try TinyRun.folder()
         let flag = folder.file("fails")
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=1", "--threads=1", "--worker-timeout=60", "--inject=stop@step=15,phase=forward"),
+            in: folder, environment: try DiskFault.environment("fail:\(ENOSPC):\(flag.path)"))
+        var worker: Int32?
+        try await Deadline.wait(for: "the worker to stop with a good disk") {
+            worker = try ProcessTable.child(of: training.id, with: "--name=w1")
+            return worker.map(ProcessTable.isStopped) ?? false
+        }
         try Data().write(to: flag)
-        let result = try await Execution.run(
-            TinyRun.train("--workers=1", "--threads=1"), in: folder,
-            environment: DiskFault.environment("fail:\(ENOSPC):\(flag.path)"))
+        kill(try #require(worker), SIGCONT)
+        let result = try await training.result()
         #expect(result.code == 1)
         let last = try #require(result.errorLines.last)
         #expect(last.hasPrefix("Error: step 40 is the last, and its checkpoint could not be written:"), "\(last)")
