@@ -60,7 +60,7 @@ package enum LeasePlan {
         guard !shards.isEmpty else { return "-" }
         var runs: [ClosedRange<Int>] = []
         for shard in shards {
-            if let last = runs.last, shard == last.upperBound + 1 {
+            if let last = runs.last, shard > last.upperBound, shard &- last.upperBound == 1 {
                 runs[runs.count - 1] = last.lowerBound...shard
             } else {
                 runs.append(shard...shard)

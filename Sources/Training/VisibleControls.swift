@@ -1,7 +1,7 @@
 extension String {
     /// Control characters, but for line ends and tabs, as U+FFFD: names and samples come from others, and a terminal would
     /// obey them.
-    var withVisibleControls: String {
+    package var withVisibleControls: String {
         var result = String.UnicodeScalarView()
         for scalar in unicodeScalars {
             let isControl = scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"

@@ -37,7 +37,7 @@ struct InspectCommand: ParsableCommand {
     private var runFolder: RunFolder? { try? RunFolder.open(path) }
 
     private func line(_ name: String, _ text: String) {
-        print("  \(name)\(String(repeating: " ", count: max(1, 13 - name.count)))\(text)")
+        print("  \(name)\(String(repeating: " ", count: max(1, 13 - name.count)))\(text.withVisibleControls)")
     }
 
     private func show(_ report: InspectReport, _ configuration: RunConfiguration?) {

@@ -41,5 +41,8 @@ struct Lockstep: ParsableCommand {
         let arguments = Environment.completed(
             Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
         main(arguments.flatMap(Self.separated))
+        // What was printed lies in a buffer, and its end would lose it without a word. A reader that has gone is no error.
+        guard fflush(nil) != 0, errno != EPIPE else { return }
+        exit(withError: ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"))
     }
 }

@@ -54,7 +54,7 @@ package struct StatusReport {
             ["worker", "host", "threads", "state", "shards", "chars/s", "computing", "waiting", "sending", "heard"]
         ]
         for member in snapshot.members {
-            func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded()))%" } ?? "-" }
+            func percent(_ share: Double?) -> String { share.map { String(format: "%.0f%%", $0 * 100) } ?? "-" }
             rows.append([
                 String(member.name.prefix(24)), String(member.host.prefix(20)), "\(member.threads)",
                 member.state.rawValue, LeasePlan.text(member.shards),
