@@ -110,9 +110,9 @@ INLINE void outer_product(const int vectors, f16 acc[TILE][LS_VECTORS], const fl
     multiply_row(TILE, vectors, acc, thirds, 1, 0, b);
 }
 
-// A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over `inner` rows of a, [inner][TILE], and of
-// b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size` apart. Fetches of `next`,
-// the panel behind, and of `soon`, unless that is null, from row `first` on.
+// A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over `inner` rows of a,
+// [inner][TILE], and of b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size`
+// apart. Fetches of `next`, the panel behind, and of `soon`, unless that is null, from row `first` on.
 INLINE void outer_products(const int vectors, long inner, const float *a, const float *b, const float *from, float *to,
                            long joins, long size, const float *next, const coming *soon, long first) {
     f16 acc[TILE][LS_VECTORS];
