@@ -11,7 +11,7 @@ package final class ForwardEngine: @unchecked Sendable {
     package init(shape: ModelShape, parameters: FloatBuffer, threads: Int) {
         self.shape = shape
         pool = ComputePool(threads: threads)
-        model = PackedModel(shape: shape, backward: false)
+        model = PackedModel(shape: shape, backwardWindow: nil)
         model.pack(parameters, pool: pool)
     }
 

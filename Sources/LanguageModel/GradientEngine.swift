@@ -31,7 +31,7 @@ package final class GradientEngine {
         precondition(geometry.batch % geometry.shards == 0)
         self.geometry = geometry
         pool = ComputePool(threads: threads)
-        model = PackedModel(shape: geometry.shape, backward: true)
+        model = PackedModel(shape: geometry.shape, backwardWindow: geometry.window)
         layout = ParameterLayout(geometry.shape)
         output = OutputPass(geometry: geometry, model: model, pool: pool, budget: logitBudget)
         scratch = (0..<threads).map { _ in FloatBuffer(count: 0) }

@@ -16,12 +16,14 @@ final class PackedModel: @unchecked Sendable {
     let input: [PackedWeight]
     let recurrent: [PackedWeight]
     let output: PackedWeight
-    /// For the backward pass: `dgates W`, and `dlogits W` of the output layer.
+    /// For the backward pass: `dgates W`, and `dlogits W` of the output layer. Gradients go from a time step to the one
+    /// before, so a window of one step needs no recurrent ones.
     let inputBack: [PackedWeight]
     let recurrentBack: [PackedWeight]
     let outputBack: PackedWeight?
 
-    init(shape: ModelShape, backward: Bool) {
+    /// - Parameter window: time steps of the backward pass; nil where there is a forward pass alone.
+    init(shape: ModelShape, backwardWindow window: Int?) {
         self.shape = shape
         layout = ParameterLayout(shape)
         let h = shape.hidden
@@ -32,9 +34,10 @@ final class PackedModel: @unchecked Sendable {
         input = (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: 4 * h, inner: h) }
         recurrent = (0..<shape.layers).map { _ in PackedWeight(columns: 4 * h, inner: h) }
         output = PackedWeight(columns: shape.vocabulary, inner: h)
-        inputBack = backward ? (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
-        recurrentBack = backward ? (0..<shape.layers).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
-        outputBack = backward ? PackedWeight(columns: h, inner: shape.vocabulary) : nil
+        inputBack = window != nil ? (1..<max(shape.layers, 1)).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
+        let isRecurrent = (window ?? 0) > 1
+        recurrentBack = isRecurrent ? (0..<shape.layers).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
+        outputBack = window != nil ? PackedWeight(columns: h, inner: shape.vocabulary) : nil
     }
 
     func pack(_ parameters: FloatBuffer, pool: ComputePool) {
