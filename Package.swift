@@ -22,7 +22,8 @@ let package = Package(
             cSettings: [
                 // These follow SwiftPM's own -O0, so the kernels are fast in debug builds too. A contracted
                 // multiply-add would change bits between instruction sets: every fused one is written out.
-                .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"])
+                .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]),
+                .define("LS_TEST_PATHS", .when(configuration: .debug)),
             ]),
         .target(name: "CProcesses"),
         .target(

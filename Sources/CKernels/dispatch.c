@@ -8,6 +8,9 @@ const ls_kernels *ls_kernels_named(const char *name) {
     if (!name) return has_v4 ? &ls_v4 : has_v3 ? &ls_v3 : &ls_baseline;
     if (!strcmp(name, "v4")) return has_v4 ? &ls_v4 : NULL;
     if (!strcmp(name, "v3")) return has_v3 ? &ls_v3 : NULL;
+#ifdef LS_TEST_PATHS
+    if (!strcmp(name, "v4-tiles")) return has_v3 ? &ls_v4_tiles : NULL;
+#endif
 #endif
     if (!name || !strcmp(name, "baseline")) return &ls_baseline;
     return NULL;

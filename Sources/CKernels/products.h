@@ -1,8 +1,8 @@
 // Part of template.h: products of matrices.
 
-// Rows of B that a tile multiplies in one round of its loop. What counts a round and finds addresses takes turns from the
-// multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 12 rows do
-// enough with one row of B, and of more the compiler would spill registers.
+// Rows of B that a tile multiplies in one round of its loop. What counts a round and finds addresses takes turns from
+// the multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 12 rows
+// do enough with one row of B, and of more the compiler would spill registers.
 #define STEPS (TILE > 6 ? 1 : 8)
 #define THIRDS ((TILE + 2) / 3)
 
@@ -10,8 +10,8 @@
 // there. What 12 rows of A do with a row of B is enough to fetch the next ones meanwhile.
 #define PART (TILE > 6 ? 1 << 30 : 176)
 
-// Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for each
-// tile, and the hardware's guesses end at each page.
+// Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for
+// each tile, and the hardware's guesses end at each page.
 #define NEAR (TILE > 6 ? 12 : 0)
 // Beside how many of its own rows a tile fetches one row of the next panel into L2, where it comes from L3, and some
 // lines of what is needed after this product.
@@ -39,8 +39,8 @@ INLINE const float *beginning(const target *to, int row) {
     return to->start ? to->start[row] + to->column : to->c + row * to->stride;
 }
 
-// The products whose sums a tile is: rows of each from `first` on, and `length` rows of a panel. Meanwhile the lines from
-// `soon` to `soon_end` are fetched.
+// The products whose sums a tile is: rows of each from `first` on, and `length` rows of a panel. Meanwhile the lines
+// from `soon` to `soon_end` are fetched.
 typedef struct {
     ls_product products[LS_PRODUCTS];
     long count, length, first;
@@ -120,8 +120,8 @@ INLINE void tile_rows(const int m, const int vectors, const terms *of, const tar
         store(to->c + i * to->stride + j * WIDTH, acc[i][j]);
 }
 
-// `vectors` of a panel: all, or one at the edge. Structures by address: a copy on the stack would be read sooner than it
-// is written.
+// `vectors` of a panel: all, or one at the edge. Structures by address: a copy on the stack would be read sooner than
+// it is written.
 #define TILE_OF(m)                                                                                                     \
     case m:                                                                                                            \
         if (vectors == LS_VECTORS)                                                                                     \

@@ -1,5 +1,6 @@
-// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS, LS_VECTORS (vectors of 16 floats
-// in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS. Virtual vectors of 16 floats fix the order of every horizontal sum whatever the hardware.
+// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS, LS_VECTORS (vectors of 16
+// floats in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS. Virtual vectors of 16 floats fix
+// the order of every horizontal sum whatever the hardware.
 #include "lockstep_kernels.h"
 #include <string.h>
 

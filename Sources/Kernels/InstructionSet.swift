@@ -18,8 +18,11 @@ package enum InstructionSet {
     /// - Throws: ``Unavailable``. Call it once at the start: afterwards kernels take the choice for granted.
     package static func select() throws(Unavailable) -> String { String(cString: try chosen.get().pointee.name) }
 
-    /// The paths that this processor runs, fastest first.
-    package static var available: [String] { ["v4", "v3", "baseline"].filter { ls_kernels_named($0) != nil } }
+    /// The paths that this processor runs, fastest first. In debug builds there is `v4-tiles` too, which has the tiles of
+    /// `v4` and the instructions of `v3`: tests reach the loops of `v4` where there is no AVX-512.
+    package static var available: [String] {
+        ["v4", "v3", "v4-tiles", "baseline"].filter { ls_kernels_named($0) != nil }
+    }
 
     /// - Parameter name: nil for the best.
     /// - Throws: ``Unavailable`` for a name that is none, or that this processor does not run.

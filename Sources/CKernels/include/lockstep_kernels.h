@@ -135,6 +135,9 @@ extern const ls_kernels ls_baseline;
 #if defined(__x86_64__)
 extern const ls_kernels ls_v3;
 extern const ls_kernels ls_v4;
+#ifdef LS_TEST_PATHS
+extern const ls_kernels ls_v4_tiles;
+#endif
 #endif
 
 // The best table that this processor runs, or the named one ("v4", "v3", "baseline"). Null where there is none.
