@@ -26,18 +26,23 @@ struct Evaluation: Hashable, Sendable {
 }
 
 extension CoordinatorMachine {
-    /// Asks for the held-out text to be evaluated once `steps` steps are committed, before the next one begins.
-    package mutating func evaluate(after steps: UInt64) {
-        if configuration.segments > 0 { evaluationDue = steps }
+    /// Asks for the held-out text to be evaluated once `steps` steps are committed, before the next one begins. Where they
+    /// are, as after a recovery, it begins now: to be asked before anything of the open step is leased.
+    package mutating func evaluate(after steps: UInt64, now: UInt64) {
+        guard configuration.segments > 0 else { return }
+        evaluationDue = steps
+        openEvaluation(now: now)
     }
 
     /// Whether the held-out text is being evaluated after the last committed step.
     package var isEvaluating: Bool { evaluation != nil }
 
-    /// Opens what is due after the step that was just committed.
+    /// Opens what is due after the last committed step.
     mutating func openEvaluation(now: UInt64) {
         guard evaluationDue == step else { return }
         evaluationDue = nil
+        // Also after the last step of all.
+        isFinished = false
         evaluation = Evaluation(opened: now, unleased: Set(0..<configuration.segments))
     }
 

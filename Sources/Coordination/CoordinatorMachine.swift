@@ -205,7 +205,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         tree = ReductionTree(leaves: configuration.shards)
         folds = Array(repeating: ChunkFold(tree: tree), count: configuration.chunks)
         unleased = Set(0..<configuration.shards)
-        // One that died in the evaluation after the last step has nothing more to commit.
+        // One that died in the evaluation after the last step has nothing more to commit, unless that is asked for again.
         isFinished = step >= configuration.totalSteps
     }
 

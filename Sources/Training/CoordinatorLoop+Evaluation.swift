@@ -24,7 +24,21 @@ extension CoordinatorLoop {
         guard job.validation != nil, upkeep.evaluates(after: next, isLast: next == configuration.totalSteps) else {
             return
         }
-        machine.evaluate(after: next)
+        machine.evaluate(after: next, now: clock)
+    }
+
+    /// Asks for the evaluation in which the last coordinator died: the last of these records is the step's that it comes
+    /// after, and waits for it, as there.
+    ///
+    /// - Returns: the records that wait for nothing.
+    func repeatEvaluation(_ records: [StepRecord]) -> [StepRecord] {
+        // A line on record had its evaluation, or lost it to an interruption.
+        guard let last = records.last, job.validation != nil,
+            upkeep.isEvaluated(step: last.step, isLast: last.step == configuration.totalSteps)
+        else { return records }
+        awaitingRecord = Upkeep(record: last, state: checkpointState(), isCheckpoint: false, isSample: false)
+        machine.evaluate(after: last.step, now: clock)
+        return records.dropLast()
     }
 
     func segmentTokens(_ lease: EvaluationLease) -> [UInt8] {

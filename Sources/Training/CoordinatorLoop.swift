@@ -165,11 +165,11 @@ package final class CoordinatorLoop {
 
     /// The run goes on from the job's state: the files follow.
     func begin() throws {
-        let records = recalled?.history.map { $0.record(configuration) } ?? []
-        recorder = try startRecorder(job, records)
         machine.digested(step: job.step, digest: job.replica.digest)
         committedStep = job.step
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
+        let records = repeatEvaluation(recalled?.history.map { $0.record(configuration) } ?? [])
+        recorder = try startRecorder(job, records)
         planEvaluation()
         recalled = nil
         stepStarted = .now

@@ -36,6 +36,15 @@ struct UpkeepClock {
         evaluations.rings(at: step) || (isLast && evaluations.interval != .never)
     }
 
+    /// Whether an evaluation came after this step, in whichever start of the run; false where only a clock could tell.
+    func isEvaluated(step: UInt64, isLast: Bool) -> Bool {
+        switch evaluations.interval {
+        case .never: false
+        case .steps(let count): isLast || step % count == 0
+        case .seconds: isLast
+        }
+    }
+
     mutating func committed(step: UInt64, isLast: Bool) -> (checkpoint: Bool, sample: Bool) {
         var sample = samples.rings(at: step)
         if isLast && samples.interval != .never { sample = true }

@@ -16,7 +16,7 @@ private struct Bench {
         configuration.segmentsPerLease = 2
         machine = CoordinatorMachine(configuration)
         machine.digested(step: 0, digest: 1)
-        machine.evaluate(after: 1)
+        machine.evaluate(after: 1, now: 0)
         join(1)
         join(2)
         say(1, .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 0, index: 0), chunk: 0)))

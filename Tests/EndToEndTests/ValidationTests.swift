@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("Validation while training", .serialized)
@@ -43,6 +44,55 @@ struct ValidationTests {
             #expect(log.contains("lost w1") == isHurt)
         }
         for other in losses.dropFirst() { #expect(other == losses[0]) }
+    }
+
+    @Test(
+        "A coordinator that is killed in the evaluation after the last step, and resumed, ends on the same bits and losses",
+        arguments: [true, false])
+    func coordinatorKilled(keepsWorker: Bool) async throws {
+        // The last checkpoint is some steps old. The evaluation is due by the end of the run alone.
+        let flags =
+            TinyRun.flags + ["--evaluate-every=15", "--validation=0.2", "--checkpoint-every=25", "--worker-timeout=60"]
+        let undisturbed = try TinyRun.folder()
+        let whole = try await Execution.run(
+            ["train", "text.txt", "--run=run", "--workers=1", "--threads=1"] + flags, in: undisturbed)
+        try #require(whole.code == 0, "\(whole.errors)")
+
+        let folder = try TinyRun.folder()
+        let address = "ipc://\(folder.file("bus").path)"
+        let first = try Execution(["coordinator", "text.txt", "--run=run", "--listen=\(address)"] + flags, in: folder)
+        func worker(_ extra: String...) throws -> Execution {
+            try Execution(["worker", "--connect=\(address)", "--threads=1"] + extra, in: folder)
+        }
+        // It stops when it begins to evaluate, each time.
+        var last = try worker("--inject=stop@step=\(TinyRun.steps),phase=evaluation")
+        try await Deadline.wait(for: "the last evaluation, and the lines of all steps but its own") {
+            try ProcessTable.isStopped(last.id) && Trace.steps(run: "run", in: folder).count == TinyRun.steps - 1
+        }
+        first.send(SIGKILL)
+        _ = try await first.result()
+
+        let second = try Execution(["coordinator", "--run=run", "--resume", "--listen=\(address)"], in: folder)
+        if keepsWorker {
+            last.send(SIGCONT)
+            try await Deadline.wait(for: "the last evaluation, again") {
+                guard second.isRunning else { return true }
+                return ProcessTable.isStopped(last.id)
+            }
+            last.send(SIGCONT)
+        } else {
+            last.send(SIGKILL)
+            last = try worker()
+        }
+        for process in [second, last] {
+            let result = try await process.result()
+            #expect(result.code == 0, "\(result.errors)")
+        }
+        #expect(try await Trace(run: "run", in: folder) == Trace(run: "run", in: undisturbed))
+        let (found, expected) = try (Self.validations(folder), Self.validations(undisturbed))
+        #expect(found.map(\.step) == [15, 30, 40] && found.map(\.loss) == expected.map(\.loss))
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(log.contains("the workers kept the state after step \(TinyRun.steps)") == keepsWorker)
     }
 
     @Test("A run without patience left ends on the same step however many workers it has, and says so")

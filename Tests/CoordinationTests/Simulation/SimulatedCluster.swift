@@ -134,7 +134,7 @@ struct SimulatedCluster {
     private mutating func happen(_ what: Happening) throws {
         switch what {
         case .startCoordinator:
-            let fresh = SimulatedCoordinator(run: disk)
+            let fresh = SimulatedCoordinator(run: disk, now: now)
             if disk.term > 0, let step = fresh.recoveredAt { outcome.restarts.append((disk.lines.count, step)) }
             coordinator = fresh
         case .spawn(let slot): spawn(slot)

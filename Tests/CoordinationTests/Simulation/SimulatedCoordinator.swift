@@ -38,7 +38,7 @@ struct SimulatedCoordinator: Hashable {
     private var outgoing: [SimulatedMessage] = []
 
     /// Starts the run's next coordinator from what is on disk.
-    init(run disk: SimulatedRun) {
+    init(run disk: SimulatedRun, now: UInt64) {
         run = disk
         run.term += 1
         let checkpoint = run.checkpoint
@@ -49,10 +49,10 @@ struct SimulatedCoordinator: Hashable {
         machine = CoordinatorMachine(
             run.configuration, step: checkpoint.step,
             recovery: known.isEmpty ? nil : Recovery(knownDigests: known, checkpoint: checkpoint.step))
-        if !machine.isRecovering { begin() }
+        if !machine.isRecovering { begin(now: now) }
     }
 
-    private mutating func begin() {
+    private mutating func begin(now: UInt64) {
         run.lines.removeLast(run.lines.count - min(run.lines.count, Int(machine.step)))
         for record in history where record.step == UInt64(run.lines.count) + 1 {
             run.lines.append(SimulatedRun.Line(digest: record.digest, loss: record.facts.lossBits))
@@ -60,7 +60,10 @@ struct SimulatedCoordinator: Hashable {
         history = []
         recoveredAt = machine.step
         machine.digested(step: machine.step, digest: replica.parameters)
-        if run.evaluates(after: machine.step + 1) { machine.evaluate(after: machine.step + 1) }
+        // Of the last step nobody knows whether its evaluation had ended.
+        for steps in [machine.step, machine.step + 1] where run.evaluates(after: steps) {
+            machine.evaluate(after: steps, now: now)
+        }
     }
 
     // MARK: Events
@@ -117,7 +120,7 @@ struct SimulatedCoordinator: Hashable {
                 outgoing.append(SimulatedMessage(message: .refuse(refusal), envelope: envelope, payload: []))
             case .takeSnapshot(let worker, _):
                 if let done = committed {
-                    update(done)
+                    update(done, now: now)
                     committed = nil
                 }
                 snapshots[worker] = replica
@@ -154,16 +157,16 @@ struct SimulatedCoordinator: Hashable {
             case .storeRecalledPart(let part): recalledParts[part] = arrived!.payload
             case .storeRecalledCarry(let shard): recalledCarries[shard] = arrived!.payload[0]
             case .storeHistory(let records): history = records
-            case .recovered: begin()
+            case .recovered: begin(now: now)
             case .keptCheckpoint:
                 forgetRecalled()
-                begin()
+                begin(now: now)
             case .fail(let reason, _): failure = reason
             case .evict(let worker, _): snapshots[worker] = nil
             case .joined, .discard, .note, .finished: break
             }
         }
-        if let committed, failure == nil { update(committed) }
+        if let committed, failure == nil { update(committed, now: now) }
         let oldest = machine.oldestNeededStep
         averages = averages.filter { $0.key >= oldest }
         scalars = scalars.filter { $0.key >= oldest }
@@ -205,8 +208,7 @@ struct SimulatedCoordinator: Hashable {
     }
 
     private mutating func decide(_ step: UInt64) throws(Violation) {
-        // An evaluation that was under way when its coordinator died is lost.
-        guard !run.evaluates(after: step) || evaluatedAt == step || recoveredAt == step else {
+        guard !run.evaluates(after: step) || evaluatedAt == step else {
             throw Violation(description: "step \(step + 1) was committed before the evaluation of the one before")
         }
         guard run.lines.count == Int(step) else {
@@ -222,12 +224,12 @@ struct SimulatedCoordinator: Hashable {
         folds = [:]
     }
 
-    private mutating func update(_ step: UInt64) {
+    private mutating func update(_ step: UInt64, now: UInt64) {
         let own = averages[step]!
         replica.update(averages: (0..<run.chunks).map { own[$0]! }, scalars: scalars[step]!)
         run.lines.append(SimulatedRun.Line(digest: replica.parameters, loss: scalars[step]!))
         machine.digested(step: step + 1, digest: replica.parameters)
-        if run.evaluates(after: step + 2) { machine.evaluate(after: step + 2) }
+        if run.evaluates(after: step + 2) { machine.evaluate(after: step + 2, now: now) }
         if run.checkpointEvery > 0, (step + 1) % run.checkpointEvery == 0 {
             run.previousCheckpoint = run.checkpoint
             run.checkpoint = SimulatedRun.Checkpoint(step: step + 1, replica: replica, carries: carries)

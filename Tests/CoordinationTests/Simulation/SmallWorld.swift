@@ -31,7 +31,7 @@ struct SmallWorld: Hashable {
     private var now: UInt64 = 0
 
     init(workers count: Int, run: SimulatedRun, crashes: Int, coordinatorCrashes: Int) throws {
-        coordinator = SimulatedCoordinator(run: run)
+        coordinator = SimulatedCoordinator(run: run, now: now)
         workers = Array(repeating: nil, count: count)
         up = Array(repeating: [], count: count)
         down = up
@@ -101,7 +101,7 @@ struct SmallWorld: Hashable {
             coordinatorCrashesLeft -= 1
             var disk = coordinator.run
             disk.lines.removeLast(linesLost)
-            coordinator = SimulatedCoordinator(run: disk)
+            coordinator = SimulatedCoordinator(run: disk, now: now)
             for slot in workers.indices { (up[slot], down[slot]) = ([], []) }
             transmit(try coordinator.tick(now: now))
         case .disown(let slot):
