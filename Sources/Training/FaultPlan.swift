@@ -3,7 +3,8 @@ import Kernels
 
 /// Faults asked for on purpose, to see that none changes a bit: `kill@step=5,worker=1,phase=backward`.
 ///
-/// `kill`, `stop` (SIGSTOP), `exit`, `corrupt-gradient`, `corrupt-parameters`, `slow:FACTOR`. Several are joined by `;`.
+/// `kill`, `stop` (SIGSTOP), `exit`, `corrupt-gradient`, `corrupt-parameters`, `slow:FACTOR`; a phase is for the first three.
+/// Several are joined by `;`.
 package struct FaultPlan: Sendable, Equatable {
     package enum Phase: String, Sendable, CaseIterable { case forward, backward, result, evaluation }
 
@@ -18,6 +19,9 @@ package struct FaultPlan: Sendable, Equatable {
         /// The number in the worker's name (`w1`, `w2`, ...); nil for any.
         var worker: Int?
         var phase: Phase?
+
+        /// Whether it strikes at a moment of the step, and not over its whole work.
+        var hasPhases: Bool { [.kill, .stop, .exit].contains(kind) }
     }
 
     package struct Malformed: Error, CustomStringConvertible {
@@ -31,6 +35,7 @@ package struct FaultPlan: Sendable, Equatable {
     package static let none = FaultPlan()
     private init() {}
 
+    /// - Throws: ``Malformed`` for a plan that could not be carried out as it is written.
     package init(_ text: String) throws(Malformed) {
         self.text = text
         for part in text.split(separator: ";") { faults.append(try Self.parse(part)) }
@@ -59,15 +64,24 @@ package struct FaultPlan: Sendable, Equatable {
         for condition in sides.dropFirst().first?.split(separator: ",") ?? [] {
             let pair = condition.split(separator: "=", maxSplits: 1)
             guard pair.count == 2 else { throw complaint }
-            switch pair[0] {
-            case "step": fault.step = UInt64(pair[1])
-            case "worker": fault.worker = Int(pair[1])
-            case "phase": fault.phase = Phase(rawValue: String(pair[1]))
+            // Each once: of two, one would count for nothing.
+            switch (pair[0], fault.step, fault.worker, fault.phase) {
+            case ("step", nil, _, _):
+                guard let step = UInt64(pair[1]) else { throw complaint }
+                fault.step = step
+            case ("worker", _, nil, _):
+                guard let worker = Int(pair[1]) else { throw complaint }
+                fault.worker = worker
+            case ("phase", _, _, nil):
+                guard let phase = Phase(rawValue: String(pair[1])) else { throw complaint }
+                guard fault.hasPhases else {
+                    throw Malformed(
+                        description: "--inject cannot carry out '\(part)': \(name) is not for one phase of a step, as "
+                            + "kill, stop and exit are: leave out phase=\(phase)")
+                }
+                fault.phase = phase
             default: throw complaint
             }
-            guard fault.step != nil || pair[0] != "step", fault.worker != nil || pair[0] != "worker",
-                fault.phase != nil || pair[0] != "phase"
-            else { throw complaint }
         }
         return fault
     }
