@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import Training
@@ -90,6 +91,26 @@ import Testing
         try cluster.remove("alpha")
         #expect(file.refresh()?.hasSuffix("has changed: no longer allowed: alpha") == true)
         #expect(!file.allows(alpha) && file.allows(beta))
+    }
+
+    @Test("Each change of the allowlist is told, however soon after another like it")
+    func news() throws {
+        let cluster = ClusterKeys(folder)
+        try cluster.makeCoordinator()
+        let allow = cluster.coordinator.allow
+        let listener = try Listener(
+            address: "tcp://127.0.0.1:0", keys: Admission.Keys(folder: cluster.coordinator, allow: allow),
+            endpointFile: nil)
+        let told = Mutex<[String]>([])
+        listener.admission.report { text in told.withLock { $0.append(text) } }
+        let line = "\(try CurveKeyPair.generate().publicKey.z85) alpha\n"
+        for (count, text) in [line, "", line].enumerated() {
+            try KeyFile.write(text, to: allow, mode: 0o644)
+            for _ in 0..<20_000 where told.withLock({ $0.count == count }) { usleep(1000) }
+        }
+        let added = "the allowlist \(allow) has changed: allowed: alpha"
+        let removed = "the allowlist \(allow) has changed: no longer allowed: alpha"
+        #expect(told.withLock { $0 } == [added, removed, added])
     }
 
     @Test(

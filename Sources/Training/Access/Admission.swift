@@ -93,7 +93,8 @@ package final class Admission: Sendable {
         guard let list = keys?.allowlist else { return false }
         if let news = list.refresh() { tell(news) }
         guard !allows(key) else { return true }
-        tell("refused a worker from \(address): its key \(key.z85) is not in \(list.path); to let it in, add that line")
+        tellRefusal(
+            "refused a worker from \(address): its key \(key.z85) is not in \(list.path); to let it in, add that line")
         return false
     }
 
@@ -112,7 +113,7 @@ package final class Admission: Sendable {
                 case .disconnected(let descriptor):
                     // One I/O thread tells both, one behind the other.
                     if let failure, let text = Self.explanation(failure) {
-                        tell("refused a peer from \(peers[descriptor] ?? "an unknown address"): \(text)")
+                        tellRefusal("refused a peer from \(peers[descriptor] ?? "an unknown address"): \(text)")
                     }
                     failure = nil
                     peers[descriptor] = nil
@@ -133,15 +134,23 @@ package final class Admission: Sendable {
         }
     }
 
-    private func tell(_ text: String) {
-        let report = state.withLock { state -> (@Sendable (String) -> Void)? in
+    /// Strangers cause these: a flood of them must not become a flood of lines.
+    private func tellRefusal(_ text: String) {
+        let isNew = state.withLock { state in
             let now = ContinuousClock.now
-            if let last = state.told[text], now - last < Self.silence { return nil }
+            if let last = state.told[text], now - last < Self.silence { return false }
             if state.told.count >= Self.remembered {
                 state.told = state.told.filter { now - $0.value < Self.silence }
-                guard state.told.count < Self.remembered else { return nil }
+                guard state.told.count < Self.remembered else { return false }
             }
             state.told[text] = now
+            return true
+        }
+        if isNew { tell(text) }
+    }
+
+    private func tell(_ text: String) {
+        let report = state.withLock { state in
             if state.report == nil { state.waiting.append(text) }
             return state.report
         }
