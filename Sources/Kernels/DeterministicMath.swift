@@ -1,32 +1,8 @@
 /// Elementary functions in Double from explicit fused multiply-adds: the same bits on every machine, which no libm
-/// promises. For schedules and sampling; the training path has its own in single precision.
+/// promises. For the scalars of a step, sampling and perplexities; what runs over whole rows is in the kernels.
 package enum DeterministicMath {
     private static let ln2High = 0x1.62e42fefa3800p-1
     private static let ln2Low = 0x1.ef35793c76730p-45
-
-    /// The natural logarithm, to about one unit in the last place.
-    ///
-    /// - Returns: -infinity for 0, NaN for a negative number or NaN.
-    package static func log(_ x: Double) -> Double {
-        guard x > 0 else { return x == 0 ? -.infinity : .nan }
-        guard x.isFinite else { return x }
-        var exponent = x.exponent
-        var m = x.significand
-        if m > 0x1.6a09e667f3bcdp0 {
-            m *= 0.5
-            exponent += 1
-        }
-        // log m = 2 atanh s with s = (m - 1) / (m + 1), |s| < 0.1716: the series ends below 1e-18.
-        let s = (m - 1) / (m + 1)
-        let z = s * s
-        var sum = 1.0 / 25
-        for denominator in stride(from: 23, through: 3, by: -2) {
-            sum = (1 / Double(denominator)).addingProduct(sum, z)
-        }
-        let tail = (2 * s).addingProduct(2 * s * z, sum)
-        let e = Double(exponent)
-        return (e * ln2High) + tail.addingProduct(e, ln2Low)
-    }
 
     /// e to the power `x`, to about one unit in the last place; infinity above 709.78, 0 below -745.
     package static func exp(_ x: Double) -> Double {
