@@ -59,9 +59,6 @@ package struct CheckpointStore: Sendable {
         }
     }
 
-    /// Reads and verifies one checkpoint.
-    package func load(_ url: URL) throws(CheckpointError) -> Checkpoint { try Checkpoint(contentsOf: url) }
-
     /// The newest checkpoint that verifies; nil where there is none.
     ///
     /// - Parameter warn: told of every newer one that does not verify: the file and the reason.
@@ -84,7 +81,7 @@ package struct CheckpointStore: Sendable {
 
     private func firstVerified(_ urls: [URL], warn: (String) -> Void) -> (url: URL, checkpoint: Checkpoint)? {
         for url in urls {
-            do throws(CheckpointError) { return (url, try load(url)) } catch {
+            do throws(CheckpointError) { return (url, try Checkpoint(contentsOf: url)) } catch {
                 warn("skipped a checkpoint: \(error)")
             }
         }

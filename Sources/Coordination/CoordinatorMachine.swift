@@ -218,10 +218,6 @@ package struct CoordinatorMachine: Hashable, Sendable {
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }
     package func workers(named name: String) -> [WorkerID] { order.filter { members[$0]!.hello.name == name } }
 
-    package func leasedShards(of worker: WorkerID) -> [Int] {
-        members[worker].map { $0.grants.flatMap(\.shards).sorted() } ?? []
-    }
-
     /// Averages and scalars of earlier steps are needed by nobody.
     package var oldestNeededStep: UInt64 {
         var oldest = step

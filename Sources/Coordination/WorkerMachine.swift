@@ -100,7 +100,6 @@ package struct WorkerMachine: Hashable, Sendable {
         lastSent = now
     }
 
-    package var isServing: Bool { phase == .serving }
     package var hasJoined: Bool { phase == .joining || phase == .serving }
 
     /// The run that envelopes name: 0 until it is known.

@@ -40,6 +40,3 @@ package enum InstructionSet {
         }
     }
 }
-
-/// The name of the path in use; see ``InstructionSet``.
-package func selectInstructionSet() throws(InstructionSet.Unavailable) -> String { try InstructionSet.select() }

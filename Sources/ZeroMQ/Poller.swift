@@ -8,27 +8,21 @@ package enum Poller {
         /// A message can be received.
         package var socket = false
         package var waker = false
-        /// Those that can be read without blocking, at their end, or in error.
-        package var descriptors: [Int32] = []
-
-        package var isEmpty: Bool { !socket && !waker && descriptors.isEmpty }
     }
 
-    /// Waits until the socket has a message, the waker is set, or a descriptor can be read.
+    /// Waits until the socket has a message or the waker is set.
     ///
     /// - Parameter milliseconds: the longest wait; 0 only looks, nil waits for ever.
     package static func wait(
-        socket: borrowing Socket, waker: Waker? = nil, descriptors: [Int32] = [], milliseconds: Int?
+        socket: borrowing Socket, waker: Waker? = nil, milliseconds: Int?
     ) throws(ZeroMQError) -> Readiness {
         socket.checkThread()
         var items = [zmq_pollitem_t(socket: socket.raw, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0)]
-        if let waker { items.append(item(waker.descriptor)) }
-        items += descriptors.map(item)
+        if let waker {
+            items.append(zmq_pollitem_t(socket: nil, fd: waker.descriptor, events: Int16(ZMQ_POLLIN), revents: 0))
+        }
         try poll(&items, milliseconds: milliseconds)
-        var readiness = Readiness(socket: items[0].revents != 0)
-        if waker != nil { readiness.waker = items[1].revents != 0 }
-        readiness.descriptors = items.dropFirst(waker == nil ? 1 : 2).filter { $0.revents != 0 }.map(\.fd)
-        return readiness
+        return Readiness(socket: items[0].revents != 0, waker: waker != nil && items[1].revents != 0)
     }
 
     /// Waits until the socket takes a message: for a dealer, until it is connected. Answers whether it does.
@@ -39,10 +33,6 @@ package enum Poller {
         var items = [zmq_pollitem_t(socket: socket.raw, fd: 0, events: Int16(ZMQ_POLLOUT), revents: 0)]
         try poll(&items, milliseconds: milliseconds)
         return items[0].revents != 0
-    }
-
-    private static func item(_ descriptor: Int32) -> zmq_pollitem_t {
-        zmq_pollitem_t(socket: nil, fd: descriptor, events: Int16(ZMQ_POLLIN | ZMQ_POLLERR), revents: 0)
     }
 
     private static func poll(_ items: inout [zmq_pollitem_t], milliseconds: Int?) throws(ZeroMQError) {

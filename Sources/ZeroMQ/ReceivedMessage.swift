@@ -25,9 +25,6 @@ package struct ReceivedMessage: ~Copyable {
         frames.deallocate()
     }
 
-    /// Whether the peer sent more parts than the receiver allowed.
-    package var hasExcessParts: Bool { partCount > keptCount }
-
     /// The length of a part that was kept.
     package func byteCount(_ part: Int) -> Int {
         precondition(part >= 0 && part < keptCount, "there is no part \(part)")

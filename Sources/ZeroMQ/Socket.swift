@@ -77,12 +77,6 @@ package struct Socket: ~Copyable {
         guard zmq_connect(raw, name) == 0 else { throw ZeroMQError(.connect, subject: name) }
     }
 
-    /// Stops listening on an address, given as `lastEndpoint` told it.
-    package func unbind(_ endpoint: String) throws(ZeroMQError) {
-        checkThread()
-        guard zmq_unbind(raw, endpoint) == 0 else { throw ZeroMQError(.stopListening, subject: endpoint) }
-    }
-
     /// Connects, now or as soon as someone listens there; libzmq keeps trying.
     ///
     /// - Throws: ``ZeroMQError`` for an address that no one could listen on.

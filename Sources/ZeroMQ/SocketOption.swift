@@ -16,14 +16,9 @@ package enum SocketOption: Sendable {
     case reconnectIntervalMaximum(milliseconds: Int)
     /// An unknown routing id is an outcome of sending, not a message dropped in silence.
     case routerMandatory(Bool)
-    /// A new connection with a routing id in use takes it over.
-    case routerHandover(Bool)
     /// 1 to 255 bytes, the first not 0.
     case routingID([UInt8])
     case ipv6(Bool)
-    /// Lets the kernel find connections whose other host is gone: asks after `idle`, then every `interval` seconds, and
-    /// gives up after `count` questions without an answer.
-    case keepAlive(idle: Int, interval: Int, count: Int)
     /// Accepts CURVE clients only. With `zapDomain` the process's ``CurveAllowlist`` says which.
     case curveServer(CurveKeyPair)
     /// Speaks CURVE to the server with this public key.
@@ -43,10 +38,8 @@ package enum SocketOption: Sendable {
         case .reconnectInterval: "reconnect interval"
         case .reconnectIntervalMaximum: "maximum reconnect interval"
         case .routerMandatory: "router mandatory"
-        case .routerHandover: "router handover"
         case .routingID: "routing id"
         case .ipv6: "IPv6"
-        case .keepAlive: "keep-alive"
         case .curveServer: "CURVE server"
         case .curveClient: "CURVE client"
         case .zapDomain: "ZAP domain"
@@ -64,14 +57,8 @@ package enum SocketOption: Sendable {
         case .reconnectInterval(let time): [(ZMQ_RECONNECT_IVL, .number(time))]
         case .reconnectIntervalMaximum(let time): [(ZMQ_RECONNECT_IVL_MAX, .number(time))]
         case .routerMandatory(let isOn): [(ZMQ_ROUTER_MANDATORY, .flag(isOn))]
-        case .routerHandover(let isOn): [(ZMQ_ROUTER_HANDOVER, .flag(isOn))]
         case .routingID(let bytes): [(ZMQ_ROUTING_ID, .bytes(bytes))]
         case .ipv6(let isOn): [(ZMQ_IPV6, .flag(isOn))]
-        case .keepAlive(let idle, let interval, let count):
-            [
-                (ZMQ_TCP_KEEPALIVE, .flag(true)), (ZMQ_TCP_KEEPALIVE_IDLE, .number(idle)),
-                (ZMQ_TCP_KEEPALIVE_INTVL, .number(interval)), (ZMQ_TCP_KEEPALIVE_CNT, .number(count)),
-            ]
         case .curveServer(let pair):
             [
                 (ZMQ_CURVE_SERVER, .flag(true)), (ZMQ_CURVE_PUBLICKEY, .bytes(pair.publicKey.bytes)),

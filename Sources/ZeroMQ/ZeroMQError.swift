@@ -11,7 +11,6 @@ package struct ZeroMQError: Error, Equatable, CustomStringConvertible {
         case createFrame = "make a message"
         case parseEndpoint = "use the address"
         case listen = "listen on"
-        case stopListening = "stop listening on"
         case connect = "connect to"
         case setOption = "set the socket option"
         case getOption = "read the socket option"
@@ -32,7 +31,7 @@ package struct ZeroMQError: Error, Equatable, CustomStringConvertible {
 
     package var endpoint: String? {
         switch operation {
-        case .parseEndpoint, .listen, .stopListening, .connect: subject
+        case .parseEndpoint, .listen, .connect: subject
         default: nil
         }
     }

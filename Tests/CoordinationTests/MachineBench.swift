@@ -47,6 +47,12 @@ struct MachineBench {
     }
 }
 
+extension CoordinatorMachine {
+    func leasedShards(of worker: WorkerID) -> [Int] {
+        members[worker].map { $0.grants.flatMap(\.shards).sorted() } ?? []
+    }
+}
+
 extension [CoordinatorAction] {
     var leases: [Lease] {
         compactMap { if case .send(_, .lease(let lease), _, _) = $0 { lease } else { nil } }

@@ -70,7 +70,7 @@ struct ElementwiseTests {
         } catch {
             #expect(error.description.contains("LOCKSTEP_ISA=sse") && error.description.contains("baseline"))
         }
-        #expect(InstructionSet.available.contains(try selectInstructionSet()))
+        #expect(InstructionSet.available.contains(try InstructionSet.select()))
     }
 
     @Test("The roofs are measured")

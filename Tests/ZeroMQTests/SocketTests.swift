@@ -38,18 +38,6 @@ import Testing
         #expect(port != 0)
     }
 
-    @Test("After unbind the address is free for another socket")
-    func unbind() throws {
-        let context = try Context()
-        let first = try Socket(.router, context: context)
-        try first.bind("tcp://127.0.0.1:0")
-        let endpoint = try first.lastEndpoint
-        try first.unbind(endpoint)
-        let second = try Socket(.router, context: context)
-        try bindWhenFree(second, endpoint)
-        #expect(try second.lastEndpoint == endpoint)
-    }
-
     @Test("Nothing to receive is nil, not a wait")
     func nothing() throws {
         let link = try Link()
@@ -117,7 +105,7 @@ import Testing
         // The dealer comes back by itself; what it says until then may be lost.
         for _ in 0..<patience {
             _ = try link.dealer.send([2])
-            if !(try Poller.wait(socket: link.router, milliseconds: 1)).isEmpty { break }
+            if try Poller.wait(socket: link.router, milliseconds: 1).socket { break }
         }
         #expect(try next(link.router) == [[2]])
     }
@@ -129,7 +117,6 @@ import Testing
         #expect(try link.dealer.send([5]) == .sent)
         _ = try Poller.wait(socket: link.router, milliseconds: patience)
         guard let message = try link.router.receive(maximumParts: 2) else { throw NothingCame() }
-        #expect(message.hasExcessParts == true)
         #expect(message.partCount == 4)
         #expect(message.bytes(1) == [2])
         #expect(try next(link.router) == [[5]])
@@ -151,7 +138,7 @@ import Testing
                 _ = try Poller.waitUntilWritable(socket: dealer, milliseconds: patience)
             }
             // What was taken for the connection before may be lost with it, so it is said again.
-            while (try Poller.wait(socket: router, milliseconds: 20)).isEmpty {
+            while try !Poller.wait(socket: router, milliseconds: 20).socket {
                 _ = try dealer.send([round], [round], [round])
             }
             #expect(try next(router) == [[round], [round], [round]])
