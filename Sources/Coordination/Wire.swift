@@ -58,9 +58,35 @@ package enum Wire {
     /// Steps whose carry a worker offers.
     static let maximumCarrySteps = 4
 
+    /// The kinds of messages as they are numbered on the wire.
+    private enum Kind: UInt8 {
+        case hello = 1
+        case welcome = 2
+        case refuse = 3
+        case snapshot = 4
+        case lease = 5
+        case gradient = 6
+        case shardResult = 7
+        case average = 8
+        case commit = 9
+        case applied = 10
+        case heartbeat = 11
+        case goodbye = 12
+        case finish = 13
+        case recall = 14
+        case carry = 15
+        case history = 16
+        case audited = 17
+        case restart = 18
+        case statusRequest = 19
+        case status = 20
+        case evaluate = 21
+        case evaluated = 22
+    }
+
     package static func encode(_ message: Message, _ envelope: Envelope) -> [UInt8] {
         var writer = ByteWriter()
-        writer.bytes = mark + [version, kind(message)]
+        writer.bytes = mark + [version, kind(message).rawValue]
         writer.put(envelope.run)
         writer.put(envelope.worker)
         writer.put(envelope.sequence)
@@ -206,14 +232,15 @@ package enum Wire {
         let envelope = Envelope(
             run: try reader.take(), worker: try reader.take(), sequence: try reader.take(),
             acknowledged: try reader.take())
-        let message = try decodeBody(kind: bytes[3], &reader)
+        guard let kind = Kind(rawValue: bytes[3]) else { throw .unknownKind(bytes[3]) }
+        let message = try decodeBody(kind, &reader)
         guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
         return (message, envelope)
     }
 
-    private static func decodeBody(kind: UInt8, _ reader: inout ByteReader) throws(WireError) -> Message {
+    private static func decodeBody(_ kind: Kind, _ reader: inout ByteReader) throws(WireError) -> Message {
         switch kind {
-        case 1:
+        case .hello:
             let run: UInt64 = try reader.take()
             let process: UInt32 = try reader.take()
             let threads: UInt32 = try reader.take()
@@ -223,17 +250,17 @@ package enum Wire {
                 threads: threads, software: try reader.takeText(), term: try reader.take())
             if try reader.takeFlag("offer") { hello.offer = try takeOffer(&reader) }
             return .hello(hello)
-        case 2:
+        case .welcome:
             return .welcome(
                 Welcome(
                     run: try reader.take(), term: try reader.take(), step: try reader.take(),
                     snapshotParts: try reader.take(), heartbeatInterval: try reader.take(),
                     silenceLimit: try reader.take(), configuration: try reader.takeBlob(limit: maximumConfiguration)))
-        case 3:
+        case .refuse:
             guard let code = Refusal.Code(rawValue: try reader.take()) else { throw .outOfBounds("refusal code") }
             return .refuse(Refusal(code: code, reason: try reader.takeText()))
-        case 4: return .snapshot(SnapshotPart(step: try reader.take(), part: try reader.take()))
-        case 5:
+        case .snapshot: return .snapshot(SnapshotPart(step: try reader.take(), part: try reader.take()))
+        case .lease:
             let generation: UInt32 = try reader.take()
             let step: UInt64 = try reader.take()
             let flags: UInt8 = try reader.take()
@@ -249,7 +276,7 @@ package enum Wire {
                 Lease(
                     generation: generation, step: step, shards: shards, carried: carried, resetsCarry: flags & 1 != 0,
                     apart: apart == .max ? nil : apart, isAudit: isAudit))
-        case 6:
+        case .gradient:
             let generation: UInt32 = try reader.take()
             let step: UInt64 = try reader.take()
             let level: UInt8 = try reader.take()
@@ -259,31 +286,31 @@ package enum Wire {
                 GradientPart(
                     generation: generation, step: step, node: TreeNode(level: Int(level), index: Int(index)),
                     chunk: try reader.take()))
-        case 7:
+        case .shardResult:
             return .shardResult(
                 ShardResult(
                     generation: try reader.take(), step: try reader.take(), shard: try reader.take(),
                     lossBits: try reader.take()))
-        case 8: return .average(AveragePart(step: try reader.take(), chunk: try reader.take()))
-        case 9:
+        case .average: return .average(AveragePart(step: try reader.take(), chunk: try reader.take()))
+        case .commit:
             return .commit(
                 Commit(
                     step: try reader.take(), learningRateBits: try reader.take(),
                     clipCoefficientBits: try reader.take(), biasCorrection1Bits: try reader.take(),
                     biasCorrection2Bits: try reader.take(), record: try takeFacts(&reader)))
-        case 10:
+        case .applied:
             return .applied(
                 Applied(step: try reader.take(), digest: try reader.take(), times: try takeTimes(&reader)))
-        case 11: return .heartbeat
-        case 12: return .goodbye
-        case 13: return .finish
-        case 14:
+        case .heartbeat: return .heartbeat
+        case .goodbye: return .goodbye
+        case .finish: return .finish
+        case .recall:
             return .recall(
                 Recall(
                     step: try reader.take(), wantsReplica: try reader.takeFlag("recall flag"),
                     shards: try reader.takeList(), historyFrom: try reader.take()))
-        case 15: return .carry(CarryPart(step: try reader.take(), shard: try reader.take()))
-        case 16:
+        case .carry: return .carry(CarryPart(step: try reader.take(), shard: try reader.take()))
+        case .history:
             let count = try reader.takeCount(limit: maximumHistory, "history")
             var records: [HistoryRecord] = []
             for _ in 0..<count {
@@ -293,7 +320,7 @@ package enum Wire {
                         facts: try takeFacts(&reader)))
             }
             return .history(records)
-        case 17:
+        case .audited:
             var report = AuditReport(
                 generation: try reader.take(), step: try reader.take(), shard: try reader.take(),
                 answer: ShardAnswer(
@@ -301,18 +328,17 @@ package enum Wire {
             let count = try reader.takeCount(limit: maximumChunks, "chunk digests")
             for _ in 0..<count { report.answer.chunkDigests.append(try reader.take()) }
             return .audited(report)
-        case 18: return .restart(Restart(generation: try reader.take(), step: try reader.take()))
-        case 19: return .statusRequest
-        case 20: return .status(try reader.takeBlob(limit: maximumStatus))
-        case 21:
+        case .restart: return .restart(Restart(generation: try reader.take(), step: try reader.take()))
+        case .statusRequest: return .statusRequest
+        case .status: return .status(try reader.takeBlob(limit: maximumStatus))
+        case .evaluate:
             let lease = EvaluationLease(step: try reader.take(), segments: try reader.takeList())
             guard !lease.segments.isEmpty else { throw .outOfBounds("segments") }
             return .evaluate(lease)
-        case 22:
+        case .evaluated:
             var result = EvaluationResult(step: try reader.take(), segments: try reader.takeList(), lossBits: [])
             for _ in result.segments { result.lossBits.append(try reader.take()) }
             return .evaluated(result)
-        default: throw .unknownKind(kind)
         }
     }
 
@@ -364,30 +390,30 @@ package enum Wire {
             workers: try reader.take())
     }
 
-    private static func kind(_ message: Message) -> UInt8 {
+    private static func kind(_ message: Message) -> Kind {
         switch message {
-        case .hello: 1
-        case .welcome: 2
-        case .refuse: 3
-        case .snapshot: 4
-        case .lease: 5
-        case .gradient: 6
-        case .shardResult: 7
-        case .average: 8
-        case .commit: 9
-        case .applied: 10
-        case .heartbeat: 11
-        case .goodbye: 12
-        case .finish: 13
-        case .recall: 14
-        case .carry: 15
-        case .history: 16
-        case .audited: 17
-        case .restart: 18
-        case .statusRequest: 19
-        case .status: 20
-        case .evaluate: 21
-        case .evaluated: 22
+        case .hello: .hello
+        case .welcome: .welcome
+        case .refuse: .refuse
+        case .snapshot: .snapshot
+        case .lease: .lease
+        case .gradient: .gradient
+        case .shardResult: .shardResult
+        case .average: .average
+        case .commit: .commit
+        case .applied: .applied
+        case .heartbeat: .heartbeat
+        case .goodbye: .goodbye
+        case .finish: .finish
+        case .recall: .recall
+        case .carry: .carry
+        case .history: .history
+        case .audited: .audited
+        case .restart: .restart
+        case .statusRequest: .statusRequest
+        case .status: .status
+        case .evaluate: .evaluate
+        case .evaluated: .evaluated
         }
     }
 }
