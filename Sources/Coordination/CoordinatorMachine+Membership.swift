@@ -66,7 +66,7 @@ extension CoordinatorMachine {
         guard members.count < configuration.maximumWorkers else {
             return refuse(.full, "\(members.count) workers are connected already")
         }
-        var session = Session<CoordinatorItem>(window: configuration.window)
+        var session = Session<CoordinatorItem>(credits: configuration.credits)
         guard worker != 0, session.receive(sequence: envelope.sequence, acknowledged: 0) == .inOrder else {
             return refuse(.sessionBroken, "the greeting came out of order")
         }

@@ -89,8 +89,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         /// Nanoseconds without a word after which a worker is lost.
         package var silenceLimit: UInt64 = 1_500_000_000
         package var heartbeatInterval: UInt64 = 250_000_000
-        /// Credits: messages under way to or from one worker.
-        package var window: UInt64 = 48
+        /// Messages under way to one worker, at most.
+        package var credits: UInt64 = 48
         /// Of a million steps, how many have a shard computed twice.
         package var auditsPerMillion: UInt64 = 0
         /// A lease is late, and given to idle workers too, after one and a half times the time expected, and this.

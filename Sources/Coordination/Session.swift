@@ -7,7 +7,7 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
     package enum Arrival: Equatable, Sendable { case inOrder, duplicate, gap }
 
     /// How many messages may be under way without an acknowledgement.
-    package let window: UInt64
+    package let credits: UInt64
     private var sent: UInt64 = 0
     private var acknowledgedByPeer: UInt64 = 0
     private var received: UInt64 = 0
@@ -15,7 +15,7 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
     /// Waiting for credits, in order.
     package private(set) var outbox: [Item] = []
 
-    package init(window: UInt64) { self.window = window }
+    package init(credits: UInt64) { self.credits = credits }
 
     package mutating func enqueue(_ item: Item) { outbox.append(item) }
 
@@ -24,8 +24,8 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
 
     /// The items that credits allow to leave now, in order. The caller stamps each with ``stamp()``.
     package mutating func releasable() -> [Item] {
-        let credits = window - min(window, sent - acknowledgedByPeer)
-        let count = min(Int(credits), outbox.count)
+        let left = credits - min(credits, sent - acknowledgedByPeer)
+        let count = min(Int(left), outbox.count)
         defer { outbox.removeFirst(count) }
         return Array(outbox.prefix(count))
     }
@@ -48,5 +48,5 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
     }
 
     /// Whether the other side may soon stand still for want of credits.
-    package var owesAcknowledgement: Bool { received - acknowledgedToPeer >= window / 4 }
+    package var owesAcknowledgement: Bool { received - acknowledgedToPeer >= credits / 4 }
 }

@@ -56,7 +56,8 @@ package struct WorkerMachine: Hashable, Sendable {
         /// Of the greeting; afterwards twice the coordinator's own.
         package var silenceLimit: UInt64 = 3_000_000_000
         package var heartbeatInterval: UInt64 = 250_000_000
-        package var window: UInt64 = 48
+        /// Messages under way to the coordinator, at most.
+        package var credits: UInt64 = 48
         package init() {}
     }
 
@@ -95,7 +96,7 @@ package struct WorkerMachine: Hashable, Sendable {
         self.run = run
         self.term = term
         self.offer = offer
-        session = Session(window: configuration.window)
+        session = Session(credits: configuration.credits)
         lastHeard = now
         lastSent = now
     }

@@ -211,7 +211,7 @@ struct CoordinatorMachineTests {
                     if case .send(_, .average, _, _) = $0 { true } else { false }
                 }.count
         }
-        #expect(sends.count + more <= Int(bench.machine.configuration.window))
+        #expect(sends.count + more <= Int(bench.machine.configuration.credits))
         #expect(bench.machine.oldestNeededStep == 0)
     }
 

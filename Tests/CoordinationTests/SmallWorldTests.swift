@@ -11,7 +11,7 @@ struct SmallWorldTests {
         run.snapshotParts = 1
         run.steps = 2
         run.period = 2
-        run.window = 1000
+        run.credits = 1000
         run.checkpointEvery = 0
         return run
     }

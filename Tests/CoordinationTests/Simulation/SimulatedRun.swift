@@ -21,7 +21,7 @@ struct SimulatedRun: Hashable {
     /// Steps in an epoch.
     var period: UInt64 = 4
     var auditsPerMillion: UInt64 = 0
-    var window: UInt64 = 8
+    var credits: UInt64 = 8
     /// A checkpoint after each so many steps; 0 for none.
     var checkpointEvery: UInt64 = 2
     /// Of the held-out text.
@@ -48,7 +48,7 @@ struct SimulatedRun: Hashable {
             run: number, shards: shards, chunks: chunks, snapshotParts: snapshotParts, totalSteps: steps,
             carryPeriod: period)
         configuration.silenceLimit = 1_000_000_000
-        configuration.window = window
+        configuration.credits = credits
         configuration.auditsPerMillion = auditsPerMillion
         configuration.term = term
         configuration.segments = segments
