@@ -28,9 +28,9 @@ extension CoordinatorLoop {
         scalars[step] = Optimizer.scalars(
             configuration: configuration.optimizer, update: step + 1, learningRate: rate, clipCoefficient: coefficient)
         latest = (loss, norm, rate)
-        let elapsed = (ContinuousClock.now - stepStarted) / .nanoseconds(1)
+        let elapsed = (ContinuousClock.now - stepStarted).wholeNanoseconds
         facts[step] = StepFacts(
-            lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: UInt64(max(1, elapsed)),
+            lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: max(1, elapsed),
             workers: UInt32(machine.readyWorkers.count))
         carries.commit()
     }

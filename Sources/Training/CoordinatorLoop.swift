@@ -181,10 +181,7 @@ package final class CoordinatorLoop {
     /// Whether the state is to be trusted at the end, and there is one.
     var savesState = true
 
-    var clock: UInt64 {
-        let elapsed = (ContinuousClock.now - started).components
-        return UInt64(elapsed.seconds) * 1_000_000_000 + UInt64(elapsed.attoseconds / 1_000_000_000)
-    }
+    var clock: UInt64 { (ContinuousClock.now - started).wholeNanoseconds }
 
     // MARK: Events
 

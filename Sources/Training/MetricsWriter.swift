@@ -1,3 +1,4 @@
+import Checkpoints
 import Coordination
 package import Foundation
 import Glibc
@@ -49,11 +50,10 @@ package struct MetricsWriter: ~Copyable {
             line.put(record.charactersPerSecond, "characters_per_second")
             line.put(record.stepSeconds, "step_seconds")
             line.put(record.workers, "workers")
-            line.put(hexadecimal(record.digest), "digest")
+            line.put(record.digest.hexadecimal, "digest")
             if let validationLoss {
                 line.put(validationLoss, "validation_loss")
-                // ln 2: from nats to bits.
-                line.put(validationLoss / 0.6931471805599453, "validation_bits_per_character")
+                line.put(bits(ofNats: validationLoss), "validation_bits_per_character")
             }
         }
         let end = lseek(descriptor, 0, SEEK_END)

@@ -40,11 +40,11 @@ package enum ModelImport {
 
         let name = URL(fileURLWithPath: model).deletingPathExtension().lastPathComponent
         var configuration = RunSettings.defaults(
-            software: software, run: hexadecimal(UInt64.random(in: 1...UInt64.max)),
+            software: software, run: UInt64.random(in: 1...UInt64.max).hexadecimal,
             corpus: .init(path: nil, name: name, sha256: "", characters: 0))
         configuration.model = file.shape
         configuration.initialModel = .init(
-            path: source.path, parametersDigest: hexadecimal(digest(file.parameters)))
+            path: source.path, parametersDigest: digest(file.parameters).hexadecimal)
         try configuration.validate()
         let folder = try RunFolder.create(requested: run, corpusName: name)
         let lock = try folder.lock()

@@ -76,9 +76,9 @@ package final class ProgressReporter {
                 $0.validationLoss = loss
                 $0.bestValidationLoss = best
             }
-            let bits = loss / 0.6931471805599453
+            let inBits = Self.four(bits(ofNats: loss))
             event(
-                "validation at step \(step): \(Self.four(loss)) nats, \(Self.four(bits)) bits a character"
+                "validation at step \(step): \(Self.four(loss)) nats, \(inBits) bits a character"
                     + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
         case .checkpointed(let step, let path):
             if let failed = missing, failed.step <= step { missing = nil }

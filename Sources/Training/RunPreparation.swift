@@ -60,7 +60,7 @@ package enum RunPreparation {
                     + "it out")
         }
         let (corpus, fingerprint) = try load(path: request.corpus, vocabulary: model?.vocabulary ?? vocabulary)
-        let run = hexadecimal(UInt64.random(in: 1...UInt64.max))
+        let run = UInt64.random(in: 1...UInt64.max).hexadecimal
         var base = RunSettings.defaults(software: request.software, run: run, corpus: fingerprint)
         if let path = request.configurationFile {
             base = try configuration(at: URL(fileURLWithPath: path))
@@ -72,7 +72,7 @@ package enum RunPreparation {
         if let model {
             base.model = model.shape
             base.initialModel = .init(
-                path: model.url.path, parametersDigest: hexadecimal(digest(model.parameters)))
+                path: model.url.path, parametersDigest: digest(model.parameters).hexadecimal)
         }
         var configuration = try request.settings.applied(to: base)
         configuration.model.vocabulary = corpus.vocabulary.count
@@ -359,10 +359,4 @@ package enum RunPreparation {
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         return name.isEmpty || name == "/" ? "run" : name
     }
-}
-
-/// 16 digits.
-package func hexadecimal(_ value: UInt64) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
 }

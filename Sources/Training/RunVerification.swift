@@ -36,9 +36,9 @@ package struct RunVerification: Encodable, Sendable, Equatable {
         for (step, url) in CheckpointStore(folder: folder.checkpoints).list() {
             check(url) { url in
                 let checkpoint = try Checkpoint(contentsOf: url)
-                if let digest = digests[step], digest != hexadecimal(checkpoint.parametersDigest) {
+                if let digest = digests[step], digest != checkpoint.parametersDigest.hexadecimal {
                     throw ConfigurationError(
-                        "its parameters have the digest \(hexadecimal(checkpoint.parametersDigest)), and "
+                        "its parameters have the digest \(checkpoint.parametersDigest.hexadecimal), and "
                             + "\(folder.metrics.lastPathComponent) says \(digest) of this step")
                 }
                 if vocabulary != Data(checkpoint.vocabulary.utf8) {

@@ -14,8 +14,7 @@ package struct TextScore: Encodable, Equatable, Sendable {
     /// - Parameter segmentLosses: the summed losses of all segments in the order of the text.
     package init(segmentLosses: [Double], characters: Int, unknownCharacters: Int) {
         loss = segmentLosses.reduce(0, +) / Double(characters)
-        // ln 2: from nats to bits.
-        bitsPerCharacter = loss / 0.6931471805599453
+        bitsPerCharacter = bits(ofNats: loss)
         perplexity = DeterministicMath.exp(loss)
         self.characters = characters
         self.unknownCharacters = unknownCharacters

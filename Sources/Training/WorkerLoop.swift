@@ -85,10 +85,7 @@ package final class WorkerLoop {
         inbox = try Inbox()
     }
 
-    private var clock: UInt64 {
-        let elapsed = (ContinuousClock.now - started).components
-        return UInt64(elapsed.seconds) * 1_000_000_000 + UInt64(elapsed.attoseconds / 1_000_000_000)
-    }
+    private var clock: UInt64 { (ContinuousClock.now - started).wholeNanoseconds }
 
     /// Serves until the coordinator is done with this worker.
     ///

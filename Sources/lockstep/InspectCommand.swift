@@ -144,7 +144,7 @@ struct InspectCommand: ParsableCommand {
     private static func four(_ value: Double) -> String { String(format: "%.4f", value) }
 
     private static func nats(_ value: Double) -> String {
-        "\(four(value)) nats, \(four(value / 0.6931471805599453)) bits a character"
+        "\(four(value)) nats, \(four(bits(ofNats: value))) bits a character"
     }
 
     private static func grouped(_ value: UInt64) -> String { ProgressLine.grouped(value) }

@@ -45,7 +45,7 @@ struct InspectReport: Encodable {
             hidden: source.shape.hidden, layers: source.shape.layers, vocabulary: source.shape.vocabulary,
             bias: source.shape.bias, dropout: configuration?.dropout)
         optimizer = configuration?.optimizer
-        parametersDigest = hexadecimal(digest(source.parameters))
+        parametersDigest = digest(source.parameters).hexadecimal
         guard let checkpoint = source.checkpoint else { return }
         step = checkpoint.step
         epoch = checkpoint.epoch
@@ -55,6 +55,6 @@ struct InspectReport: Encodable {
         corpus = Corpus(sha256: checkpoint.corpusSHA256, characters: checkpoint.corpusCharacters)
         validationLoss = checkpoint.validationLoss
         bestValidationLoss = checkpoint.bestValidationLoss
-        stateDigest = hexadecimal(checkpoint.stateDigest)
+        stateDigest = checkpoint.stateDigest.hexadecimal
     }
 }

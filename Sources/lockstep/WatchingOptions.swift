@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Coordination
 import Dashboard
 import Foundation
@@ -46,7 +47,7 @@ struct WatchingOptions: ParsableArguments {
             throw ConfigurationError("--dashboard-token must be 8 or more letters, digits, - and _")
         }
         if token == nil, !address.isLoopback {
-            token = hexadecimal(UInt64.random(in: 0...UInt64.max)) + hexadecimal(UInt64.random(in: 0...UInt64.max))
+            token = UInt64.random(in: 0...UInt64.max).hexadecimal + UInt64.random(in: 0...UInt64.max).hexadecimal
         }
         return try DashboardServer(address: address, runs: runs, token: token)
     }

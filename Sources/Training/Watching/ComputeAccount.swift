@@ -57,7 +57,7 @@ struct ComputeAccount {
     private mutating func lap() -> UInt64 {
         let now = ContinuousClock.now
         defer { mark = now }
-        return Self.nanoseconds(now - mark)
+        return (now - mark).wholeNanoseconds
     }
 
     /// As seen from `mark`, the end of the update; nil where it is shorter than a microsecond, or more than an hour ago.
@@ -65,14 +65,9 @@ struct ComputeAccount {
         -> ThreadSpan?
     {
         // Both ends are rounded alike, so that spans that are apart stay so.
-        let (before, after) = (Self.nanoseconds(mark - from) / 1000, Self.nanoseconds(mark - to) / 1000)
+        let (before, after) = ((mark - from).wholeNanoseconds / 1000, (mark - to).wholeNanoseconds / 1000)
         guard before <= UInt64(UInt32.max), before > after else { return nil }
         return ThreadSpan(phase: phase, beforeEnd: UInt32(before), length: UInt32(before - after))
-    }
-
-    private static func nanoseconds(_ duration: Duration) -> UInt64 {
-        let parts = duration.components
-        return UInt64(max(0, parts.seconds)) * 1_000_000_000 + UInt64(max(0, parts.attoseconds / 1_000_000_000))
     }
 }
 

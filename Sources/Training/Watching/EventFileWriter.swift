@@ -50,11 +50,9 @@ package struct EventFileWriter: ~Copyable {
     deinit { close(descriptor) }
 
     package mutating func append(_ record: StepRecord, validationLoss: Double? = nil) {
-        // ln 2: from nats to bits.
-        let nats = 0.6931471805599453
         var values: [(tag: String, value: EventRecord.Value)] = [
             ("loss/train", .scalar(Float(record.loss))),
-            ("bits_per_character/train", .scalar(Float(record.loss / nats))),
+            ("bits_per_character/train", .scalar(Float(bits(ofNats: record.loss)))),
             ("learning_rate", .scalar(Float(record.learningRate))),
             ("gradient_norm", .scalar(Float(record.gradientNorm))),
             ("characters_per_second", .scalar(Float(record.charactersPerSecond))),
@@ -63,7 +61,7 @@ package struct EventFileWriter: ~Copyable {
         ]
         if let validationLoss {
             values.append(("loss/validation", .scalar(Float(validationLoss))))
-            values.append(("bits_per_character/validation", .scalar(Float(validationLoss / nats))))
+            values.append(("bits_per_character/validation", .scalar(Float(bits(ofNats: validationLoss)))))
         }
         append(step: record.step, values)
     }

@@ -1,3 +1,4 @@
+import Checkpoints
 package import Coordination
 import Foundation
 import LanguageModel
@@ -56,7 +57,7 @@ extension RunSnapshot {
         memberCount = status.members.count
         members = status.members.map { known in
             var member = Member(
-                id: hexadecimal(known.worker), name: known.hello.name, host: known.hello.host,
+                id: known.worker.hexadecimal, name: known.hello.name, host: known.hello.host,
                 process: known.hello.process, threads: known.hello.threads, state: known.state,
                 shards: known.shards, reportedShards: known.reportedShards, silence: Double(known.silence) / 1e9)
             member.charactersPerSecond = known.cost.map { charactersPerShard * 1e9 / Double(max(1, $0)) }
