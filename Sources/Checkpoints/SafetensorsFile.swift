@@ -41,6 +41,8 @@ package struct SafetensorsFile: Sendable {
     package var path: String { file.path }
 
     /// The bytes of a tensor, as they lie in the file.
+    ///
+    /// - Throws: ``CheckpointError``: `unreadable`, or `damaged` where the file has become shorter.
     package func bytes(of tensor: SafetensorsHeader.Tensor) throws(CheckpointError) -> [UInt8] {
         try Self.bytes(file, dataStart + tensor.range.lowerBound..<dataStart + tensor.range.upperBound)
     }

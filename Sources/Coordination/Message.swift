@@ -59,13 +59,18 @@ package enum Message: Hashable, Sendable {
     case status([UInt8])
 }
 
+/// A worker's greeting, the first message of its session.
 package struct Hello: Hashable, Sendable {
     /// The run that the worker last served; 0 for any.
     package var run: UInt64
+    /// The worker's, for people; with `host` it is what a ban is tied to.
     package var name: String
     package var host: String
+    /// The process's id on its host: a process has one session.
     package var process: UInt32
+    /// That compute, at least 1.
     package var threads: UInt32
+    /// The program's version, for people.
     package var software: String
     /// The newest term of a coordinator that this worker has served; 0 for none.
     package var term: UInt64
@@ -86,6 +91,7 @@ package struct Hello: Hashable, Sendable {
     }
 }
 
+/// The coordinator lets a worker in.
 package struct Welcome: Hashable, Sendable {
     package var run: UInt64
     /// Which start of the run's coordinator speaks: higher for a later one, so that an older one is known as such.
@@ -115,20 +121,26 @@ package struct Welcome: Hashable, Sendable {
     }
 }
 
+/// A session ends, or is not begun. All but `sessionBroken` end the worker's process.
 package struct Refusal: Hashable, Sendable {
     package enum Code: UInt8, Sendable, CaseIterable {
+        /// The peers speak different versions of the protocol.
         case version = 1
+        /// This coordinator serves another run, or is no longer its run's.
         case otherRun = 2
         /// The session broke (silence, a lost message): joining anew mends it.
         case sessionBroken = 3
         /// The replica differs from the coordinator's: the worker ends, and its cause is for a person to find.
         case replicaDiffers = 4
+        /// A message made no sense.
         case protocolViolation = 5
+        /// As many workers are connected as may be.
         case full = 6
         /// Its replica or its gradients were wrong before: it is not let in again.
         case banned = 7
     }
     package var code: Code
+    /// For people: what happened, and what to do.
     package var reason: String
 
     package init(code: Code, reason: String) {
@@ -137,8 +149,11 @@ package struct Refusal: Hashable, Sendable {
     }
 }
 
+/// A chunk of the parameters, or of one of the optimizer's slots, which follow them.
 package struct SnapshotPart: Hashable, Sendable {
+    /// How many steps the snapshot holds.
     package var step: UInt64
+    /// From 0, without a hole.
     package var part: UInt32
 
     package init(step: UInt64, part: UInt32) {
@@ -150,7 +165,9 @@ package struct SnapshotPart: Hashable, Sendable {
 /// Work for one step. The payload holds, for each shard in order, rows x (window + 1) tokens as UInt32 (the targets are
 /// the inputs shifted by one), then for each shard of `carried` its carry as Float.
 package struct Lease: Hashable, Sendable {
+    /// The membership's, which comes back with the results: they are fenced by it.
     package var generation: UInt32
+    /// The open step: how many are committed.
     package var step: UInt64
     /// Ascending.
     package var shards: [UInt32]
@@ -177,10 +194,14 @@ package struct Lease: Hashable, Sendable {
     }
 }
 
+/// One chunk of the sum of gradients over the shards of a tree node.
 package struct GradientPart: Hashable, Sendable {
+    /// Of the lease.
     package var generation: UInt32
+    /// Of the lease.
     package var step: UInt64
     package var node: TreeNode
+    /// Chunks are final from the last one, the output layer's, down to 0.
     package var chunk: UInt32
 
     package init(generation: UInt32, step: UInt64, node: TreeNode, chunk: UInt32) {
@@ -191,8 +212,11 @@ package struct GradientPart: Hashable, Sendable {
     }
 }
 
+/// A shard is done: it comes after all chunks of its gradient.
 package struct ShardResult: Hashable, Sendable {
+    /// Of the lease.
     package var generation: UInt32
+    /// Of the lease.
     package var step: UInt64
     package var shard: UInt32
     /// The shard's sum of losses in nats: the bits of a Double, passed on and never computed with here.
@@ -206,7 +230,9 @@ package struct ShardResult: Hashable, Sendable {
     }
 }
 
+/// One chunk of the gradient at the tree's root: the mean over the batch, since each shard's loss is scaled where it arises.
 package struct AveragePart: Hashable, Sendable {
+    /// The open step.
     package var step: UInt64
     package var chunk: UInt32
 
@@ -218,6 +244,7 @@ package struct AveragePart: Hashable, Sendable {
 
 /// The word that a step is complete, with the scalars of the update as bits of Doubles, and what is on record of it.
 package struct Commit: Hashable, Sendable {
+    /// The step that was open; afterwards one more is committed.
     package var step: UInt64
     package var learningRateBits: UInt64
     package var clipCoefficientBits: UInt64
@@ -243,7 +270,9 @@ package struct StepFacts: Hashable, Sendable {
     /// Bits of Doubles: nats a character, and the norm before clipping.
     package var lossBits: UInt64
     package var gradientNormBits: UInt64
+    /// How long the step took, at least 1.
     package var nanoseconds: UInt64
+    /// That were ready at the commit.
     package var workers: UInt32
 
     package init(lossBits: UInt64, gradientNormBits: UInt64, nanoseconds: UInt64, workers: UInt32) {
@@ -254,6 +283,7 @@ package struct StepFacts: Hashable, Sendable {
     }
 }
 
+/// A replica stands after so many steps: a worker is ready with its first, and tells of each update.
 package struct Applied: Hashable, Sendable {
     /// How many steps the replica holds.
     package var step: UInt64
@@ -271,6 +301,7 @@ package struct Applied: Hashable, Sendable {
 
 /// A replica that a worker still holds from an earlier session, and what else it could hand over.
 package struct Offer: Hashable, Sendable {
+    /// The shards whose carry into a step it has.
     package struct Carries: Hashable, Sendable {
         /// The step that the carry leads into.
         package var step: UInt64
@@ -302,6 +333,7 @@ package struct Offer: Hashable, Sendable {
 
 /// A coordinator that was started again asks for what a worker offered.
 package struct Recall: Hashable, Sendable {
+    /// How many steps the state holds that is taken over.
     package var step: UInt64
     /// Send the whole replica, as the parts of a snapshot, and the history.
     package var wantsReplica: Bool
@@ -318,7 +350,9 @@ package struct Recall: Hashable, Sendable {
     }
 }
 
+/// A carry that was recalled.
 package struct CarryPart: Hashable, Sendable {
+    /// The step that it leads into.
     package var step: UInt64
     package var shard: UInt32
 
@@ -328,10 +362,13 @@ package struct CarryPart: Hashable, Sendable {
     }
 }
 
+/// What a worker keeps of a step, as its line in `metrics.jsonl` has it.
 package struct HistoryRecord: Hashable, Sendable {
     /// Steps that the replica held after it.
     package var step: UInt64
+    /// Of a Double.
     package var learningRateBits: UInt64
+    /// Of the replica's parameters after the step.
     package var digest: UInt64
     package var facts: StepFacts
 
@@ -345,7 +382,9 @@ package struct HistoryRecord: Hashable, Sendable {
 
 /// One shard's work done by a second worker: digests to compare, in place of the values.
 package struct AuditReport: Hashable, Sendable {
+    /// Of the lease.
     package var generation: UInt32
+    /// Of the lease.
     package var step: UInt64
     package var shard: UInt32
     package var answer: ShardAnswer
@@ -360,7 +399,9 @@ package struct AuditReport: Hashable, Sendable {
 
 /// What a shard's computation comes to: equal for two workers exactly when, up to chance, all bits are.
 package struct ShardAnswer: Hashable, Sendable {
+    /// As in ``ShardResult``.
     package var lossBits: UInt64
+    /// Of the carry after the window.
     package var carryDigest: UInt64
     /// Of the gradient's chunks, in order.
     package var chunkDigests: [UInt64]
@@ -375,6 +416,7 @@ package struct ShardAnswer: Hashable, Sendable {
 /// Segments of the held-out text to run forward, on the replica that holds `step` steps. The payload holds, for each in
 /// order, its tokens and the one after them as UInt32; all have the same length.
 package struct EvaluationLease: Hashable, Sendable {
+    /// How many steps are committed.
     package var step: UInt64
     /// Ascending.
     package var segments: [UInt32]
@@ -385,7 +427,9 @@ package struct EvaluationLease: Hashable, Sendable {
     }
 }
 
+/// The answer to an ``EvaluationLease``.
 package struct EvaluationResult: Hashable, Sendable {
+    /// Of the lease.
     package var step: UInt64
     /// Those of a lease.
     package var segments: [UInt32]
@@ -401,7 +445,9 @@ package struct EvaluationResult: Hashable, Sendable {
 
 /// The open step begins again: averages of it are void, and so is all that was leased before this generation.
 package struct Restart: Hashable, Sendable {
+    /// The first whose leases count.
     package var generation: UInt32
+    /// The open step.
     package var step: UInt64
 
     package init(generation: UInt32, step: UInt64) {

@@ -48,10 +48,15 @@ package enum Wire {
 
     /// Bounds that both sides keep. A worker never needs more.
     package static let maximumControlBytes = 1 << 20
+    /// Bytes of UTF-8 in a text field.
     package static let maximumText = 256
+    /// Bytes of JSON.
     package static let maximumConfiguration = 1 << 18
+    /// Bytes of JSON.
     package static let maximumStatus = 1 << 19
+    /// Of segments too.
     package static let maximumShards = 4096
+    /// Of a gradient.
     package static let maximumChunks = 1 << 16
     /// Steps whose records a worker keeps.
     package static let maximumHistory = 512
@@ -84,6 +89,8 @@ package enum Wire {
         case evaluated = 22
     }
 
+    /// The control frame. Texts are cut to their bound; the others are the caller's to keep, and ``decode(_:)`` refuses what
+    /// breaks them.
     package static func encode(_ message: Message, _ envelope: Envelope) -> [UInt8] {
         var writer = ByteWriter()
         writer.bytes = mark + [version, kind(message).rawValue]
@@ -224,6 +231,10 @@ package enum Wire {
         writer.put(facts.workers)
     }
 
+    /// Reads a control frame that anyone may have sent.
+    ///
+    /// - Throws: ``WireError``: `notLockstep`, then `otherVersion`, whatever follows them; else what breaks the format
+    ///   first.
     package static func decode(_ bytes: [UInt8]) throws(WireError) -> (Message, Envelope) {
         guard bytes.count >= 4, bytes[0] == mark[0], bytes[1] == mark[1] else { throw .notLockstep }
         guard bytes[2] == version else { throw .otherVersion(bytes[2]) }

@@ -1,7 +1,14 @@
 import CKernels
 
-/// Kernels over one row.
+/// Kernels over one row. Pointers are to whole rows, which the caller owns: nothing is checked here.
 package enum RowKernels {
+    /// One step of an LSTM cell, as in PyTorch's `torch.nn.LSTM`: `c = f * previous + i * g`, `h = o * tanh(c)`.
+    ///
+    /// - Parameters:
+    ///   - gates: `[4][hidden]`, in the order i, f, g, o; in: the sums before the activations; out: the activations.
+    ///   - previous: `[hidden]`, the cell state of the step before.
+    ///   - c: `[hidden]`, becomes the cell state.
+    ///   - h: `[hidden]`, becomes the output.
     package static func cellForward(
         hidden: Int, gates: UnsafeMutablePointer<Float>, previous: UnsafePointer<Float>,
         c: UnsafeMutablePointer<Float>, h: UnsafeMutablePointer<Float>
@@ -9,6 +16,14 @@ package enum RowKernels {
         InstructionSet.table.pointee.cell_forward(hidden, gates, previous, c, h)
     }
 
+    /// The gradient of ``cellForward(hidden:gates:previous:c:h:)``.
+    ///
+    /// - Parameters:
+    ///   - gates: `[4][hidden]`; in: the activations; out: the gradients of the sums before them.
+    ///   - previous: `[hidden]`, the cell state of the step before.
+    ///   - c: `[hidden]`, the cell state.
+    ///   - dh: `[hidden]`, the gradient of the output.
+    ///   - dc: `[hidden]`; in: the gradient of the cell state from the later step; out: that for the earlier one.
     package static func cellBackward(
         hidden: Int, gates: UnsafeMutablePointer<Float>, previous: UnsafePointer<Float>, c: UnsafePointer<Float>,
         dh: UnsafePointer<Float>, dc: UnsafeMutablePointer<Float>
@@ -16,13 +31,19 @@ package enum RowKernels {
         InstructionSet.table.pointee.cell_backward(hidden, gates, previous, c, dh, dc)
     }
 
-    /// The loss in nats; `logits` become the gradient of `scale` times it.
+    /// The cross-entropy of the softmax of one row, in nats; `logits` become the gradient of `scale` times it.
+    ///
+    /// - Parameters:
+    ///   - logits: `[vocabulary]`.
+    ///   - target: below `vocabulary`.
+    /// - Returns: no finite number where a logit is +infinity or NaN.
     package static func softmaxLoss(
         vocabulary: Int, logits: UnsafeMutablePointer<Float>, target: UInt32, scale: Float
     ) -> Double {
         InstructionSet.table.pointee.softmax_loss(vocabulary, logits, target, scale)
     }
 
+    /// The same loss alone; `logits` stay.
     package static func loss(vocabulary: Int, logits: UnsafePointer<Float>, target: UInt32) -> Double {
         InstructionSet.table.pointee.loss(vocabulary, logits, target)
     }
@@ -30,7 +51,9 @@ package enum RowKernels {
 
 /// Dropout whose masks are a pure function of (seed, step, layer, row, time, unit): Philox4x32-10, 16 bits a unit.
 package struct DropoutMask: Sendable {
+    /// A unit is dropped where its 16 bits are below it.
     package let threshold: UInt32
+    /// What a unit that stays is multiplied by: 1 over the probability of staying.
     package let scale: Float
     package let seed: UInt64
 
@@ -45,6 +68,11 @@ package struct DropoutMask: Sendable {
     package static func byteCount(hidden: Int) -> Int { (hidden + 7) / 8 }
 
     /// Draws the mask of a row and applies it.
+    ///
+    /// - Parameters:
+    ///   - h: `[hidden]`.
+    ///   - out: `[hidden]`, becomes `h` with units dropped and the others scaled.
+    ///   - mask: ``byteCount(hidden:)`` bytes, becomes a bit a unit, for ``applyBackward(hidden:mask:to:)``.
     package func apply(
         hidden: Int, layer: Int, time: Int, row: Int, step: UInt64, to h: UnsafePointer<Float>,
         into out: UnsafeMutablePointer<Float>, mask: UnsafeMutablePointer<UInt8>
@@ -54,7 +82,8 @@ package struct DropoutMask: Sendable {
             h, out, mask)
     }
 
-    /// Applies a drawn mask to the gradient of what it was applied to.
+    /// Turns the gradient `[hidden]` of what ``apply(hidden:layer:time:row:step:to:into:mask:)`` gave into that of what it
+    /// took, in place.
     package func applyBackward(
         hidden: Int, mask: UnsafePointer<UInt8>, to gradient: UnsafeMutablePointer<Float>
     ) {

@@ -20,11 +20,13 @@ package struct UpdateCoefficients: Sendable {
     package var rest2: Float = 0
     /// Of Adam's second bias correction.
     package var root: Float = 1
+    /// Added to the root that an update is divided by.
     package var epsilon: Float = 0
     package var momentum: Float = 0
     /// `1 - dampening`.
     package var undamped: Float = 1
     package var isNesterov = false
+    /// The first update of a run: momentum begins with the gradient.
     package var isFirst = false
 
     package init() {}
@@ -37,8 +39,15 @@ package struct UpdateCoefficients: Sendable {
     }
 }
 
-/// Fused updates of a range of parameters and optimizer state: one pass over memory. All buffers have the same length.
+/// Fused updates of a range of parameters `p` and of the optimizer's state, in place, as `torch.optim` computes them for one
+/// tensor: one pass over memory. All buffers have the same length; elements are independent of each other.
 package enum Updates {
+    /// Adam and AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019).
+    ///
+    /// - Parameters:
+    ///   - average: of gradients.
+    ///   - square: the average of their squares.
+    ///   - largest: of these so far, for AMSGrad; nil without it.
     package static func adam(
         _ p: FloatBuffer, gradient: FloatBuffer, average: FloatBuffer, square: FloatBuffer, largest: FloatBuffer?,
         _ coefficients: UpdateCoefficients, range: Range<Int>
@@ -50,6 +59,12 @@ package enum Updates {
             largest.map { $0.base + at }, coefficients.raw)
     }
 
+    /// RMSprop.
+    ///
+    /// - Parameters:
+    ///   - square: the average of squared gradients.
+    ///   - average: of gradients, for the centered kind; nil without it.
+    ///   - momentum: the velocity; nil without momentum.
     package static func rmsprop(
         _ p: FloatBuffer, gradient: FloatBuffer, square: FloatBuffer, average: FloatBuffer?, momentum: FloatBuffer?,
         _ coefficients: UpdateCoefficients, range: Range<Int>
@@ -61,6 +76,9 @@ package enum Updates {
             momentum.map { $0.base + at }, coefficients.raw)
     }
 
+    /// Gradient descent, with dampening and Nesterov's momentum as the coefficients say.
+    ///
+    /// - Parameter momentum: the velocity, which the first update sets to the gradient; nil without momentum.
     package static func sgd(
         _ p: FloatBuffer, gradient: FloatBuffer, momentum: FloatBuffer?, _ coefficients: UpdateCoefficients,
         range: Range<Int>

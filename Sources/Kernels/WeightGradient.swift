@@ -53,7 +53,21 @@ package enum WeightGradient {
     }
 
     /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written
-    /// when the last part is in. `table`, with its partial sums, for what is to be done on the way.
+    /// when the last part is in.
+    ///
+    /// Each element is the canonical tree over the node's shards of the sums over a shard's (time, row) pairs, in this order,
+    /// of `gradient` times input.
+    ///
+    /// - Parameters:
+    ///   - gradient: of the gates, `[T][node.rows]` of rows `stride` floats apart.
+    ///   - rows: of the weights, which are columns of `gradient`.
+    ///   - columns: of the weights, alike for all.
+    ///   - inputs: what the gates were multiplied with, and the weights' gradients.
+    ///   - bias: becomes the sums of `gradient` alone; nil for none.
+    ///   - table: a one-hot input too, with ``Table/stackCount(shards:columns:)`` floats of partial sums, which live from
+    ///     part to part.
+    ///   - block: ``blockCount(_:rows:)`` floats of working space.
+    ///   - stack: ``stackCount(shards:rows:columns:inputs:)`` floats, which live from part to part.
     package static func compute(
         _ gradient: UnsafePointer<Float>, stride: Int, _ node: NodeRows, rows: Range<Int>, columns: Int,
         inputs: [Inputs], bias: UnsafeMutablePointer<Float>?,
@@ -74,7 +88,8 @@ package enum WeightGradient {
         }
     }
 
-    /// Some rows of the gradient of a one-hot input's weight alone; written when the last part is in.
+    /// Rows `rows` of the gradient of a one-hot input's weight alone; written when the last part is in. As the other, but
+    /// for `stack`: ``Table/stackCount(shards:columns:)`` floats.
     package static func compute(
         _ gradient: UnsafePointer<Float>, stride: Int, _ node: NodeRows, rows: Range<Int>, table: Table,
         stack: UnsafeMutablePointer<Float>

@@ -17,6 +17,8 @@ package struct CurveKeyPair: Sendable, Equatable {
     }
 
     /// The pair of a secret key.
+    ///
+    /// - Throws: ``ZeroMQError`` where libzmq was built without CURVE.
     package init(secretKey: CurveKey) throws(ZeroMQError) {
         var publicText = [CChar](repeating: 0, count: 41)
         guard zmq_curve_public(&publicText, secretKey.z85) == 0 else { throw ZeroMQError(.curveKey) }

@@ -24,6 +24,7 @@ package struct Frame: ~Copyable {
     ///
     /// - Parameter owner: keeps the memory alive. It is released when the last byte has left, or was dropped, **on an I/O
     ///   thread**; until then nobody may write to the memory.
+    /// - Throws: ``ZeroMQError`` where memory has run out.
     package init(reading bytes: UnsafeRawBufferPointer, keeping owner: AnyObject) throws(ZeroMQError) {
         let raw = UnsafeMutablePointer<zmq_msg_t>.allocate(capacity: 1)
         let hint = Unmanaged.passRetained(owner)

@@ -12,7 +12,8 @@ package enum Poller {
 
     /// Waits until the socket has a message or the waker is set.
     ///
-    /// - Parameter milliseconds: the longest wait; 0 only looks, nil waits for ever.
+    /// - Parameter milliseconds: the longest wait; 0 only looks, nil waits for ever. A signal does not end it.
+    /// - Throws: ``ZeroMQError`` where the socket or its context is broken.
     package static func wait(
         socket: borrowing Socket, waker: Waker? = nil, milliseconds: Int?
     ) throws(ZeroMQError) -> Readiness {
@@ -26,6 +27,9 @@ package enum Poller {
     }
 
     /// Waits until the socket takes a message: for a dealer, until it is connected. Answers whether it does.
+    ///
+    /// - Parameter milliseconds: the longest wait; 0 only looks, nil waits for ever.
+    /// - Throws: ``ZeroMQError`` where the socket or its context is broken.
     package static func waitUntilWritable(
         socket: borrowing Socket, milliseconds: Int?
     ) throws(ZeroMQError) -> Bool {

@@ -63,6 +63,9 @@ package struct Socket: ~Copyable {
         guard zmq_bind(raw, endpoint.bindable) == 0 else { throw ZeroMQError(.listen, subject: endpoint.description) }
     }
 
+    /// The same of an address as text.
+    ///
+    /// - Throws: ``ZeroMQError``, also where the text is no address.
     package func bind(_ endpoint: String) throws(ZeroMQError) { try bind(Endpoint(endpoint)) }
 
     /// Listens for sockets of the same context.
@@ -89,9 +92,14 @@ package struct Socket: ~Copyable {
         }
     }
 
+    /// The same of an address as text.
+    ///
+    /// - Throws: ``ZeroMQError``, also where the text is no address.
     package func connect(_ endpoint: String) throws(ZeroMQError) { try connect(Endpoint(endpoint)) }
 
     /// The address bound last, with the port that was chosen; empty before.
+    ///
+    /// - Throws: ``ZeroMQError`` where libzmq does not tell.
     package var lastEndpoint: String {
         get throws(ZeroMQError) {
             checkThread()
@@ -109,9 +117,15 @@ package struct Socket: ~Copyable {
     /// Sends a message of `parts`, without blocking: all of it or nothing.
     ///
     /// On a router the first part is the receiver's routing id.
+    ///
+    /// - Returns: why it was not sent, where the queue is full or nobody has the routing id.
+    /// - Throws: ``ZeroMQError`` for anything else.
     package func send(_ parts: [UInt8]...) throws(ZeroMQError) -> SendOutcome { try send(parts) }
 
-    /// Sends a message of `parts` without blocking: all of it or nothing.
+    /// Sends a message of `parts`, at least one, without blocking: all of it or nothing.
+    ///
+    /// - Returns: why it was not sent, where the queue is full or nobody has the routing id.
+    /// - Throws: ``ZeroMQError`` for anything else.
     package func send(_ parts: [[UInt8]]) throws(ZeroMQError) -> SendOutcome {
         precondition(!parts.isEmpty, "a message has a part")
         return try sendParts(parts, last: nil)
@@ -120,6 +134,9 @@ package struct Socket: ~Copyable {
     /// Sends a message of `parts` and behind them `payload`, which is not copied; without blocking, all of it or nothing.
     ///
     /// Where it was not sent, the payload is let go of.
+    ///
+    /// - Returns: why it was not sent, where the queue is full or nobody has the routing id.
+    /// - Throws: ``ZeroMQError`` for anything else.
     package func send(_ parts: [[UInt8]], payload: consuming Frame) throws(ZeroMQError) -> SendOutcome {
         try withExtendedLifetime(payload) { () throws(ZeroMQError) in try sendParts(parts, last: payload.raw) }
     }
@@ -157,6 +174,7 @@ package struct Socket: ~Copyable {
     /// The next message, or nil when there is none; does not block.
     ///
     /// - Parameter maximumParts: how many parts to keep, at least 1; a router's routing id is not counted.
+    /// - Throws: ``ZeroMQError`` where the socket or its context is broken, or memory has run out.
     package func receive(maximumParts: Int) throws(ZeroMQError) -> ReceivedMessage? {
         precondition(maximumParts >= 1)
         checkThread()

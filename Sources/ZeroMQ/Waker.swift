@@ -5,6 +5,7 @@ import Glibc
 package final class Waker: Sendable {
     let descriptor: Int32
 
+    /// - Throws: ``ZeroMQError`` where the process is out of descriptors.
     package init() throws(ZeroMQError) {
         descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
         guard descriptor >= 0 else { throw ZeroMQError(.createWaker, code: errno) }
