@@ -12,7 +12,7 @@ package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
     /// - Throws: ``DashboardError`` for anything else.
     package init(_ text: String) throws(DashboardError) {
         let bad = DashboardError(
-            "--dashboard \(text) is no address: give an IP address and a port, such as 127.0.0.1:8080, or off")
+            "\(text) is no address of a page: give an IP address and a port, such as 127.0.0.1:8080")
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
             throw bad
         }

@@ -85,9 +85,9 @@ package enum SamplerError: Error, Equatable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .temperature(let value): "the temperature must be 0 or more and finite, not \(value)"
-        case .topK(let value): "top-k must be 1 or more, not \(value)"
-        case .topP(let value): "top-p must be above 0 and at most 1, not \(value)"
+        case .temperature(let value): "--temperature must be 0 or more and finite, not \(value)"
+        case .topK(let value): "--top-k must be 1 or more, not \(value)"
+        case .topP(let value): "--top-p must be above 0 and at most 1, not \(value)"
         case .notFinite: "the model's output is not finite: its training diverged; take an earlier checkpoint"
         }
     }

@@ -16,10 +16,10 @@ package struct CoordinatorSettings: Sendable, Equatable {
 
     package init() {}
 
-    /// - Throws: ``ConfigurationError`` naming the value that cannot be, and its bounds.
-    package func validate() throws(ConfigurationError) {
-        func require(_ condition: Bool, _ message: String) throws(ConfigurationError) {
-            if !condition { throw ConfigurationError(message) }
+    /// - Throws: ``UsageError`` naming the value that cannot be, and its bounds.
+    package func validate() throws(UsageError) {
+        func require(_ condition: Bool, _ message: String) throws(UsageError) {
+            if !condition { throw UsageError(message) }
         }
         try require((1...1024).contains(minimumWorkers), "--minimum-workers must be from 1 to 1024")
         try require((0.5...3600).contains(workerTimeout), "--worker-timeout must be from 0.5 to 3600 seconds")

@@ -24,10 +24,6 @@ package struct FaultPlan: Sendable, Equatable {
         var hasPhases: Bool { [.kill, .stop, .exit].contains(kind) }
     }
 
-    package struct Malformed: Error, CustomStringConvertible {
-        package let description: String
-    }
-
     private var faults: [Fault] = []
     /// As given: to be passed on to worker processes.
     package private(set) var text = ""
@@ -35,15 +31,15 @@ package struct FaultPlan: Sendable, Equatable {
     package static let none = FaultPlan()
     private init() {}
 
-    /// - Throws: ``Malformed`` for a plan that could not be carried out as it is written.
-    package init(_ text: String) throws(Malformed) {
+    /// - Throws: ``UsageError`` for a plan that could not be carried out as it is written.
+    package init(_ text: String) throws(UsageError) {
         self.text = text
         for part in text.split(separator: ";") { faults.append(try Self.parse(part)) }
     }
 
-    private static func parse(_ part: Substring) throws(Malformed) -> Fault {
-        let complaint = Malformed(
-            description: "--inject does not understand '\(part)': write for example "
+    private static func parse(_ part: Substring) throws(UsageError) -> Fault {
+        let complaint = UsageError(
+            "--inject does not understand '\(part)': write for example "
                 + "kill@step=5,worker=1,phase=backward (kill, stop, exit, corrupt-gradient, corrupt-parameters, slow:4)"
         )
         let sides = part.split(separator: "@", maxSplits: 1)
@@ -75,8 +71,8 @@ package struct FaultPlan: Sendable, Equatable {
             case ("phase", _, _, nil):
                 guard let phase = Phase(rawValue: String(pair[1])) else { throw complaint }
                 guard fault.hasPhases else {
-                    throw Malformed(
-                        description: "--inject cannot carry out '\(part)': \(name) is not for one phase of a step, as "
+                    throw UsageError(
+                        "--inject cannot carry out '\(part)': \(name) is not for one phase of a step, as "
                             + "kill, stop and exit are: leave out phase=\(phase)")
                 }
                 fault.phase = phase

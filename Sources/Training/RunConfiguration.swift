@@ -58,6 +58,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     }
 
     package static let currentFormat = 1
+    static let maximumSteps: UInt64 = 1 << 32 - 1
 
     package var format = Self.currentFormat
     /// The version of the program that made the run.
@@ -193,15 +194,28 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
             optimizer.epsilon >= 0 && optimizer.momentum >= 0 && optimizer.weightDecay >= 0
                 && optimizer.epsilon.isFinite && optimizer.momentum.isFinite && optimizer.weightDecay.isFinite,
             "--epsilon, --momentum and --weight-decay must be 0 or more")
-        try require(totalSteps >= 1 && totalSteps < 1 << 32, "--steps must be from 1 to 4294967295, not \(totalSteps)")
+        try require(
+            (1...Self.maximumSteps).contains(totalSteps),
+            "--steps must be from 1 to \(Self.maximumSteps), not \(totalSteps)")
         try require(stepsPerEpoch >= 1, "an epoch must have a step")
         do { try schedule.validate() } catch { throw ConfigurationError(error.description) }
         try require(upkeep.patience ?? 1 >= 1, "--patience must be 0 (none) or more, not \(upkeep.patience ?? 0)")
+        try require(
+            upkeep.patience == nil || (validation > 0 && upkeep.evaluateEvery != .never),
+            "--patience waits for evaluations: it needs --validation and --evaluate-every")
         try require(upkeep.keep >= 1, "--keep must be 1 or more, not \(upkeep.keep)")
     }
 }
 
-/// A setting that cannot be worked with; the message says which and what to do.
+/// Flags that are wrong by themselves or contradict each other, whatever the files and the machine: a command ends with
+/// code 64. The message says which and what to do.
+package struct UsageError: Error, CustomStringConvertible, Equatable {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
+
+/// A setting, file or state of the machine that cannot be worked with: a command ends with code 1. The message says
+/// which and what to do.
 package struct ConfigurationError: Error, CustomStringConvertible, Equatable {
     package let description: String
     package init(_ description: String) { self.description = description }

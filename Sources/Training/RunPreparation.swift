@@ -40,7 +40,8 @@ package enum RunPreparation {
 
     /// - Parameter warn: told of damaged checkpoints that were passed over.
     /// - Returns: the job, and the lock on its folder, to be held as long as the run goes.
-    /// - Throws: ``AlreadyFinished``; ``ConfigurationError`` and errors of the files for what cannot be trained.
+    /// - Throws: ``AlreadyFinished``; ``UsageError`` for flags that no text would make right; ``ConfigurationError`` and
+    ///   errors of the files for what cannot be trained.
     package static func prepare(_ request: Request, warn: (String) -> Void) throws -> (job: TrainingJob, lock: RunLock)
     {
         try request.resume ? resumed(request, warn: warn) : fresh(request)
@@ -98,19 +99,27 @@ package enum RunPreparation {
         return (job, lock)
     }
 
-    /// - Throws: ``ConfigurationError`` where flags contradict the model that the run begins from.
+    /// - Throws: ``ConfigurationError`` where flags contradict the model that the run begins from; ``UsageError`` for
+    ///   those that say how to draw one.
     private static func check(
         _ configuration: RunConfiguration, begins shape: ModelShape, from path: String, _ settings: RunSettings
-    ) throws(ConfigurationError) {
+    ) throws {
         guard configuration.model == shape else {
             throw ConfigurationError(
                 "--hidden, --layers and --no-bias contradict the model in \(path), which has \(shape.layers) layers of "
                     + "\(shape.hidden) units, \(shape.bias ? "with" : "without") biases: leave them out")
         }
         guard settings.initializer == nil, settings.forgetBias == nil else {
-            throw ConfigurationError(
-                "--initializer and --forget-bias say nothing where a run begins from the model in \(path)")
+            throw UsageError(
+                "--initializer and --forget-bias say nothing where a run begins from the model in \(path): leave them out"
+            )
         }
+    }
+
+    /// - Throws: ``UsageError`` for what cannot be worked with: the flags are to blame, as what they were laid over was
+    ///   validated before.
+    private static func checkFlags(_ configuration: RunConfiguration) throws(UsageError) {
+        do { try configuration.validate() } catch { throw UsageError(error.description) }
     }
 
     /// Cuts the text, and fixes the length of the run by it.
@@ -119,15 +128,12 @@ package enum RunPreparation {
     ) throws -> (BatchedCorpus, BatchedCorpus?) {
         configuration.stepsPerEpoch = 1
         configuration.totalSteps = 1
-        try configuration.validate()
+        try checkFlags(configuration)
         let (batches, validation) = try cut(corpus, configuration)
         configuration.stepsPerEpoch = UInt64(batches.windows)
-        configuration.totalSteps = settings.totalSteps(
+        configuration.totalSteps = try settings.totalSteps(
             stepsPerEpoch: configuration.stepsPerEpoch, base: baseSteps)
-        try configuration.validate()
-        if configuration.upkeep.patience != nil, validation == nil || configuration.upkeep.evaluateEvery == .never {
-            throw ConfigurationError("--patience waits for evaluations: it needs --validation and --evaluate-every")
-        }
+        try checkFlags(configuration)
         return (batches, validation)
     }
 
@@ -190,11 +196,11 @@ package enum RunPreparation {
 
     private static func resumed(_ request: Request, warn: (String) -> Void) throws -> (TrainingJob, RunLock) {
         if let path = request.configurationFile {
-            throw ConfigurationError(
+            throw UsageError(
                 "--config \(path) and --resume contradict each other: a resume takes its run's own")
         }
         if let path = request.initialModel {
-            throw ConfigurationError(
+            throw UsageError(
                 "--initialize-from \(path) and --resume contradict each other: a run that goes on has a model")
         }
         let folder: RunFolder
@@ -211,13 +217,13 @@ package enum RunPreparation {
         var configuration = try request.settings.applied(to: base)
         // The default of --shards follows --batch, which a resume may repeat.
         if request.settings.shards == nil { configuration.shards = base.shards }
-        configuration.totalSteps = request.settings.totalSteps(
+        configuration.totalSteps = try request.settings.totalSteps(
             stepsPerEpoch: base.stepsPerEpoch, base: base.totalSteps)
         let differences = configuration.differences(from: base)
         guard differences.isEmpty else {
             throw ConfigurationError("cannot resume \(folder.url.path): " + differences.joined(separator: "; "))
         }
-        try configuration.validate()
+        try checkFlags(configuration)
         let vocabulary = try Vocabulary(path: folder.vocabulary.path)
         let (corpus, fingerprint) = try load(
             path: request.corpus ?? base.corpus.path, vocabulary: vocabulary, demo: base.corpus)
@@ -313,6 +319,11 @@ package enum RunPreparation {
             encoded = try DemoCorpus(characters: demo?.characters ?? DemoCorpus.defaultCharacters, seed: seed)
                 .encoded(vocabulary: vocabulary)
             fingerprint.demoSeed = seed
+        }
+        guard encoded.vocabulary.count >= 2 else {
+            throw ConfigurationError(
+                "\(encoded.source.name): its vocabulary has a single character, which leaves nothing to learn: name "
+                    + "another text")
         }
         fingerprint.characters = encoded.count
         fingerprint.sha256 = encoded.source.withBytes { bytes in

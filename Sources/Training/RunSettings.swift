@@ -61,8 +61,8 @@ package struct RunSettings: Sendable {
 
     /// Lays what was asked for over `base`.
     ///
-    /// - Throws: ``ConfigurationError`` where flags contradict each other.
-    func applied(to base: RunConfiguration) throws(ConfigurationError) -> RunConfiguration {
+    /// - Throws: ``UsageError`` where flags contradict each other.
+    func applied(to base: RunConfiguration) throws(UsageError) -> RunConfiguration {
         var result = base
         func set<Value>(_ path: WritableKeyPath<RunConfiguration, Value>, _ value: Value?) {
             if let value { result[keyPath: path] = value }
@@ -101,12 +101,12 @@ package struct RunSettings: Sendable {
         }
         result.schedule = try resolvedSchedule(over: base.schedule)
         if epochs != nil && steps != nil {
-            throw ConfigurationError("--epochs and --steps both say how long to train: give one")
+            throw UsageError("--epochs and --steps both say how long to train: give one")
         }
         return result
     }
 
-    private func resolvedSchedule(over base: LearningRateSchedule) throws(ConfigurationError) -> LearningRateSchedule {
+    private func resolvedSchedule(over base: LearningRateSchedule) throws(UsageError) -> LearningRateSchedule {
         var result = base
         if let warmup { result.warmup = warmup }
         if let scheduleUnit { result.unit = scheduleUnit }
@@ -118,7 +118,7 @@ package struct RunSettings: Sendable {
         ]
         let name = schedule ?? base.kind.name
         for (flag, given, names) in details where given && !names.contains(name) {
-            throw ConfigurationError("\(flag) says nothing to --schedule \(name.rawValue)")
+            throw UsageError("\(flag) says nothing to --schedule \(name.rawValue)")
         }
         guard schedule != nil || details.contains(where: \.1) else { return result }
         switch name {
@@ -127,15 +127,22 @@ package struct RunSettings: Sendable {
         case .exponential: result.kind = .exponential(gamma: scheduleGamma ?? 0.97, after: scheduleAfter ?? 0)
         case .cosine: result.kind = .cosine(period: scheduleSize, minimum: scheduleMinimum ?? 0)
         }
-        do { try result.validate() } catch { throw ConfigurationError(error.description) }
+        do { try result.validate() } catch { throw UsageError(error.description) }
         return result
     }
 
     /// The length in steps, once the length of an epoch is known.
-    func totalSteps(stepsPerEpoch: UInt64, base: UInt64?) -> UInt64 {
+    ///
+    /// - Throws: ``UsageError`` for epochs that have no step, or more than a run can.
+    func totalSteps(stepsPerEpoch: UInt64, base: UInt64?) throws(UsageError) -> UInt64 {
         if let steps { return steps }
-        if let epochs { return epochs.multipliedReportingOverflow(by: stepsPerEpoch).partialValue }
-        return base ?? 20 * stepsPerEpoch
+        guard let epochs else { return base ?? 20 * stepsPerEpoch }
+        let most = RunConfiguration.maximumSteps / stepsPerEpoch
+        guard epochs >= 1 && epochs <= most else {
+            throw UsageError(
+                "--epochs must be from 1 to \(most), of \(stepsPerEpoch) steps each on this text, not \(epochs)")
+        }
+        return epochs * stepsPerEpoch
     }
 }
 

@@ -30,6 +30,7 @@ enum CoordinatorRun {
         var service = service
         service.isQuiet = options.quiet
         service.faults = try FaultPlan(options.inject ?? "")
+        try watching.check()
         let request = RunPreparation.Request(
             corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
             configurationFile: options.config, vocabularyFile: options.vocabulary, initialModel: options.initializeFrom,
@@ -60,11 +61,11 @@ enum CoordinatorRun {
         if case .interrupted = ending { throw ExitCode(2) }
     }
 
-    /// - Throws: a refusal to listen beyond this machine without keys or `--insecure`.
+    /// - Throws: `UsageError`: a refusal to listen beyond this machine without keys or `--insecure`.
     static func checkExposure(_ listen: String, hasKeys: Bool, insecure: Bool) throws {
         guard try isExposed(listen), !hasKeys else { return }
         guard insecure else {
-            throw ConfigurationError(
+            throw UsageError(
                 "\(listen) is open to other machines, and nobody is authenticated there: make keys with lockstep keys and "
                     + "give --keys, or give --insecure on a network that you trust")
         }
@@ -72,8 +73,10 @@ enum CoordinatorRun {
     }
 
     /// Whether other machines reach the address.
+    ///
+    /// - Throws: `UsageError` for what is no address.
     static func isExposed(_ listen: String) throws -> Bool {
-        let endpoint = try Endpoint(listen)
+        let endpoint = try Endpoint(listen, of: "--listen")
         return !endpoint.isIPC && !endpoint.isLoopback
     }
 

@@ -18,6 +18,7 @@ struct DashboardCommand: ParsableCommand {
     }
 
     func run() throws {
+        try WatchingOptions.check(address: listen, of: "--listen", token: dashboardToken)
         let shown = try runs.map { path in
             let run = try FinishedRun(path: path)
             let snapshot = run.snapshot.encoded()

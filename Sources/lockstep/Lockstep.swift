@@ -40,7 +40,15 @@ struct Lockstep: ParsableCommand {
     static func main() {
         let arguments = Environment.completed(
             Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
-        main(arguments.flatMap(Self.separated))
+        do {
+            var command = try parseAsRoot(arguments.flatMap(Self.separated))
+            try command.run()
+        } catch let error as UsageError {
+            FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+            exit(withError: ExitCode.validationFailure)
+        } catch {
+            exit(withError: error)
+        }
         // What was printed lies in a buffer, and its end would lose it without a word. A reader that has gone is no error.
         guard fflush(nil) != 0, errno != EPIPE else { return }
         exit(withError: ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"))

@@ -38,6 +38,9 @@ struct SampleCommand: ParsableCommand {
         }
         guard (1...4096).contains(count) else { throw ValidationError("--count must be from 1 to 4096") }
         guard (1...1024).contains(threads) else { throw ValidationError("--threads must be from 1 to 1024") }
+        do { _ = try Sampler(temperature: temperature, topK: topK, topP: topP, seed: seed) } catch {
+            throw ValidationError(error.description)
+        }
         guard !interactive || count == 1 else { throw ValidationError("--interactive goes on with one sample") }
     }
 

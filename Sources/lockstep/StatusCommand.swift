@@ -2,6 +2,7 @@ import ArgumentParser
 import Coordination
 import Foundation
 import Training
+import ZeroMQ
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -57,7 +58,10 @@ struct StatusCommand: ParsableCommand {
     }
 
     private func endpoint() throws -> String {
-        if let connect { return connect }
+        if let connect {
+            _ = try Endpoint(connect, of: "--connect")
+            return connect
+        }
         let file: String
         if let endpointFile {
             file = endpointFile

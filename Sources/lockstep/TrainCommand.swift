@@ -29,7 +29,7 @@ struct TrainCommand: ParsableCommand {
 
     func run() throws {
         if let listen, try CoordinatorRun.isExposed(listen) {
-            throw ConfigurationError(
+            throw UsageError(
                 "\(listen) is open to other machines: train stays on this one, so listen on 127.0.0.1, or use lockstep "
                     + "coordinator")
         }

@@ -18,10 +18,23 @@ struct WatchingOptions: ParsableArguments {
     @Option(help: "Write where the time goes to this file, in the trace-event format of Chrome and Perfetto.")
     var trace: String?
 
-    /// - Throws: `ConfigurationError` where the file cannot be made, `DashboardError` where the page's address is none.
+    /// - Throws: `UsageError` for an address or a token that cannot be.
+    func check() throws(UsageError) {
+        try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)
+    }
+
+    static func check(address: String?, of flag: String, token: String?) throws(UsageError) {
+        if let address {
+            do { _ = try DashboardAddress(address) } catch { throw UsageError("\(flag): \(error)") }
+        }
+        if let token, token.utf8.count < 8 || !token.utf8.allSatisfy({ isTokenByte($0) }) {
+            throw UsageError("--dashboard-token must be 8 or more letters, digits, - and _")
+        }
+    }
+
+    /// - Throws: `ConfigurationError` where the file cannot be made.
     func traceWriter() throws -> TraceWriter? {
-        if let dashboard, dashboard != "off" { _ = try DashboardAddress(dashboard) }
-        return try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
+        try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
     }
 
     /// The page of a live run, already served; nil for none. One that nobody asked for is no reason not to train.
@@ -43,9 +56,6 @@ struct WatchingOptions: ParsableArguments {
     static func serve(_ runs: [DashboardRun], at address: String, token: String?) throws -> DashboardServer {
         let address = try DashboardAddress(address)
         var token = token
-        if let token, token.utf8.count < 8 || !token.utf8.allSatisfy({ isTokenByte($0) }) {
-            throw ConfigurationError("--dashboard-token must be 8 or more letters, digits, - and _")
-        }
         if token == nil, !address.isLoopback {
             token = UInt64.random(in: 0...UInt64.max).hexadecimal + UInt64.random(in: 0...UInt64.max).hexadecimal
         }

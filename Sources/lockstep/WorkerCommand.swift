@@ -46,6 +46,7 @@ struct WorkerCommand: ParsableCommand {
             interrupted.set()
         }
         guard case .seconds(let patience) = retryFor else { return }
+        if let connect { _ = try Endpoint(connect, of: "--connect") }
         let endpoint = try connect ?? waitForFile(patience, interrupted)
         let access = try WorkerAccess(
             endpoint: endpoint, keys: keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: serverKey) })

@@ -6,12 +6,23 @@ struct BadInputTests {
     /// Arguments, and words that the one line of the error must have.
     struct Case: CustomTestStringConvertible, Sendable {
         var testDescription: String
+        /// 64 where flags are wrong whatever the files and the machine.
+        var code: Int32 = 1
         var arguments: [String]
         var words: [String]
 
-        init(_ name: String, _ arguments: [String], _ words: String...) {
+        init(_ name: String, code: Int32 = 1, _ arguments: [String], _ words: String...) {
             testDescription = name
+            self.code = code
             self.arguments = arguments
+            self.words = words
+        }
+
+        /// Training flags that are wrong by themselves or against each other.
+        init(flags: String..., words: String...) {
+            testDescription = flags.joined(separator: " ")
+            code = 64
+            arguments = ["train", "text.txt", "--run=run"] + TinyRun.flags + flags
             self.words = words
         }
 
@@ -25,7 +36,7 @@ struct BadInputTests {
 
     static let cases = [
         Case(
-            "a shard's state that no frame can hold",
+            "a shard's state that no frame can hold", code: 64,
             [
                 "train", "text.txt", "--run=run", "--hidden=1024", "--layers=3", "--batch=512", "--window=4",
                 "--shards=1", "--quiet",
@@ -36,29 +47,48 @@ struct BadInputTests {
         Case(text: "invalid.txt", "0xFF", "byte offset 7", "UTF-8"),
         Case(text: "cut.txt", "byte offset 6", "UTF-8"),
         Case(text: "short.txt", "256", "--batch", "--window"),
-        Case("shards", TinyRun.train("--shards=5"), "--shards 5", "--batch 16"),
+        Case(text: "aaaa.txt", "single character"),
+        Case(flags: "--shards=5", words: "--shards 5", "--batch 16"),
+        Case(flags: "--hidden=0", words: "--hidden", "16384"),
+        Case(flags: "--batch=0", words: "--batch", "65536"),
+        Case(flags: "--dropout=2", words: "--dropout", "2.0"),
+        Case(flags: "--keep=0", words: "--keep"),
+        Case(flags: "--steps=0", words: "--steps", "4294967295"),
+        Case(flags: "--epochs=2", words: "--epochs", "--steps"),
+        Case(
+            "no epoch", code: 64, ["train", "text.txt", "--run=run", "--epochs=0"] + TinyRun.shape, "--epochs", "not 0"),
+        Case(flags: "--worker-timeout=0", words: "--worker-timeout"),
+        Case(flags: "--dashboard-token=short", words: "--dashboard-token"),
+        Case(
+            "a configuration and a resume", code: 64, ["train", "--config=run.json", "--run=run", "--resume"],
+            "--config", "--resume"),
+        Case("a configuration that is none", TinyRun.train("--config=text.txt"), "text.txt"),
         Case("run folder below a file", TinyRun.train("--run=text.txt/run"), "text.txt/run", "run folder"),
         Case("no run to resume", ["train", "--run=nowhere", "--resume", "--quiet"], "nowhere"),
-        Case("no hidden units", TinyRun.train("--hidden=0"), "--hidden"),
-        Case("fault", TinyRun.train("--inject=nonsense"), "--inject", "nonsense"),
-        Case("address", TinyRun.train("--listen=nonsense"), "nonsense"),
-        Case("address beyond this machine", TinyRun.train("--listen=tcp://0.0.0.0:0"), "tcp://0.0.0.0:0", "127.0.0.1"),
+        Case(flags: "--inject=nonsense", words: "--inject", "nonsense"),
+        Case(flags: "--listen=nonsense", words: "--listen", "nonsense"),
+        Case(flags: "--listen=tcp://0.0.0.0:0", words: "tcp://0.0.0.0:0", "127.0.0.1"),
+        Case("a worker's address", code: 64, ["worker", "--connect=nonsense"], "--connect", "nonsense"),
+        Case("an address to ask", code: 64, ["status", "--connect=nonsense"], "--connect", "nonsense"),
+        Case("a page's address", code: 64, ["dashboard", "run", "--listen=nonsense"], "--listen", "nonsense"),
+        Case("a key's name", code: 64, ["keys", "keys", "--worker=../alpha"], "../alpha"),
         Case("endpoint file", TinyRun.train("--endpoint-file=nowhere/endpoint"), "nowhere/endpoint"),
         Case("sample of nothing", ["sample", "nowhere"], "nowhere"),
         Case("inspection of nothing", ["inspect", "nowhere"], "nowhere"),
         Case("inspection of a text", ["inspect", "text.txt"], "text.txt"),
     ]
 
-    @Test("Ends with code 1 and one line that names it", arguments: cases)
+    @Test("Ends with its code and one line that names it", arguments: cases)
     func oneLine(_ example: Case) async throws {
         let folder = try TinyRun.folder()
         try folder.write([], to: "empty.txt")
         try folder.write(Array("hello w".utf8) + [0xFF, 0xFE] + Array("orld".utf8), to: "invalid.txt")
         try folder.write(Array("hello ".utf8) + [0xE2, 0x82], to: "cut.txt")
         try folder.write(Array("short".utf8), to: "short.txt")
+        try folder.write(Array(repeating: UInt8(ascii: "a"), count: TinyRun.characters), to: "aaaa.txt")
         try FileManager.default.createDirectory(at: folder.file("folder"), withIntermediateDirectories: false)
         let result = try await Execution.run(example.arguments, in: folder)
-        #expect(result.code == 1)
+        #expect(result.code == example.code)
         #expect(result.output.isEmpty)
         #expect(result.errorLines.count == 1, "\(result.errors)")
         #expect(result.errors.hasPrefix("Error: "), "\(result.errors)")

@@ -152,7 +152,7 @@ struct KeysTests {
         let folder = try await Self.folder()
         let base = ["coordinator", "text.txt", "--run=run", "--listen=tcp://0.0.0.0:0"] + TinyRun.flags
         let refused = try await Execution.run(base, in: folder)
-        #expect(refused.code == 1)
+        #expect(refused.code == 64)
         #expect(refused.errorLines.count == 1 && refused.errors.contains("lockstep keys"), "\(refused.errors)")
         for (flag, warns) in [("--insecure", true), ("--keys=keys/coordinator", false)] {
             let coordinator = try Execution(base + [flag, "--endpoint-file=endpoint-\(warns)"], in: folder)

@@ -6,9 +6,8 @@ enum TinyRun {
     static let steps = 40
     /// The steps of an epoch are fewer than `steps`.
     static let characters = 8000
-    static let flags = [
-        "--hidden=16", "--layers=2", "--batch=16", "--window=16", "--steps=\(steps)", "--sample-every=0", "--quiet",
-    ]
+    static let shape = ["--hidden=16", "--layers=2", "--batch=16", "--window=16"]
+    static let flags = shape + ["--steps=\(steps)", "--sample-every=0", "--quiet"]
 
     /// A text of words in no order, the same each time.
     static let text: [UInt8] = {

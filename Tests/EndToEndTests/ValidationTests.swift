@@ -156,6 +156,6 @@ struct ValidationTests {
     func needsEvaluations(flag: String) async throws {
         let folder = try TinyRun.folder()
         let result = try await Execution.run(TinyRun.train("--patience=2", flag), in: folder)
-        #expect(result.code == 1 && result.errors.contains("--patience"), "\(result.errors)")
+        #expect(result.code == 64 && result.errors.contains("--patience"), "\(result.errors)")
     }
 }

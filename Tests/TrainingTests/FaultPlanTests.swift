@@ -25,7 +25,7 @@ struct FaultPlanTests {
             ("kill;corrupt-parameters@phase=backward", "corrupt-parameters is not for one phase"),
         ])
     func refused(text: String, reason: String) {
-        let error = #expect(throws: FaultPlan.Malformed.self) { try FaultPlan(text) }
+        let error = #expect(throws: UsageError.self) { try FaultPlan(text) }
         #expect(error?.description.hasPrefix("--inject ") == true)
         #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
     }

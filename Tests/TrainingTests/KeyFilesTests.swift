@@ -68,7 +68,7 @@ import Testing
 
     @Test("A name that is no folder of its own is refused", arguments: ["", "..", "a/b", "coordinator", "a b", ".x"])
     func names(_ name: String) {
-        #expect(throws: ConfigurationError.self) { try ClusterKeys.checkName(name) }
+        #expect(throws: UsageError.self) { try ClusterKeys.checkName(name) }
     }
 
     @Test("A changed allowlist is in force at once; one that makes no sense is not")

@@ -19,14 +19,14 @@ package struct ClusterKeys {
             .filter { $0 != Self.coordinatorName && folder($0).exists }.sorted()
     }
 
-    /// - Throws: ``ConfigurationError`` for what cannot be the name of a folder and a word in the allowlist.
-    package static func checkName(_ name: String) throws {
+    /// - Throws: ``UsageError`` for what cannot be the name of a folder and a word in the allowlist.
+    package static func checkName(_ name: String) throws(UsageError) {
         let isPlain = name.utf8.allSatisfy { byte in
             (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
                 || [0x2D, 0x2E, 0x5F].contains(byte)
         }
         guard isPlain, !name.isEmpty, name.utf8.count <= 64, !name.hasPrefix("."), name != coordinatorName else {
-            throw ConfigurationError(
+            throw UsageError(
                 "\(name) cannot name a worker's key: use letters, digits, dots, dashes and underscores, and another "
                     + "name than coordinator")
         }
