@@ -31,26 +31,27 @@ struct Lockstep: ParsableCommand {
             ExportCommand.self, ImportCommand.self, BenchCommand.self,
         ])
 
-    /// An empty value, as a shell makes `--prime=` of `--prime=""`, stands in a word of its own for the parser.
-    private static func separated(_ argument: String) -> [String] {
-        guard argument.hasPrefix("--"), argument.firstIndex(of: "=") == argument.indices.last else { return [argument] }
-        return [String(argument.dropLast()), ""]
-    }
-
     static func main() {
-        let arguments = Environment.completed(
-            Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
+        let arguments = Arguments.prepared(
+            Environment.completed(
+                Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
         do {
-            var command = try parseAsRoot(arguments.flatMap(Self.separated))
+            var command = try parseAsRoot(arguments)
             try command.run()
         } catch let error as UsageError {
-            FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
-            exit(withError: ExitCode.validationFailure)
+            fail(error)
         } catch {
+            let complaint = Arguments.negativeNumber(in: arguments, refusedBy: message(for: error))
+            if let complaint { fail(UsageError(complaint)) }
             exit(withError: error)
         }
         // What was printed lies in a buffer, and its end would lose it without a word. A reader that has gone is no error.
         guard fflush(nil) != 0, errno != EPIPE else { return }
         exit(withError: ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"))
+    }
+
+    private static func fail(_ error: UsageError) -> Never {
+        FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+        exit(withError: ExitCode.validationFailure)
     }
 }

@@ -58,6 +58,12 @@ struct BadInputTests {
         Case(
             "no epoch", code: 64, ["train", "text.txt", "--run=run", "--epochs=0"] + TinyRun.shape, "--epochs", "not 0"),
         Case(flags: "--worker-timeout=0", words: "--worker-timeout"),
+        Case(flags: "--steps", "-5", words: "--steps must not be negative", "-5"),
+        Case(flags: "--seed=-1", words: "--seed must not be negative"),
+        Case(flags: "--checkpoint-every", "-60s", words: "--checkpoint-every must not be negative"),
+        Case(flags: "--hidden", "-1", words: "--hidden", "not -1"),
+        Case(flags: "--clip", "-1", words: "--clip must be 0 (none) or more, not -1.0"),
+        Case(flags: "--learning-rate", "-.5", words: "--learning-rate", "-0.5"),
         Case(flags: "--dashboard-token=short", words: "--dashboard-token"),
         Case(
             "a configuration and a resume", code: 64, ["train", "--config=run.json", "--run=run", "--resume"],
@@ -105,6 +111,15 @@ struct BadInputTests {
         #expect(result.code == 64)
         let name = try #require(flags[0].split(separator: "=").first)
         #expect(try #require(result.errorLines.first).contains(name), "\(result.errors)")
+    }
+
+    @Test("A number below zero is taken where it makes sense")
+    func negative() async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--steps=1", "--forget-bias", "-1"), in: folder)
+        #expect(result.code == 0, "\(result.errors)")
+        let configuration = try JSONSerialization.jsonObject(with: Data(contentsOf: folder.file("run/run.json")))
+        #expect((configuration as? [String: Any])?["forgetBias"] as? Double == -1)
     }
 
     @Test("An instruction set that there is not is refused by name")
