@@ -100,32 +100,55 @@ package struct RunSettings: Sendable {
             result.shards = RunConfiguration.defaultShards(batch: result.batch)
         }
         result.schedule = try resolvedSchedule(over: base.schedule)
+        try checkOptimizerFlags(of: result.optimizer.kind)
         if epochs != nil && steps != nil {
             throw UsageError("--epochs and --steps both say how long to train: give one")
         }
         return result
     }
 
+    private func checkOptimizerFlags(of kind: OptimizerConfiguration.Kind) throws(UsageError) {
+        try Self.check(
+            [
+                ("--momentum", momentum != nil, [.rmsprop, .sgd]),
+                ("--beta1", beta1 != nil, [.adam, .adamw]),
+                ("--beta2", beta2 != nil, [.adam, .adamw]),
+                ("--epsilon", epsilon != nil, [.adam, .adamw, .rmsprop]),
+                ("--alpha", alpha != nil, [.rmsprop]),
+            ], of: "--optimizer", kind)
+    }
+
+    /// - Throws: ``UsageError`` for a flag that was given and does nothing, as `choice` is none of those that use it.
+    private static func check<Choice: RawRepresentable<String> & Equatable>(
+        _ details: [(flag: String, isGiven: Bool, users: [Choice])], of flag: String, _ choice: Choice
+    ) throws(UsageError) {
+        for detail in details where detail.isGiven && !detail.users.contains(choice) {
+            let users = detail.users.map(\.rawValue).joined(separator: " or ")
+            throw UsageError("\(detail.flag) belongs to \(flag) \(users), and does nothing with \(choice.rawValue)")
+        }
+    }
+
     private func resolvedSchedule(over base: LearningRateSchedule) throws(UsageError) -> LearningRateSchedule {
         var result = base
         if let warmup { result.warmup = warmup }
         if let scheduleUnit { result.unit = scheduleUnit }
-        let details: [(String, Bool, [ScheduleName])] = [
+        let details: [(flag: String, isGiven: Bool, users: [ScheduleName])] = [
+            ("--schedule-unit", scheduleUnit != nil, [.step, .exponential, .cosine]),
             ("--schedule-size", scheduleSize != nil, [.step, .cosine]),
             ("--schedule-gamma", scheduleGamma != nil, [.step, .exponential]),
             ("--schedule-after", scheduleAfter != nil, [.exponential]),
             ("--schedule-minimum", scheduleMinimum != nil, [.cosine]),
         ]
         let name = schedule ?? base.kind.name
-        for (flag, given, names) in details where given && !names.contains(name) {
-            throw UsageError("\(flag) says nothing to --schedule \(name.rawValue)")
-        }
-        guard schedule != nil || details.contains(where: \.1) else { return result }
-        switch name {
+        try Self.check(details, of: "--schedule", name)
+        switch name == base.kind.name ? base.kind : name.defaults {
         case .constant: result.kind = .constant
-        case .step: result.kind = .step(size: scheduleSize ?? 1000, gamma: scheduleGamma ?? 0.5)
-        case .exponential: result.kind = .exponential(gamma: scheduleGamma ?? 0.97, after: scheduleAfter ?? 0)
-        case .cosine: result.kind = .cosine(period: scheduleSize, minimum: scheduleMinimum ?? 0)
+        case .step(let size, let gamma):
+            result.kind = .step(size: scheduleSize ?? size, gamma: scheduleGamma ?? gamma)
+        case .exponential(let gamma, let after):
+            result.kind = .exponential(gamma: scheduleGamma ?? gamma, after: scheduleAfter ?? after)
+        case .cosine(let period, let minimum):
+            result.kind = .cosine(period: scheduleSize ?? period, minimum: scheduleMinimum ?? minimum)
         }
         do { try result.validate() } catch { throw UsageError(error.description) }
         return result
@@ -143,6 +166,17 @@ package struct RunSettings: Sendable {
                 "--epochs must be from 1 to \(most), of \(stepsPerEpoch) steps each on this text, not \(epochs)")
         }
         return epochs * stepsPerEpoch
+    }
+}
+
+extension RunSettings.ScheduleName {
+    fileprivate var defaults: LearningRateSchedule.Kind {
+        switch self {
+        case .constant: .constant
+        case .step: .step(size: 1000, gamma: 0.5)
+        case .exponential: .exponential(gamma: 0.97, after: 0)
+        case .cosine: .cosine(period: nil, minimum: 0)
+        }
     }
 }
 

@@ -57,6 +57,13 @@ struct BadInputTests {
         Case(flags: "--epochs=2", words: "--epochs", "--steps"),
         Case(
             "no epoch", code: 64, ["train", "text.txt", "--run=run", "--epochs=0"] + TinyRun.shape, "--epochs", "not 0"),
+        Case(flags: "--momentum=0.9", words: "--momentum belongs to --optimizer rmsprop or sgd", "adam"),
+        Case(flags: "--optimizer=sgd", "--beta1=0.5", words: "--beta1 belongs to --optimizer adam or adamw", "sgd"),
+        Case(flags: "--optimizer=sgd", "--epsilon=1e-7", words: "--epsilon", "rmsprop"),
+        Case(flags: "--alpha=0.9", words: "--alpha belongs to --optimizer rmsprop"),
+        Case(flags: "--schedule-gamma=0.9", words: "--schedule-gamma belongs to --schedule step or exponential"),
+        Case(flags: "--schedule=cosine", "--schedule-after=9", words: "--schedule-after", "exponential", "cosine"),
+        Case(flags: "--schedule-unit=epoch", words: "--schedule-unit", "constant"),
         Case(flags: "--worker-timeout=0", words: "--worker-timeout"),
         Case(flags: "--steps", "-5", words: "--steps must not be negative", "-5"),
         Case(flags: "--seed=-1", words: "--seed must not be negative"),
