@@ -60,16 +60,14 @@ package enum RunPreparation {
                 "--vocabulary \(request.vocabularyFile!) is not that of --initialize-from \(request.initialModel!): leave "
                     + "it out")
         }
-        let (corpus, fingerprint) = try load(path: request.corpus, vocabulary: model?.vocabulary ?? vocabulary)
+        let configured = try request.configurationFile.map { try Self.configuration(at: URL(fileURLWithPath: $0)) }
+        let (corpus, fingerprint) = try text(of: request, configured, vocabulary: model?.vocabulary ?? vocabulary)
         let run = UInt64.random(in: 1...UInt64.max).hexadecimal
-        var base = RunSettings.defaults(software: request.software, run: run, corpus: fingerprint)
-        if let path = request.configurationFile {
-            base = try configuration(at: URL(fileURLWithPath: path))
-            base.run = run
-            base.corpus = fingerprint
-            base.software = request.software
-            base.initialModel = nil
-        }
+        var base = configured ?? RunSettings.defaults(software: request.software, run: run, corpus: fingerprint)
+        base.run = run
+        base.corpus = fingerprint
+        base.software = request.software
+        base.initialModel = nil
         if let model {
             base.model = model.shape
             base.initialModel = .init(
@@ -80,7 +78,7 @@ package enum RunPreparation {
         if let model { try check(configuration, begins: model.shape, from: model.url.path, request.settings) }
         let (batches, validation) = try fit(
             &configuration, to: corpus, request.settings,
-            baseSteps: request.configurationFile == nil ? nil : base.totalSteps)
+            baseSteps: configured.flatMap { $0.lacksText ? nil : $0.totalSteps })
 
         let folder = try RunFolder.create(requested: request.run, corpusName: fingerprint.name)
         let lock = try folder.lock()
@@ -97,6 +95,35 @@ package enum RunPreparation {
             carries: emptyCarries(configuration), step: 0, entropyBound: entropyBound(configuration))
         job.term = lock.term
         return (job, lock)
+    }
+
+    /// The text that is named, else that of `--config`, else the demo text.
+    ///
+    /// - Throws: ``ConfigurationError`` where the text of `--config` is gone or changed.
+    private static func text(
+        of request: Request, _ configured: RunConfiguration?, vocabulary: Vocabulary?
+    ) throws -> (EncodedCorpus, RunConfiguration.Corpus) {
+        guard request.corpus == nil, let configured, let file = request.configurationFile else {
+            return try load(path: request.corpus, vocabulary: vocabulary)
+        }
+        guard !configured.lacksText else {
+            throw ConfigurationError(
+                "--config \(file): of an imported model that no text was given to yet: name one, as in lockstep train TEXT "
+                    + "--config \(file)")
+        }
+        let text: (corpus: EncodedCorpus, fingerprint: RunConfiguration.Corpus)
+        do {
+            text = try load(path: configured.corpus.path, vocabulary: vocabulary, demo: configured.corpus)
+        } catch {
+            throw ConfigurationError("--config \(file): \(error); name a text to train on another one")
+        }
+        guard text.fingerprint.sha256 == configured.corpus.sha256 else {
+            throw ConfigurationError(
+                "--config \(file): \(text.corpus.source.name) is not its text any more (its SHA-256 is "
+                    + "\(text.fingerprint.sha256.prefix(12))..., not \(configured.corpus.sha256.prefix(12))...): name it to "
+                    + "train on it as it is")
+        }
+        return text
     }
 
     /// - Throws: ``ConfigurationError`` where flags contradict the model that the run begins from; ``UsageError`` for

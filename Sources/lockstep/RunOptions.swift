@@ -14,7 +14,11 @@ extension ValidationSplit.Kind: ExpressibleByArgument {}
 
 /// What `train` and `coordinator` share: the model, the data, the optimizer, the run folder.
 struct RunOptions: ParsableArguments {
-    @Argument(help: "A UTF-8 text. Without it: the built-in demo corpus, whose best possible loss is known.")
+    @Argument(
+        help: """
+            A UTF-8 text. Without it: that of --config, or of the run that --resume goes on with, else the built-in demo \
+            corpus, whose best possible loss is known.
+            """)
     var corpus: String?
 
     // Model
@@ -76,7 +80,7 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Checkpoints to keep beside the best. (default: 3)") var keep: Int?
     @Flag(help: "Continue the run folder's run from its newest whole checkpoint.") var resume = false
     @Flag(help: "Print nothing but warnings and errors.") var quiet = false
-    @Option(help: "Take settings from this run.json; flags win over it.") var config: String?
+    @Option(help: "Take settings and text from this run.json; flags and CORPUS win over it.") var config: String?
     @Option(help: "Faults to inject, for tests, such as kill@step=5,worker=1,phase=backward.") var inject: String?
 
     var settings: RunSettings {

@@ -7,8 +7,9 @@ struct TrainCommand: ParsableCommand {
         commandName: "train",
         abstract: "Train on this machine: a coordinator and worker processes.",
         discussion: """
-            Without CORPUS the built-in demo text is used. The number of workers and threads never changes a bit of the \
-            result: choose them for speed. Ctrl-C writes a checkpoint; --resume goes on from it.
+            Without CORPUS a new run uses the text of --config, or the built-in demo text. The number of workers and \
+            threads never changes a bit of the result: choose them for speed. Ctrl-C writes a checkpoint; --resume goes \
+            on from it.
             """)
 
     @OptionGroup var options: RunOptions
