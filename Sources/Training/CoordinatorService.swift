@@ -33,11 +33,12 @@ package struct CoordinatorService {
     ///
     /// - Parameters:
     ///   - folderName: the run folder as the user would write it.
+    ///   - resumeCommand: goes on with the run, on this machine or with its workers elsewhere.
     ///   - monitor: told all that happens.
     ///   - notices: lines for the user alone: neither the log nor those who watch get them.
     package func run(
-        _ job: TrainingJob, listener: borrowing Listener, folderName: String, monitor: RunMonitor,
-        notices: [String] = []
+        _ job: TrainingJob, listener: borrowing Listener, folderName: String, resumeCommand: ResumeCommand,
+        monitor: RunMonitor, notices: [String] = []
     ) throws -> CoordinatorLoop.Ending {
         let printer = ProgressPrinter(isQuiet: options.isQuiet)
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
@@ -93,18 +94,15 @@ package struct CoordinatorService {
             result = .failure(
                 CoordinatorLoop.Failure(
                     description: "step \(missing.step) is the last, and its checkpoint could not be written: "
-                        + "\(missing.reason); then repeat the lost steps with lockstep "
-                        + "\(options.localWorkers > 0 ? "train" : "coordinator") --run \(folderName) --resume"))
+                        + "\(missing.reason); then repeat the lost steps with \(resumeCommand)"))
         }
         monitor.ended(Self.state(after: result))
         switch result {
-        case .success(.finished): progress.summary(folder: folderName)
+        case .success(.finished): progress.summary(folder: folderName, resumeCommand: resumeCommand)
         case .success(.interrupted(let signal)):
             progress.finish()
             progress.event("stopped by \(signal) after step \(loop.step)")
-            progress.event(
-                "resume with: lockstep \(options.localWorkers > 0 ? "train" : "coordinator") --run \(folderName) --resume"
-            )
+            progress.event("resume with: \(resumeCommand)")
         case .failure: progress.finish()
         }
         return try result.get()

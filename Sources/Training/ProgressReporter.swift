@@ -98,7 +98,7 @@ package final class ProgressReporter {
     }
 
     /// The last words of a run that ended well.
-    package func summary(folder: String) {
+    package func summary(folder: String, resumeCommand: ResumeCommand) {
         printer.finish()
         guard let last else { return }
         let reached = exhausted?.step ?? last.step
@@ -121,9 +121,8 @@ package final class ProgressReporter {
         event("sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best"))
         // A schedule over all steps allows no more of them.
         if case .cosine(nil, _) = configuration.schedule.kind { return }
-        event(
-            "train it further: lockstep train --run \(folder) --resume --steps \(last.step * 2)"
-                + (exhausted == nil ? "" : " --patience 0"))
+        let further = resumeCommand.adding("--steps", "\(last.step * 2)")
+        event("train it further: \(exhausted == nil ? further : further.adding("--patience", "0"))")
     }
 
     package func finish() { printer.finish() }

@@ -12,8 +12,8 @@ struct CoordinatorCommand: ParsableCommand {
             """)
 
     @OptionGroup var options: RunOptions
-    @Option(help: "Where to listen: tcp://HOST:PORT (port 0 picks one) or ipc://PATH.")
-    var listen = "tcp://127.0.0.1:5757"
+    private static let usualAddress = "tcp://127.0.0.1:5757"
+    @Option(help: "Where to listen: tcp://HOST:PORT (port 0 picks one) or ipc://PATH.") var listen = Self.usualAddress
     @Option(help: "Workers that the first step waits for.") var minimumWorkers = 1
     @OptionGroup var watch: WatchOptions
     @OptionGroup var watching: WatchingOptions
@@ -44,6 +44,9 @@ struct CoordinatorCommand: ParsableCommand {
         service.settings.keepsWorkers = true
         try service.settings.validate()
         try CoordinatorRun.run(
-            options, service, watching, listen: listen, keys: admitted, endpointFile: endpointFile)
+            "coordinator", options, service, watching, listen: listen, keys: admitted, endpointFile: endpointFile,
+            resumeFlags: CoordinatorRun.words("--minimum-workers", minimumWorkers, usually: 1)
+                + CoordinatorRun.words("--keys", keys) + CoordinatorRun.words("--allow", allow)
+                + (insecure ? ["--insecure"] : []) + watch.words)
     }
 }

@@ -8,10 +8,11 @@ import ZeroMQ
 
 /// What `train` and `coordinator` do alike, from the flags to the exit code.
 enum CoordinatorRun {
+    /// - Parameter resumeFlags: words of flags of `command` that a resume needs again; those of the address, the run and
+    ///   the page are added.
     static func run(
-        _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions, listen: String?,
-        keys: Admission.Keys? = nil,
-        endpointFile: String?
+        _ command: String, _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions,
+        listen: String?, keys: Admission.Keys? = nil, endpointFile: String?, resumeFlags: [String]
     ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
@@ -51,11 +52,17 @@ enum CoordinatorRun {
         }
         if let pending { coordinator.interrupt(pending) }
         let folderName = relative(job.folder.url.path)
+        // A port that was picked is where the workers of a coordinator look for its next start.
+        let address = listen?.hasSuffix(":0") == true ? listener.endpoint : listen
+        let resumeCommand = ResumeCommand(
+            command, corpus: options.resume ? options.corpus : nil, run: folderName,
+            flags: words("--listen", address) + words("--endpoint-file", endpointFile) + resumeFlags
+                + watching.words + (options.quiet ? ["--quiet"] : []))
         let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
         let dashboard = try watching.dashboard(of: monitor) { warn($0) }
         defer { dashboard?.stop() }
         let ending = try coordinator.run(
-            job, listener: listener, folderName: folderName, monitor: monitor,
+            job, listener: listener, folderName: folderName, resumeCommand: resumeCommand, monitor: monitor,
             notices: dashboard.map { ["watch it at \($0.url)"] } ?? [])
         withExtendedLifetime(lock) {}
         if case .interrupted = ending { throw ExitCode(2) }
@@ -78,6 +85,12 @@ enum CoordinatorRun {
     static func isExposed(_ listen: String) throws -> Bool {
         let endpoint = try Endpoint(listen, of: "--listen")
         return !endpoint.isIPC && !endpoint.isLoopback
+    }
+
+    /// A flag and its value; none for one that has its usual value.
+    static func words<Value: Equatable>(_ flag: String, _ value: Value?, usually usual: Value? = nil) -> [String] {
+        guard let value, value != usual else { return [] }
+        return [flag, "\(value)"]
     }
 
     static func warn(_ text: String) { FileHandle.standardError.write(Data("warning: \(text)\n".utf8)) }

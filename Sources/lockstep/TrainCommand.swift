@@ -13,7 +13,8 @@ struct TrainCommand: ParsableCommand {
             """)
 
     @OptionGroup var options: RunOptions
-    @Option(help: "Worker processes. (default: 2)") var workers = 2
+    private static let usualWorkers = 2
+    @Option(help: "Worker processes.") var workers = Self.usualWorkers
     @Option(help: "Threads of each worker. (default: the cores, shared among the workers)") var threads: Int?
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
@@ -39,6 +40,9 @@ struct TrainCommand: ParsableCommand {
         try service.settings.validate()
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
-        try CoordinatorRun.run(options, service, watching, listen: listen, endpointFile: endpointFile)
+        try CoordinatorRun.run(
+            "train", options, service, watching, listen: listen, endpointFile: endpointFile,
+            resumeFlags: CoordinatorRun.words("--workers", workers, usually: Self.usualWorkers)
+                + CoordinatorRun.words("--threads", threads) + watch.words)
     }
 }

@@ -18,6 +18,13 @@ struct WatchingOptions: ParsableArguments {
     @Option(help: "Write where the time goes to this file, in the trace-event format of Chrome and Perfetto.")
     var trace: String?
 
+    /// The flags that were given, for a resume: without the trace, which it would begin anew in the place of this one, and
+    /// without the token itself, as what is printed gets into the log.
+    var words: [String] {
+        CoordinatorRun.words("--dashboard", dashboard)
+            + CoordinatorRun.words("--dashboard-token", dashboardToken.map { _ in "TOKEN" })
+    }
+
     /// - Throws: `UsageError` for an address or a token that cannot be.
     func check() throws(UsageError) {
         try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)

@@ -19,7 +19,8 @@ struct InterruptionTests {
         training.send(signal)
         let result = try await training.result()
         #expect(result.code == 2, "\(result.errors)")
-        #expect((result.output + result.errors).contains("lockstep train --run run --resume"))
+        let command = "lockstep train --run run --resume --threads 1 --worker-timeout 60.0\n"
+        #expect(result.errors.contains("resume with: \(command)"), "\(result.errors)")
         let interrupted = try await Trace(run: "run", in: folder)
         // The worker stops when it begins the next one.
         #expect(interrupted.steps.count == 20)

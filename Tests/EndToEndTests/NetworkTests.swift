@@ -50,6 +50,26 @@ struct NetworkTests {
         #expect(try await first.result().code == 2)
     }
 
+    @Test("The command that resumes has the flags that the run folder does not hold, and the port that was picked")
+    func resumeCommand() async throws {
+        let folder = try TinyRun.folder()
+        let coordinator = try Execution(
+            [
+                "coordinator", "text.txt", "--run=the run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint",
+                "--minimum-workers=2", "--audit=0.5", "--dashboard=off", "--dashboard-token=0123456789",
+            ] + TinyRun.shape, in: folder)
+        let address = try await Self.endpoint(in: folder)
+        try await Deadline.wait(for: "the run") { try coordinator.errorsSoFar.contains("listening on") }
+        coordinator.send(SIGINT)
+        let result = try await coordinator.result()
+        #expect(result.code == 2)
+        #expect(
+            result.errorLines.last
+                == "resume with: lockstep coordinator --run 'the run' --resume --listen \(address) "
+                + "--endpoint-file endpoint --minimum-workers 2 --audit 0.5 --dashboard off --dashboard-token TOKEN",
+            "\(result.errors)")
+    }
+
     @Test("SIGTERM stops the coordinator alone: its worker waits for the next start, and the bits are the same")
     func serviceRestart() async throws {
         let folder = try TinyRun.folder()

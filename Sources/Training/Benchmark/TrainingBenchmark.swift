@@ -83,7 +83,8 @@ package struct TrainingBenchmark: Sendable {
         started(coordinator.interrupt)
         let folder = "\(scratch.path)/run"
         let ending = try coordinator.run(
-            job, listener: listener, folderName: folder, monitor: RunMonitor(job: job, folder: folder))
+            job, listener: listener, folderName: folder, resumeCommand: ResumeCommand("train", run: folder),
+            monitor: RunMonitor(job: job, folder: folder))
         withExtendedLifetime(lock) {}
         if case .interrupted(let signal) = ending { throw ConfigurationError("stopped by \(signal)") }
         let peakAfter = PeakMeter.multiplyAdds(threads: workers * threads)
