@@ -78,14 +78,14 @@ package struct LearningRateSchedule: Codable, Sendable, Equatable {
         switch kind {
         case .constant: break
         case .step(let size, let gamma):
-            try require(size >= 1, "the schedule's step size must be 1 or more")
-            try require(gamma > 0 && gamma <= 1, "the schedule's gamma must be above 0 and at most 1, not \(gamma)")
+            try require(size >= 1, "--schedule-size must be 1 or more")
+            try require(gamma > 0 && gamma <= 1, "--schedule-gamma must be above 0 and at most 1, not \(gamma)")
         case .exponential(let gamma, _):
-            try require(gamma > 0 && gamma <= 1, "the schedule's gamma must be above 0 and at most 1, not \(gamma)")
+            try require(gamma > 0 && gamma <= 1, "--schedule-gamma must be above 0 and at most 1, not \(gamma)")
         case .cosine(let period, let minimum):
-            try require(period != 0 && period ?? 1 < 1 << 62, "the schedule's period must be 1 or more")
+            try require(period != 0 && period ?? 1 < 1 << 62, "--schedule-size must be from 1 to 4611686018427387903")
             try require(
-                minimum >= 0 && minimum.isFinite, "the schedule's minimum must be 0 or more and finite, not \(minimum)")
+                minimum >= 0 && minimum.isFinite, "--schedule-minimum must be 0 or more and finite, not \(minimum)")
         }
     }
 

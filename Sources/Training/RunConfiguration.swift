@@ -159,6 +159,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require((1...16384).contains(model.hidden), "--hidden must be from 1 to 16384, not \(model.hidden)")
         try require((1...64).contains(model.layers), "--layers must be from 1 to 64, not \(model.layers)")
         try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
+        try require(forgetBias?.isFinite ?? true, "--forget-bias must be finite, not \(forgetBias ?? 0)")
         try require((1...65536).contains(batch), "--batch must be from 1 to 65536, not \(batch)")
         try require(
             validationSplit != .columns || validation == 0 || batch <= Wire.maximumShards,
@@ -179,21 +180,21 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require(
             batch * (model.carryCount + window + 1) * 4 <= Socket.maximumLease,
             "the recurrent state of a batch has more bytes than can be sent at once: lower --batch")
-        try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, not \(clip)")
+        try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, and finite, not \(clip)")
         try require(
             clipValue.map { $0 > 0 && $0.isFinite } ?? true,
-            "--clip-value must be 0 (none) or more, not \(clipValue ?? 0)")
-        try require(
-            optimizer.learningRate >= 0 && optimizer.learningRate.isFinite,
-            "--learning-rate must be 0 or more, not \(optimizer.learningRate)")
-        try require(
-            (0..<1).contains(optimizer.beta1) && (0..<1).contains(optimizer.beta2)
-                && (0..<1).contains(optimizer.alpha),
-            "--beta1, --beta2 and --alpha must be at least 0 and below 1")
-        try require(
-            optimizer.epsilon >= 0 && optimizer.momentum >= 0 && optimizer.weightDecay >= 0
-                && optimizer.epsilon.isFinite && optimizer.momentum.isFinite && optimizer.weightDecay.isFinite,
-            "--epsilon, --momentum and --weight-decay must be 0 or more")
+            "--clip-value must be 0 (none) or more, and finite, not \(clipValue ?? 0)")
+        for (flag, value) in [
+            ("--learning-rate", optimizer.learningRate), ("--epsilon", optimizer.epsilon),
+            ("--momentum", optimizer.momentum), ("--weight-decay", optimizer.weightDecay),
+        ] {
+            try require(value >= 0 && value.isFinite, "\(flag) must be 0 or more, and finite, not \(value)")
+        }
+        for (flag, value) in [
+            ("--beta1", optimizer.beta1), ("--beta2", optimizer.beta2), ("--alpha", optimizer.alpha),
+        ] {
+            try require((0..<1).contains(value), "\(flag) must be at least 0 and below 1, not \(value)")
+        }
         try require(
             (1...Self.maximumSteps).contains(totalSteps),
             "--steps must be from 1 to \(Self.maximumSteps), not \(totalSteps)")

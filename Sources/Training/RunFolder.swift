@@ -97,25 +97,8 @@ package struct RunFolder: Sendable, Equatable {
         }
     }
 
-    /// Makes a folder and those above it that are missing.
     private static func makeFolder(_ path: String) throws(RunFolderError) {
-        if mkdir(path, 0o777) == 0 { return }
-        var reason = errno
-        if reason == ENOENT {
-            let parent = (path as NSString).deletingLastPathComponent
-            guard !parent.isEmpty, parent != path else {
-                throw .notWritable(path: path, reason: String(cString: strerror(reason)))
-            }
-            try makeFolder(parent)
-            if mkdir(path, 0o777) == 0 { return }
-            reason = errno
-        }
-        var status = stat()
-        if reason == EEXIST {
-            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
-            reason = ENOTDIR
-        }
-        throw .notWritable(path: path, reason: String(cString: strerror(reason)))
+        if let reason = Training.makeFolder(path, mode: 0o777) { throw .notWritable(path: path, reason: reason) }
     }
 
     /// Makes a file and removes it: permission bits tell too little (read-only file systems, quotas, the superuser).

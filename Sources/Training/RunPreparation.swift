@@ -165,10 +165,16 @@ package enum RunPreparation {
     }
 
     /// Writes `run.json`: with it the folder is a run's.
+    ///
+    /// - Throws: ``ConfigurationError`` where it cannot be written.
     static func write(_ configuration: RunConfiguration, to folder: RunFolder) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try encoder.encode(configuration).write(to: folder.configuration, options: .atomic)
+        let data = try encoder.encode(configuration)
+        do { try data.write(to: folder.configuration, options: .atomic) } catch {
+            throw ConfigurationError(
+                "\(folder.configuration.path): cannot be written: check the folder and the free space")
+        }
     }
 
     /// A run that does not draw its parameters begins from a checkpoint of step 0.

@@ -62,12 +62,12 @@ struct LearningRateScheduleTests {
     func validation() throws {
         try LearningRateSchedule(.cosine(period: nil, minimum: 0.1), warmup: 5, warmupStart: 0.5).validate()
         for (schedule, word) in [
-            (LearningRateSchedule(.step(size: 0, gamma: 0.5)), "step size"),
-            (LearningRateSchedule(.step(size: 1, gamma: 0)), "gamma"),
-            (LearningRateSchedule(.exponential(gamma: .nan, after: 0)), "gamma"),
-            (LearningRateSchedule(.cosine(period: 0, minimum: 0)), "period"),
-            (LearningRateSchedule(.cosine(period: .max, minimum: 0)), "period"),
-            (LearningRateSchedule(.cosine(period: nil, minimum: -1)), "minimum"),
+            (LearningRateSchedule(.step(size: 0, gamma: 0.5)), "--schedule-size"),
+            (LearningRateSchedule(.step(size: 1, gamma: 0)), "--schedule-gamma"),
+            (LearningRateSchedule(.exponential(gamma: .nan, after: 0)), "--schedule-gamma"),
+            (LearningRateSchedule(.cosine(period: 0, minimum: 0)), "--schedule-size"),
+            (LearningRateSchedule(.cosine(period: .max, minimum: 0)), "--schedule-size"),
+            (LearningRateSchedule(.cosine(period: nil, minimum: -1)), "--schedule-minimum"),
             (LearningRateSchedule(warmup: 3, warmupStart: 2), "warm-up"),
         ] {
             let error = #expect(throws: ScheduleError.self) { try schedule.validate() }

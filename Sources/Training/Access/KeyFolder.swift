@@ -23,11 +23,8 @@ package struct KeyFolder: Sendable {
     /// - Parameter owner: for the comment in the files.
     /// - Throws: ``ConfigurationError``; ``ZeroMQError`` where libzmq was built without CURVE.
     package func makePair(owner: String) throws -> CurveKeyPair {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw ConfigurationError("\(path): the folder cannot be made: \(error.localizedDescription)")
+        if let reason = makeFolder(path, mode: 0o700) {
+            throw ConfigurationError("\(path): the folder cannot be made: \(reason); name another for the keys")
         }
         let pair = try CurveKeyPair.generate()
         try KeyFile.write(
