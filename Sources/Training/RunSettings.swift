@@ -202,10 +202,10 @@ extension RunConfiguration {
         }
         compare("--hidden", \.model.hidden)
         compare("--layers", \.model.layers)
-        compare("--no-bias", \.model.bias)
+        if model.bias != run.model.bias { found.append("--no-bias: the run's model has biases") }
         compare("--dropout", \.dropout)
         compare("--initializer", \.initializer)
-        compare("--forget-bias", \.forgetBias)
+        compare("--forget-bias", \.forgetBiasText)
         compare("--batch", \.batch)
         compare("--window", \.window)
         compare("--validation", \.validation)
@@ -227,4 +227,5 @@ extension RunConfiguration {
 
     private var heldOut: ValidationSplit.Kind { validationSplit ?? .tail }
     private var clampedTo: Double { clipValue ?? 0 }
+    private var forgetBiasText: String { forgetBias.map { "\($0)" } ?? "as drawn" }
 }
