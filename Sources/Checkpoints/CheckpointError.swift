@@ -11,8 +11,10 @@ package struct CheckpointError: Error, Equatable, CustomStringConvertible {
         case unsuitable
         /// The file cannot be written: permissions, a read-only file system, a name that is taken.
         case unwritable
-        /// No room left: the disk, a quota or a limit on file sizes.
+        /// No room left: the disk or a quota.
         case diskFull
+        /// Above the process's limit on file sizes.
+        case fileTooLarge
     }
 
     package let code: Code

@@ -36,13 +36,16 @@ package struct CheckpointStore: Sendable {
     /// and the best by validation loss. A file that cannot be read is neither counted nor deleted.
     ///
     /// - Returns: where it was written.
-    /// - Throws: ``CheckpointError``: `diskFull` or `unwritable`; all earlier checkpoints are as they were.
+    /// - Throws: ``CheckpointError``: `diskFull`, `fileTooLarge` or `unwritable`; all earlier checkpoints are as they were.
     @discardableResult
     package func write(_ checkpoint: Checkpoint, keep: Int) throws(CheckpointError) -> URL {
         try Descriptor.makeFolder(folder)
         removeLeftovers()
         let target = url(step: checkpoint.step)
-        try checkpoint.write(to: target, write: write)
+        do throws(CheckpointError) { try checkpoint.write(to: target, write: write) } catch {
+            guard error.code == .diskFull, keep > 1 else { throw error }
+            throw CheckpointError(.diskFull, path: error.path, error.message + " or lower --keep")
+        }
         let sound = list().filter { (try? SafetensorsFile($0.url)) != nil }.map(\.url)
         var kept = Set(sound.suffix(max(keep, 1)))
         kept.insert(target)

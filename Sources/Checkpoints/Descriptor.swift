@@ -72,10 +72,10 @@ final class Descriptor: Sendable {
         switch number {
         case ENOSPC, EDQUOT:
             CheckpointError(
-                .diskFull, path: path, "cannot be written: \(systemMessage(number)); free some space or lower --keep")
+                .diskFull, path: path, "cannot be written: \(systemMessage(number)); free some space")
         case EFBIG:
             CheckpointError(
-                .diskFull, path: path, "cannot be written: \(systemMessage(number)); raise the limit on file sizes")
+                .fileTooLarge, path: path, "cannot be written: \(systemMessage(number)); raise the limit on file sizes")
         default: CheckpointError(.unwritable, path: path, "cannot be written: \(systemMessage(number))")
         }
     }

@@ -12,10 +12,11 @@ package enum RunFolderError: Error, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .alreadyHoldsRun(let path):
-            "\(path): the folder already holds a run; give --resume to go on with it, or another folder"
+            "\(path): the folder already holds a run: name another, or go on with it by "
+                + "\(ResumeCommand("train", run: path))"
         case .notWritable(let path, let reason): "\(path): cannot write the run folder: \(reason)"
-        case .holdsNoRun(let path): "\(path): no run to resume: there is no run.json in it"
-        case .noRunBelow(let path): "\(path): no run to resume: no folder in it holds a run.json; name one with --run"
+        case .holdsNoRun(let path): "\(path): this is no run folder: there is no run.json in it"
+        case .noRunBelow(let path): "\(path): no folder in it holds a run: name the folder of one"
         case .locked(let path): "\(path): another coordinator is training in this folder"
         }
     }

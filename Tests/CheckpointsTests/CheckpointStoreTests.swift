@@ -88,9 +88,11 @@ struct CheckpointStoreTests {
             }
             return AtomicFile.systemWrite(file, bytes, room)
         }
-        for step: UInt64 in [1, 2] {
-            let error = #expect(throws: CheckpointError.self) { try full.write(.sample(step: step), keep: 1) }
+        for (step, keep) in [(1, 1), (2, 3)] as [(UInt64, Int)] {
+            let error = #expect(throws: CheckpointError.self) { try full.write(.sample(step: step), keep: keep) }
             #expect(error?.code == .diskFull && error?.path == store.url(step: step).path)
+            // Of no use where one is kept, or to what writes no checkpoints.
+            #expect(error?.message.contains("--keep") == (keep > 1))
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: store.folder.path) == ["step-00000001.safetensors"])
         #expect(try Data(contentsOf: store.url(step: 1)) == before)
