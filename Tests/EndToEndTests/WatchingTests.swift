@@ -109,6 +109,9 @@ struct WatchingTests {
                 steps[step] = known
             }
             #expect(steps.count >= TinyRun.steps - 5)
+            // Beside a busy machine's other work a worker may have no share of some steps.
+            let worked = steps.values.count { $0.computed > 0 }
+            #expect(worked >= 10)
             for track in [2, 3] {
                 var end = -Double.infinity
                 var computed: [Int: Double] = [:]
@@ -125,7 +128,7 @@ struct WatchingTests {
                 }
                 // No thread computes for longer than its worker; microseconds of each slice are cut.
                 for (step, sum) in computed { #expect(sum <= steps[step]!.computed + 20, "step \(step)") }
-                #expect(computed.count >= TinyRun.steps - 5)
+                #expect(computed.count >= worked - 5)
             }
         }
         #expect(
