@@ -38,6 +38,20 @@ struct WatchingTests {
         #expect(zip(curve.points, curve.points.dropFirst()).allSatisfy { $0.step < $1.step })
     }
 
+    @Test("A line of metrics with a step that no run has is passed over")
+    func impossibleStep() throws {
+        let url = FileManager.default.temporaryDirectory.appending(component: "metrics-\(UUID().uuidString).jsonl")
+        defer { try? FileManager.default.removeItem(at: url) }
+        let text = [UInt64.max, RunConfiguration.maximumSteps + 1, RunConfiguration.maximumSteps].map { step in
+            #"{"step":\#(step),"epoch":1,"loss":1,"gradient_norm":2,"learning_rate":0.5,"characters_per_second":8,"#
+                + #""step_seconds":0.5,"workers":1,"digest":"00000000000000ff"}"# + "\n"
+        }
+        try Data(text.joined().utf8).write(to: url)
+        var curve = Curve()
+        MetricsReader.read(url) { record, loss in curve.append(record, validationLoss: loss) }
+        #expect(curve.points.map(\.step) == [RunConfiguration.maximumSteps])
+    }
+
     /// Everything that can be known is.
     private func fullSnapshot() -> RunSnapshot {
         var snapshot = snapshot()

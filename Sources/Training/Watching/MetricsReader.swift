@@ -21,7 +21,8 @@ package enum MetricsReader {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
-            guard let line = try? decoder.decode(Line.self, from: line) else { continue }
+            guard let line = try? decoder.decode(Line.self, from: line), line.step <= RunConfiguration.maximumSteps
+            else { continue }
             body(
                 StepRecord(
                     step: line.step, epoch: line.epoch, loss: line.loss, gradientNorm: line.gradientNorm,
