@@ -49,5 +49,5 @@ const ls_kernels LS_TABLE = {
     pack_rows,       weight_gradient, table_gradient,  cell_forward, cell_backward, dropout_forward,
     dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
     add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,
-    sigmoid,         philox,      multiply_adds,   read_all,
+    sigmoid,         exponential_of_doubles, philox, multiply_adds,   read_all,
 };

@@ -2,7 +2,7 @@ package import Kernels
 
 /// A model forward only, dropout off: for validation and sampling. The same bits as the training path without dropout.
 package final class ForwardEngine: @unchecked Sendable {
-    // @unchecked: immutable after init; all state of a call is the call's own. One call at a time uses the pool.
+    // @unchecked: immutable after init; a state is its caller's. One call at a time uses the pool.
     private let shape: ModelShape
     private let model: PackedModel
     private let pool: ComputePool
@@ -17,40 +17,31 @@ package final class ForwardEngine: @unchecked Sendable {
 
     deinit { pool.close() }
 
-    /// One step of every row.
+    /// One step of every row: moves the state on, and leaves the logits in it.
     ///
-    /// - Parameters:
-    ///   - tokens: one a row.
-    ///   - carry: for each row `[layers][h, c][H]`; moved on by the step.
-    /// - Returns: `[rows][V]`.
-    package func logits(tokens: [UInt32], carry: inout [Float]) -> [Float] {
-        let state = State(shape: shape, rows: tokens.count)
-        state.load(carry)
+    /// - Parameter tokens: one a row.
+    package func step(tokens: [UInt32], _ state: ForwardState) {
+        precondition(tokens.count == state.rows)
         if pool.threads == 1 { step(tokens, state, rows: 0..<tokens.count) } else { stepTogether(tokens, state) }
-        state.store(&carry)
-        return state.logits.array
     }
 
-    /// The summed loss in nats of `rows` rows over a window, time outside.
+    /// The summed loss in nats of all rows over a window, time outside.
     ///
     /// - Parameters:
     ///   - inputs: row-major, rows x window; so are the targets.
-    ///   - carry: as in ``logits(tokens:carry:)``.
-    package func loss(inputs: [UInt32], targets: [UInt32], rows: Int, window: Int, carry: inout [Float]) -> Double {
-        losses(inputs: inputs, targets: targets, rows: rows, window: window, carry: &carry).reduce(0, +)
+    ///   - state: moved on by the window.
+    package func loss(inputs: [UInt32], targets: [UInt32], window: Int, _ state: ForwardState) -> Double {
+        losses(inputs: inputs, targets: targets, window: window, state).reduce(0, +)
     }
 
     /// The loss in nats of every target, `[window][rows]`. What a row gets does not depend on the rows beside it.
     ///
     /// - Parameters:
     ///   - inputs: row-major, rows x window; so are the targets.
-    ///   - carry: as in ``logits(tokens:carry:)``.
-    package func losses(
-        inputs: [UInt32], targets: [UInt32], rows: Int, window: Int, carry: inout [Float]
-    ) -> [Double] {
+    ///   - state: moved on by the window.
+    package func losses(inputs: [UInt32], targets: [UInt32], window: Int, _ state: ForwardState) -> [Double] {
+        let rows = state.rows
         precondition(inputs.count == rows * window && targets.count == rows * window)
-        let state = State(shape: shape, rows: rows)
-        state.load(carry)
         let losses = LossTable(count: rows * window)
         pool.run { [pool, self] thread in
             let own = pool.share(of: rows, thread: thread)
@@ -63,7 +54,6 @@ package final class ForwardEngine: @unchecked Sendable {
                 }
             }
         }
-        state.store(&carry)
         return Array(losses.values)
     }
 
@@ -77,58 +67,9 @@ package final class ForwardEngine: @unchecked Sendable {
         deinit { values.deallocate() }
     }
 
-    private final class State: @unchecked Sendable {
-        // @unchecked: threads write disjoint rows.
-        let shape: ModelShape
-        let rows: Int
-        /// Floats from a row to the next, of gates and of `H` units.
-        let gateStride: Int
-        let stride: Int
-        let h: [FloatBuffer]
-        let c: [FloatBuffer]
-        let gates: FloatBuffer
-        let logits: FloatBuffer
-
-        init(shape: ModelShape, rows: Int) {
-            self.shape = shape
-            self.rows = rows
-            let (gateStride, stride) = (RowStride.of(columns: 4 * shape.hidden), RowStride.of(columns: shape.hidden))
-            (self.gateStride, self.stride) = (gateStride, stride)
-            h = (0..<shape.layers).map { _ in FloatBuffer(count: rows * stride) }
-            c = (0..<shape.layers).map { _ in FloatBuffer(count: rows * stride) }
-            gates = FloatBuffer(count: rows * gateStride)
-            logits = FloatBuffer(count: rows * shape.vocabulary)
-        }
-
-        private func each(_ body: (_ carry: Int, _ buffer: FloatBuffer, _ place: Int) -> Void) {
-            for row in 0..<rows {
-                for layer in 0..<shape.layers {
-                    let at = row * shape.carryCount + layer * 2 * shape.hidden
-                    body(at, h[layer], row * stride)
-                    body(at + shape.hidden, c[layer], row * stride)
-                }
-            }
-        }
-
-        func load(_ carry: [Float]) {
-            precondition(carry.count == rows * shape.carryCount)
-            each { at, buffer, place in
-                for unit in 0..<shape.hidden { buffer.base[place + unit] = carry[at + unit] }
-            }
-        }
-
-        func store(_ carry: inout [Float]) {
-            carry.withUnsafeMutableBufferPointer { carry in
-                each { at, buffer, place in
-                    for unit in 0..<shape.hidden { carry[at + unit] = buffer.base[place + unit] }
-                }
-            }
-        }
-    }
-
     /// One step of all rows, whose products the threads share by columns: each reads its part of the weights only, which
     /// is what the time goes into where rows are few.
-    private func stepTogether(_ tokens: [UInt32], _ state: State) {
+    private func stepTogether(_ tokens: [UInt32], _ state: ForwardState) {
         let (count, rows, threads) = (4 * shape.hidden, tokens.count, pool.threads)
         let (stride, width) = (state.stride, state.gateStride)
         for layer in 0..<shape.layers {
@@ -162,7 +103,7 @@ package final class ForwardEngine: @unchecked Sendable {
         }
     }
 
-    private func cells(_ layer: Int, _ state: State, rows: Range<Int>) {
+    private func cells(_ layer: Int, _ state: ForwardState, rows: Range<Int>) {
         let (hidden, stride, width) = (shape.hidden, state.stride, state.gateStride)
         for row in rows {
             RowKernels.cellForward(
@@ -172,7 +113,7 @@ package final class ForwardEngine: @unchecked Sendable {
     }
 
     /// One step of some rows, on one thread.
-    private func step(_ tokens: [UInt32], _ state: State, rows: Range<Int>) {
+    private func step(_ tokens: [UInt32], _ state: ForwardState, rows: Range<Int>) {
         guard !rows.isEmpty else { return }
         let (count, stride, width) = (4 * shape.hidden, state.stride, state.gateStride)
         let gates = state.gates.base + rows.lowerBound * width

@@ -51,7 +51,9 @@ package struct Sampler: Sendable {
             let best = logits.firstIndex(of: largest)!
             return logits.indices.map { $0 == best ? 1 : 0 }
         }
-        var weights = normalised(logits.map { DeterministicMath.exp(($0 - largest) / temperature) })
+        var weights = logits.map { ($0 - largest) / temperature }
+        DeterministicMath.exp(of: &weights)
+        weights = normalised(weights)
         guard topK != nil || topP != nil else { return weights }
         let order = weights.indices.sorted { (weights[$0], $1) > (weights[$1], $0) }
         if let topK {

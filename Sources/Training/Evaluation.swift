@@ -34,16 +34,14 @@ enum Evaluation {
         isAbandoned: () -> Bool
     ) -> [Double]? {
         let engine = ForwardEngine(shape: shape, parameters: parameters, threads: min(threads, tokens.count))
-        let zero = [Float](repeating: 0, count: tokens.count * shape.carryCount)
-        var carry = zero
+        let state = ForwardState(shape: shape, rows: tokens.count)
         var sums = [Double](repeating: 0, count: tokens.count)
         for start in stride(from: 0, to: tokens[0].count - 1, by: window) {
             if isAbandoned() { return nil }
-            if isStateless { carry = zero }
+            if isStateless { state.reset() }
             let losses = engine.losses(
                 inputs: tokens.flatMap { $0[start..<start + window] },
-                targets: tokens.flatMap { $0[start + 1...start + window] }, rows: tokens.count, window: window,
-                carry: &carry)
+                targets: tokens.flatMap { $0[start + 1...start + window] }, window: window, state)
             for time in 0..<window {
                 for row in tokens.indices { sums[row] += losses[time * tokens.count + row] }
             }

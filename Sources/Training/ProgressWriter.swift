@@ -19,7 +19,8 @@ final class ProgressWriter: Sendable {
         guard waiting.load(ordering: .relaxed) < Self.limit else { return }
         waiting.add(1, ordering: .relaxed)
         queue.async { [self] in
-            writeWhole(text)
+            // What cannot be written is dropped: a reader that is gone is no reason to stop.
+            _ = writeWhole(Array(text.utf8), to: descriptor)
             waiting.subtract(1, ordering: .relaxed)
         }
     }
@@ -29,18 +30,5 @@ final class ProgressWriter: Sendable {
         let done = DispatchSemaphore(value: 0)
         queue.async { done.signal() }
         _ = done.wait(timeout: .now() + Self.patience)
-    }
-
-    /// What cannot be written is dropped: a reader that is gone is no reason to stop either.
-    private func writeWhole(_ text: String) {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-            if count > 0 {
-                rest = rest.dropFirst(count)
-            } else if errno != EINTR {
-                return
-            }
-        }
     }
 }

@@ -80,14 +80,9 @@ package final class SurpriseWriter {
     }
 
     private func flush() throws(ConfigurationError) {
-        var rest = buffer[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                throw ConfigurationError("\(path): cannot be written: \(String(cString: strerror(errno)))")
-            }
-            rest = rest.dropFirst(count)
+        let code = writeWhole(buffer, to: descriptor)
+        guard code == 0 else {
+            throw ConfigurationError("\(path): cannot be written: \(String(cString: strerror(code)))")
         }
         buffer.removeAll(keepingCapacity: true)
     }

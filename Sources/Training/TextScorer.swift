@@ -43,7 +43,7 @@ package struct TextScorer {
         let spans = group.map { plan.inputs($0) }
         let skipped = group.map { plan.targets($0).lowerBound - 1 - plan.inputs($0).lowerBound }
         let longest = spans.map(\.count).max()!
-        var carry = [Float](repeating: 0, count: group.count * shape.carryCount)
+        let state = ForwardState(shape: shape, rows: group.count)
         var found = group.map { segment -> [Double] in
             var losses: [Double] = []
             losses.reserveCapacity(plan.targets(segment).count)
@@ -62,8 +62,7 @@ package struct TextScorer {
                 inputs.replaceSubrange(row * width..<row * width + count, with: tokens.dropLast())
                 targets.replaceSubrange(row * width..<row * width + count, with: tokens.dropFirst())
             }
-            let losses = engine.losses(
-                inputs: inputs, targets: targets, rows: group.count, window: width, carry: &carry)
+            let losses = engine.losses(inputs: inputs, targets: targets, window: width, state)
             for row in spans.indices {
                 let own = max(start, skipped[row])..<max(start, skipped[row], min(start + width, spans[row].count))
                 for time in own { found[row].append(losses[(time - start) * group.count + row]) }

@@ -51,25 +51,25 @@ struct SampleCommand: ParsableCommand {
         }
         let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
         let engine = ForwardEngine(shape: model.shape, parameters: model.parameters, threads: threads)
-        var generator = TextGenerator(
+        let generator = TextGenerator(
             engine: engine, shape: model.shape, vocabulary: model.vocabulary, samplers: samplers)
         // A reader that has enough is no fault.
         signal(SIGPIPE, SIG_IGN)
         let prime = known(prime, model.vocabulary)
         try generator.read(prime)
-        if interactive { return try converse(&generator, prime, model.vocabulary) }
+        if interactive { return try converse(generator, prime, model.vocabulary) }
         if count == 1 {
-            guard try write(prime), try generate(&generator) else { return }
+            guard try write(prime), try generate(generator) else { return }
             try write("\n")
         } else {
-            try generateAll(&generator, prime)
+            try generateAll(generator, prime)
         }
     }
 
     /// One sample, or the next stretch of it, written as it comes.
     ///
     /// - Returns: whether somebody still reads.
-    private func generate(_ generator: inout TextGenerator) throws -> Bool {
+    private func generate(_ generator: TextGenerator) throws -> Bool {
         let length = length ?? (interactive ? 200 : 1000)
         for number in 1...(lines ? length + Self.patience : max(length, 1)) where lines || length > 0 {
             let scalar = try generator.next()[0]
@@ -80,7 +80,7 @@ struct SampleCommand: ParsableCommand {
     }
 
     /// Several samples side by side, each below a line that names it: the first as it comes, the others when they end.
-    private func generateAll(_ generator: inout TextGenerator, _ prime: String) throws {
+    private func generateAll(_ generator: TextGenerator, _ prime: String) throws {
         let length = length ?? 1000
         func title(_ row: Int) -> String { "--- sample \(row + 1) of \(count), seed \(seed &+ UInt64(row))\n" }
         guard try write(title(0) + prime) else { return }
@@ -103,7 +103,7 @@ struct SampleCommand: ParsableCommand {
         }
     }
 
-    private func converse(_ generator: inout TextGenerator, _ prime: String, _ vocabulary: Vocabulary) throws {
+    private func converse(_ generator: TextGenerator, _ prime: String, _ vocabulary: Vocabulary) throws {
         let isTerminal = isatty(STDIN_FILENO) == 1
         guard try write(prime) else { return }
         while true {
@@ -115,7 +115,7 @@ struct SampleCommand: ParsableCommand {
                 FileHandle.standardError.write(Data("\(error)\n".utf8))
                 continue
             }
-            guard try generate(&generator), try write("\n") else { return }
+            guard try generate(generator), try write("\n") else { return }
         }
         if isTerminal { try write("\n") }
     }
@@ -137,16 +137,10 @@ struct SampleCommand: ParsableCommand {
     /// - Throws: an error where nothing can be written for another reason, such as a full disk.
     @discardableResult
     private func write(_ text: String) throws -> Bool {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            if count < 0 && errno == EPIPE { return false }
-            guard count > 0 else {
-                throw ConfigurationError("standard output cannot be written: \(String(cString: strerror(errno)))")
-            }
-            rest = rest.dropFirst(count)
+        let code = writeWhole(Array(text.utf8), to: STDOUT_FILENO)
+        guard code == 0 || code == EPIPE else {
+            throw ConfigurationError("standard output cannot be written: \(String(cString: strerror(code)))")
         }
-        return true
+        return code == 0
     }
 }

@@ -265,6 +265,42 @@ struct KernelTests {
         #expect(digest(FloatBuffer(count: 64)) != digest(FloatBuffer(count: 65)))
     }
 
+    /// The exponential of doubles, one by one.
+    private func plainExponential(_ x: Double) -> Double {
+        guard !x.isNaN else { return x }
+        guard x < 709.782712893384 else { return .infinity }
+        guard x > -745.2 else { return 0 }
+        let n = (x * 0x1.71547652b82fep0).rounded(.toNearestOrEven)
+        let r = x.addingProduct(-n, 0x1.62e42fefa3800p-1).addingProduct(-n, 0x1.ef35793c76730p-45)
+        var sum = 1.0
+        for k in stride(from: 16, through: 1, by: -1) { sum = 1.0.addingProduct(sum, r / Double(k)) }
+        let half = (n / 2).rounded(.down)
+        return sum * Double(sign: .plus, exponent: Int(half), significand: 1)
+            * Double(sign: .plus, exponent: Int(n - half), significand: 1)
+    }
+
+    @Test("Exponentials of doubles have the bits of the plain formula, wherever they stand", arguments: paths)
+    func exponentialsOfDoubles(path: String) {
+        var random = SeededRandom(state: 8)
+        let corners: [Double] = [
+            0, -0.0, .nan, -Double.nan, .infinity, -.infinity, 709.782712893384, 709.78, 710, 1e300, -745.2, -745.1,
+            -746, -1e300, -708.5, -740, .leastNonzeroMagnitude,
+        ]
+        for count in [1, 2, 15, 16, 17, 83, 2000] {
+            let drawn = (0..<count).map { _ in Double.random(in: -750...712, using: &random) }
+            for values in [drawn, Array(corners.prefix(count))] {
+                // What lies behind is to stay.
+                var results = values + [7, 7]
+                table(path).exponential_of_doubles(values.count, &results)
+                #expect(results.suffix(2) == [7, 7])
+                for (x, result) in zip(values, results) {
+                    let wanted = plainExponential(x)
+                    #expect(result.bitPattern == wanted.bitPattern, "\(x)")
+                }
+            }
+        }
+    }
+
     @Test("Exponential and cosine in Double are right to the last places")
     func deterministicMath() {
         var random = SeededRandom(state: 6)

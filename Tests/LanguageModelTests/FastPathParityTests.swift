@@ -48,24 +48,25 @@ struct FastPathParityTests {
     func forward(name: String) throws {
         try forEachCase(name) { (example, what) throws in
             let engine = ForwardEngine(shape: example.shape, parameters: example.parameters, threads: 2)
-            var carry = example.carry
+            let state = ForwardState(shape: example.shape, rows: example.rows)
+            state.carry = example.carry
             let loss = engine.loss(
-                inputs: example.inputs, targets: example.targets, rows: example.rows, window: example.window,
-                carry: &carry)
+                inputs: example.inputs, targets: example.targets, window: example.window, state)
             expectClose(
                 loss / Double(example.rows * example.window), try example.wanted["loss"].double, 2e-6, "\(what) loss")
-            try example.expectCarry(carry, what)
-            carry = example.carry
+            try example.expectCarry(state.carry, what)
+            state.carry = example.carry
             let wanted = try example.wanted["logits"].doubles
             let vocabulary = example.shape.vocabulary
             for time in 0..<example.window {
                 let places = (0..<example.rows).map { $0 * example.window + time }
-                let logits = engine.logits(tokens: places.map { example.inputs[$0] }, carry: &carry)
+                engine.step(tokens: places.map { example.inputs[$0] }, state)
                 expectClose(
-                    logits, places.flatMap { wanted[$0 * vocabulary..<($0 + 1) * vocabulary] }, 2e-6,
+                    (0..<example.rows).flatMap { state.logits(row: $0) },
+                    places.flatMap { wanted[$0 * vocabulary..<($0 + 1) * vocabulary] }, 2e-6,
                     "\(what) logits at \(time)")
             }
-            try example.expectCarry(carry, what)
+            try example.expectCarry(state.carry, what)
         }
     }
 
@@ -126,12 +127,12 @@ struct FastPathParityTests {
                 optimizer.apply(gradient: gradient, to: parameters, scalars: scalars)
             }
             let forward = ForwardEngine(shape: run.shape, parameters: parameters, threads: 1)
-            carry = zero
+            let state = ForwardState(shape: run.shape, rows: run.rows)
             let total = run.validation.reduce(0) { sum, window in
                 sum
                     + forward.loss(
                         inputs: window.inputs.map { UInt32($0) }, targets: window.targets.map { UInt32($0) },
-                        rows: run.rows, window: run.window, carry: &carry)
+                        window: run.window, state)
             }
             validation.append(total / tokens / Double(run.validation.count))
         }
@@ -141,10 +142,11 @@ struct FastPathParityTests {
 
         let forward = ForwardEngine(shape: run.shape, parameters: parameters, threads: 1)
         var sampler = try Sampler(temperature: 0, seed: 0)
-        var carry = [Float](repeating: 0, count: run.shape.carryCount)
+        let state = ForwardState(shape: run.shape, rows: 1)
         var text = [run.encoded[0]]
         while text.count <= 60 {
-            text.append(try sampler.next(logits: forward.logits(tokens: [UInt32(text.last!)], carry: &carry)))
+            forward.step(tokens: [UInt32(text.last!)], state)
+            text.append(try sampler.next(logits: state.logits(row: 0)))
         }
         #expect(run.text(Array(text.dropFirst())) == (try wanted["greedy_60_after_first_char"].string))
     }

@@ -11,12 +11,13 @@ struct ForwardEngineTests {
         let parameters = Initializer.torch.initialise(layout: layout, shape: shape, seed: 3, forgetBias: nil)
         func run(rows: [Int], threads: Int) -> (logits: [Float], carry: [Float]) {
             let engine = ForwardEngine(shape: shape, parameters: parameters, threads: threads)
-            var carry = [Float](repeating: 0, count: rows.count * shape.carryCount)
+            let state = ForwardState(shape: shape, rows: rows.count)
             var logits: [Float] = []
             for time in 0..<4 {
-                logits += engine.logits(tokens: rows.map { UInt32(($0 * 7 + time * 5) % 19) }, carry: &carry)
+                engine.step(tokens: rows.map { UInt32(($0 * 7 + time * 5) % 19) }, state)
+                logits += rows.indices.flatMap { state.logits(row: $0) }
             }
-            return (logits, carry)
+            return (logits, state.carry)
         }
         for count in [1, 2, 3, 9] {
             let rows = Array(0..<count)

@@ -148,10 +148,11 @@ struct GradientEngineReferenceTests {
         let step = Step(own)
         let outcome = step.run(own).outcomes[0]
         for threads in [1, 3] {
-            var carry = step.carry
+            let state = ForwardState(shape: own.shape, rows: own.rows)
+            state.carry = step.carry
             let loss = ForwardEngine(shape: own.shape, parameters: step.parameters, threads: threads).loss(
-                inputs: step.inputs, targets: step.targets, rows: own.rows, window: own.window, carry: &carry)
-            #expect(loss == outcome.loss && carry == outcome.carry)
+                inputs: step.inputs, targets: step.targets, window: own.window, state)
+            #expect(loss == outcome.loss && state.carry == outcome.carry)
         }
     }
 

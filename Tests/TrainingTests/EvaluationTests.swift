@@ -38,13 +38,12 @@ struct EvaluationTests {
             try (0..<7).flatMap { try Self.losses(batches, rows: $0..<$0 + 1, isStateless: isStateless) } == together)
         // Window by window, as training reads them.
         let engine = ForwardEngine(shape: Self.shape, parameters: Self.parameters, threads: 1)
-        let zero = [Float](repeating: 0, count: 7 * Self.shape.carryCount)
-        var carry = zero
+        var state = ForwardState(shape: Self.shape, rows: 7)
         var sum = 0.0
         for window in 0..<batches.windows {
             let (inputs, targets) = batches.batch(rows: 0..<7, window: window)
-            if isStateless { carry = zero }
-            sum += engine.loss(inputs: inputs, targets: targets, rows: 7, window: 12, carry: &carry)
+            if isStateless { state = ForwardState(shape: Self.shape, rows: 7) }
+            sum += engine.loss(inputs: inputs, targets: targets, window: 12, state)
         }
         let loss = Evaluation.loss(rowLosses: together, batches: batches)
         #expect(abs(loss - sum / Double(batches.usedCharacters)) < 1e-12)

@@ -32,11 +32,10 @@ struct TextScorerTests {
     /// One pass from the first character to the last.
     private static func onePass(_ corpus: EncodedCorpus) -> [Double] {
         let engine = ForwardEngine(shape: shape, parameters: parameters, threads: 1)
-        var carry = [Float](repeating: 0, count: shape.carryCount)
         let tokens = corpus.tokens(0..<corpus.count)
         return engine.losses(
-            inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), rows: 1, window: tokens.count - 1,
-            carry: &carry)
+            inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), window: tokens.count - 1,
+            ForwardState(shape: shape, rows: 1))
     }
 
     @Test("A text of one segment is scored in one pass", arguments: [2, 5, 129, 4097])
@@ -68,10 +67,9 @@ struct TextScorerTests {
         let engine = ForwardEngine(shape: Self.shape, parameters: Self.parameters, threads: 1)
         for start in [0, 7, 700, 994] {
             let tokens = corpus.tokens(start..<min(start + 8, 1000))
-            var carry = [Float](repeating: 0, count: Self.shape.carryCount)
             let wanted = engine.losses(
-                inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), rows: 1,
-                window: tokens.count - 1, carry: &carry)
+                inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), window: tokens.count - 1,
+                ForwardState(shape: Self.shape, rows: 1))
             #expect(Array(scores[start..<start + wanted.count]) == wanted)
         }
     }

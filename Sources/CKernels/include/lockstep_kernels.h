@@ -124,6 +124,9 @@ typedef struct {
     void (*exponential)(long count, const float *x, float *y);
     void (*hyperbolic_tangent)(long count, const float *x, float *y);
     void (*sigmoid)(long count, const float *x, float *y);
+    // e to the power of each, in place, to about one unit in the last place; infinity above 709.78, 0 below
+    // -745.2; a NaN stays as it is.
+    void (*exponential_of_doubles)(long count, double *x);
     void (*philox)(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
     // Runs `rounds` rounds of independent multiply-adds; returns the arithmetic done in floating-point operations.
     double (*multiply_adds)(long rounds);

@@ -42,14 +42,11 @@ package struct ForwardBenchmark: Sendable {
     /// The loss of whole windows of the text.
     package func evaluate(windows: Int) throws -> Result {
         try timed(passes: windows, rows: nil) { job, engine in
-            let shape = job.configuration.model
-            var carry = [Float](repeating: 0, count: job.configuration.batch * shape.carryCount)
+            let state = ForwardState(shape: job.configuration.model, rows: job.batches.batch)
             return { pass in
                 let (inputs, targets) = job.batches.batch(
                     rows: 0..<job.batches.batch, window: pass % job.batches.windows)
-                _ = engine.loss(
-                    inputs: inputs, targets: targets, rows: job.batches.batch, window: job.batches.window, carry: &carry
-                )
+                _ = engine.loss(inputs: inputs, targets: targets, window: job.batches.window, state)
                 return job.batches.batch * job.batches.window
             }
         }
@@ -58,15 +55,13 @@ package struct ForwardBenchmark: Sendable {
     /// Text of `count` streams, `length` characters each.
     package func sample(count: Int, length: Int) throws -> Result {
         try timed(passes: length, rows: count) { job, engine in
-            let shape = job.configuration.model
-            var carry = [Float](repeating: 0, count: count * shape.carryCount)
+            let state = ForwardState(shape: job.configuration.model, rows: count)
             var samplers = try (0..<count).map { try Sampler(seed: UInt64($0)) }
             var tokens = [UInt32](repeating: 0, count: count)
             return { _ in
-                let logits = engine.logits(tokens: tokens, carry: &carry)
+                engine.step(tokens: tokens, state)
                 for stream in 0..<count {
-                    let own = logits[stream * shape.vocabulary..<(stream + 1) * shape.vocabulary]
-                    tokens[stream] = UInt32(try samplers[stream].next(logits: own))
+                    tokens[stream] = UInt32(try samplers[stream].next(logits: state.logits(row: stream)))
                 }
                 return count
             }

@@ -37,7 +37,7 @@ package struct EventFileWriter: ~Copyable {
         guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
         var bytes = EventRecord(time: now, step: 0, content: .version).framed
         if let step { bytes += EventRecord(time: now, step: step + 1, content: .sessionStart).framed }
-        let code = Self.write(bytes, to: descriptor)
+        let code = writeWhole(bytes, to: descriptor)
         guard code == 0 else {
             close(descriptor)
             throw MetricsWriterError(url, code: code)
@@ -85,7 +85,7 @@ package struct EventFileWriter: ~Copyable {
     package mutating func flush() throws(MetricsWriterError) {
         guard !waiting.isEmpty else { return }
         let end = lseek(descriptor, 0, SEEK_END)
-        let code = Self.write(waiting, to: descriptor)
+        let code = writeWhole(waiting, to: descriptor)
         waiting.removeAll(keepingCapacity: true)
         guard code == 0 else {
             // On a full disk a part may have been written: a reader stops at a torn record.
@@ -110,17 +110,6 @@ package struct EventFileWriter: ~Copyable {
         }
         guard position < bytes.count else { return }
         guard truncate(url.path, position) == 0 else { throw MetricsWriterError(url, code: errno) }
-    }
-
-    /// Returns 0 or the error number.
-    private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno != EINTR { return errno }
-            rest = rest.dropFirst(max(count, 0))
-        }
-        return 0
     }
 }
 

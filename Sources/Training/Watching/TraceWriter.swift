@@ -281,16 +281,11 @@ package final class TraceWriter: Sendable {
     }
 
     private func write(_ bytes: [UInt8], _ file: inout File) {
-        var rest = bytes[...]
-        while !rest.isEmpty, !file.hasFailed {
-            let count = rest.withUnsafeBytes { Foundation.write(file.descriptor, $0.baseAddress, $0.count) }
-            if count > 0 {
-                rest = rest.dropFirst(count)
-            } else if errno != EINTR {
-                file.hasFailed = true
-                onFailure("\(path): cannot write the trace: \(String(cString: strerror(errno)))")
-            }
-        }
+        guard !file.hasFailed else { return }
+        let code = writeWhole(bytes, to: file.descriptor)
+        guard code != 0 else { return }
+        file.hasFailed = true
+        onFailure("\(path): cannot write the trace: \(String(cString: strerror(code)))")
     }
 }
 
