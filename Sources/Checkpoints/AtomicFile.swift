@@ -1,14 +1,28 @@
-import Foundation
+package import Foundation
 
 /// Writes a file so that its name shows either what it was before or the whole of the new: a temporary file in the same
 /// folder, fsync, rename, fsync of the folder.
-struct AtomicFile {
+package struct AtomicFile {
     /// As `write(2)`. Tests put a full disk in its place.
     typealias Write = @Sendable (Int32, UnsafeRawPointer, Int) -> Int
 
     static let systemWrite: Write = { Foundation.write($0, $1, $2) }
     /// The end of a temporary file's name; one that is left behind by a crash may be deleted.
     static let temporarySuffix = ".partial"
+
+    /// Brings a folder's names to the disk, so that files made in it outlive a loss of power.
+    package static func synchroniseFolder(_ url: URL) throws(CheckpointError) {
+        try Descriptor.synchroniseFolder(url.path)
+    }
+
+    /// - Throws: ``CheckpointError``, as below.
+    package static func write(_ bytes: [UInt8], to url: URL) throws(CheckpointError) {
+        try write(to: url) { (sink) throws(CheckpointError) in
+            try bytes.withUnsafeBufferPointer { (bytes) throws(CheckpointError) in
+                try sink(UnsafeRawBufferPointer(bytes))
+            }
+        }
+    }
 
     /// - Parameters:
     ///   - pieces: called with a sink that takes the bytes of the file in order.

@@ -22,7 +22,6 @@ package enum CorpusError: Error, Equatable, Sendable {
     /// Of a split into columns.
     case tooFewWindows(part: String, windows: Int, fraction: Double)
     case badVocabulary(name: String, reason: String)
-    case unwritable(path: String, reason: String)
     case badShape(shape: [Int], reason: String)
 }
 
@@ -67,8 +66,6 @@ extension CorpusError: CustomStringConvertible {
                 + "or --window, or hold out the tail"
         case .badVocabulary(let name, let reason):
             return "\(name) is not a vocabulary (\(reason)): name the vocabulary.json of a run"
-        case .unwritable(let path, let reason):
-            return "\(path) cannot be written (\(reason)): check the folder, its permissions and the free space"
         case .badShape(let shape, let reason):
             return "tokens cannot be taken as shape \(shape): \(reason)"
         }

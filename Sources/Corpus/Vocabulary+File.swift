@@ -57,7 +57,7 @@ extension Vocabulary: Codable {
         }
     }
 
-    /// What ``write(to:)`` writes.
+    /// The bytes of a `vocabulary.json`.
     package var json: [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -65,17 +65,6 @@ extension Vocabulary: Codable {
             return Array(try encoder.encode(self)) + [0x0A]
         } catch {
             preconditionFailure("a vocabulary always encodes: \(error)")
-        }
-    }
-
-    /// Writes a `vocabulary.json`, whole or not at all.
-    ///
-    /// - Throws: ``CorpusError/unwritable(path:reason:)``.
-    package func write(to path: String) throws(CorpusError) {
-        do {
-            try Data(json).write(to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw .unwritable(path: path, reason: error.localizedDescription)
         }
     }
 }

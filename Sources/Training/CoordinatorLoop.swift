@@ -195,7 +195,15 @@ package final class CoordinatorLoop {
             }
         case .recorded(let report):
             progress.recorded(report)
-            if case .exhausted = report { ending = .finished }
+            switch report {
+            case .exhausted: ending = .finished
+            case .metricsOverdue(let lines):
+                let reason =
+                    "\(job.folder.metrics.path): \(lines) lines waited for the disk, as many as are kept in memory: go "
+                    + "on with --resume when it takes them"
+                failure = failure ?? Failure(description: reason)
+            default: break
+            }
         case .noted(let text): progress.event(text)
         }
     }

@@ -36,9 +36,10 @@ package struct CoordinatorService {
     ///   - resumeCommand: goes on with the run, on this machine or with its workers elsewhere.
     ///   - monitor: told all that happens.
     ///   - notices: lines for the user alone: neither the log nor those who watch get them.
+    ///   - warnings: what the user was told before there was a log.
     package func run(
         _ job: TrainingJob, listener: borrowing Listener, folderName: String, resumeCommand: ResumeCommand,
-        monitor: RunMonitor, notices: [String] = []
+        monitor: RunMonitor, notices: [String] = [], warnings: [String] = []
     ) throws -> CoordinatorLoop.Ending {
         let printer = ProgressPrinter(isQuiet: options.isQuiet)
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
@@ -52,6 +53,10 @@ package struct CoordinatorService {
         if job.step > 0 { progress.event("resuming after step \(job.step)") }
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
         for notice in notices { printer.event(notice) }
+        for warning in warnings {
+            log.write("warning: \(warning)")
+            monitor.event(warning, .warning)
+        }
         // For `lockstep status`, which need not find it.
         try? Data((endpoint + "\n").utf8).write(to: job.folder.endpoint, options: .atomic)
         defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
@@ -71,7 +76,7 @@ package struct CoordinatorService {
                     events?.append(record)
                 }
                 var job = job
-                let losses = MetricsWriter.validations(in: job.folder.metrics, upTo: job.step)
+                let losses = MetricsReader.validations(in: job.folder.metrics, upTo: job.step)
                 if !losses.isEmpty { job.validations = ValidationHistory(losses) }
                 if job.step > 0 { monitor.began(after: job.step, folder: job.folder) }
                 return Recorder(job: job, store: store, metrics: metrics, events: events) {
@@ -103,7 +108,9 @@ package struct CoordinatorService {
             progress.finish()
             progress.event("stopped by \(signal) after step \(loop.step)")
             progress.event("resume with: \(resumeCommand)")
-        case .failure: progress.finish()
+        case .failure(let error):
+            progress.finish()
+            log.write("failed: \(error)")
         }
         return try result.get()
     }

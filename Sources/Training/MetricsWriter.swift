@@ -57,7 +57,7 @@ package struct MetricsWriter: ~Copyable {
             }
         }
         let end = lseek(descriptor, 0, SEEK_END)
-        let code = Self.write(text.bytes + [UInt8(ascii: "\n")], to: descriptor)
+        let code = writeWhole(text.bytes + [UInt8(ascii: "\n")], to: descriptor)
         guard code == 0 else {
             // On a full disk a part may have been written: the next line must not be glued to it.
             _ = ftruncate(descriptor, end)
@@ -65,44 +65,16 @@ package struct MetricsWriter: ~Copyable {
         }
     }
 
-    /// The newest digests on record of steps after `step` up to `last`, at most 1,024; none where the file cannot be read.
-    package static func digests(in url: URL, after step: UInt64, upTo last: UInt64) -> [UInt64: UInt64] {
-        let bytes = contents(of: url)
-        var found: [UInt64: UInt64] = [:]
-        var end = bytes.endIndex
-        while found.count < 1024, end > bytes.startIndex {
-            let start = bytes[..<(end - 1)].lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? bytes.startIndex
-            let line = bytes[start..<end]
-            end = start
-            guard line.last == UInt8(ascii: "\n"), let number = self.step(ofLine: line.dropLast()) else { continue }
-            guard number > step else { break }
-            guard number <= last else { continue }
-            let text = String(decoding: line, as: UTF8.self)
-            guard let field = text.range(of: "\"digest\":\"") else { continue }
-            if let digest = UInt64(text[field.upperBound...].prefix(16), radix: 16) { found[number] = digest }
+    /// Brings the lines to the disk itself, so that they outlive a loss of power.
+    ///
+    /// - Throws: ``MetricsWriterError`` or ``CheckpointError``.
+    package func synchronise() throws {
+        while fsync(descriptor) != 0 {
+            // Of what is no file.
+            if errno == EINVAL { break }
+            if errno != EINTR { throw MetricsWriterError(url, code: errno) }
         }
-        return found
-    }
-
-    /// The validation losses on record of the steps up to `step`, in their order; none where the file cannot be read.
-    package static func validations(in url: URL, upTo step: UInt64) -> [Double] {
-        let bytes = contents(of: url)
-        let key = Data("\"validation_loss\":".utf8)
-        return bytes.split(separator: UInt8(ascii: "\n")).compactMap { line -> Double? in
-            guard let number = self.step(ofLine: line), number <= step, let field = line.firstRange(of: key) else {
-                return nil
-            }
-            let digits = line[field.upperBound...].prefix { $0 != UInt8(ascii: ",") && $0 != UInt8(ascii: "}") }
-            return Double(String(decoding: digits, as: UTF8.self))
-        }
-    }
-
-    /// The bytes of a file, mapped; none where it cannot be read.
-    private static func contents(of url: URL) -> Data {
-        // Foundation never frees the page that it reads an empty file into.
-        var status = stat()
-        guard stat(url.path, &status) == 0, status.st_size > 0 else { return Data() }
-        return (try? Data(contentsOf: url, options: .mappedIfSafe)) ?? Data()
+        try AtomicFile.synchroniseFolder(url.deletingLastPathComponent())
     }
 
     /// Rewrites the file with the whole lines up to `step`, each step once.
@@ -126,7 +98,7 @@ package struct MetricsWriter: ~Copyable {
         let temporary = url.appendingPathExtension("temporary")
         let target = open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
         guard target >= 0 else { throw MetricsWriterError(temporary, code: errno) }
-        var code = write(kept, to: target)
+        var code = writeWhole(kept, to: target)
         if code == 0, fsync(target) != 0 { code = errno }
         close(target)
         if code == 0, rename(temporary.path, url.path) != 0 { code = errno }
@@ -156,18 +128,5 @@ package struct MetricsWriter: ~Copyable {
         guard line.starts(with: prefix), line.last == UInt8(ascii: "}") else { return nil }
         let digits = line.dropFirst(prefix.count).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
         return UInt64(String(decoding: digits, as: UTF8.self))
-    }
-
-    /// Returns 0 or the error number. One call for all, unless the system takes only a part.
-    private static func write(_ bytes: some ContiguousBytes, to descriptor: Int32) -> Int32 {
-        bytes.withUnsafeBytes { bytes in
-            var written = 0
-            while written < bytes.count {
-                let count = Glibc.write(descriptor, bytes.baseAddress! + written, bytes.count - written)
-                if count < 0 && errno != EINTR { return errno }
-                written += max(count, 0)
-            }
-            return 0
-        }
     }
 }

@@ -48,7 +48,7 @@ package enum ModelImport {
         try configuration.validate()
         let folder = try RunFolder.create(requested: run, corpusName: name)
         let lock = try folder.lock()
-        try order.vocabulary.write(to: folder.vocabulary.path)
+        try AtomicFile.write(order.vocabulary.json, to: folder.vocabulary)
         try RunPreparation.writeFirstCheckpoint(
             file.parameters, configuration: configuration, vocabulary: order.vocabulary, folder: folder)
         try RunPreparation.write(configuration, to: folder)

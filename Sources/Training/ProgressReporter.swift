@@ -91,6 +91,8 @@ package final class ProgressReporter {
             }
         case .metricsFailed(let reason):
             warning(reason + ((last?.step ?? 0) < configuration.totalSteps ? "; training goes on" : ""))
+        case .metricsOverdue(let lines):
+            warning("\(lines) lines of metrics wait for the disk, as many as are kept: the run ends when it takes them")
         case .exhausted(let step, let evaluations):
             if step < configuration.totalSteps { exhausted = (step, evaluations) }
         case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)

@@ -19,24 +19,54 @@ package enum RecorderReport: Sendable {
     case checkpointed(step: UInt64, path: String)
     case checkpointFailed(step: UInt64, reason: String)
     case metricsFailed(reason: String)
+    /// More lines of `metrics.jsonl` wait for the disk than are to be kept in memory.
+    case metricsOverdue(lines: Int)
     case sampled(step: UInt64, text: String)
     /// The run ends with this step, by its patience.
     case exhausted(step: UInt64, evaluations: Int)
 }
 
-/// A thread that writes and samples beside the training, in the order of the steps.
+/// A thread that writes and samples beside the training.
 ///
-/// One queue for both: a step's line in `metrics.jsonl` holds its validation loss, and no checkpoint stands before
-/// the lines and events up to its step do.
+/// What waits for it is bounded however slow the disk is. A line of `metrics.jsonl`, with the step's validation loss,
+/// comes for every step; of the states only the newest of each use waits. No checkpoint stands before the lines and
+/// events up to its step do.
 package final class Recorder: @unchecked Sendable {
-    // @unchecked: `tasks` and `isFinishing` are guarded by `condition`; all else belongs to the thread.
+    // @unchecked: what is above `metrics` is immutable or guarded by `condition`; all else belongs to the thread.
     package enum Task {
         /// Means over the workers, in seconds.
         case phases(step: UInt64, [(name: String, seconds: Double)])
-        /// An evaluated state is kept as a checkpoint where it is the best so far.
+        /// An evaluated state is kept as a checkpoint where it is the best so far. The loss is in nats a character.
         case step(StepRecord, evaluation: (loss: Double, state: CheckpointState)?)
         case checkpoint(CheckpointState)
         case sample(step: UInt64, FloatBuffer)
+    }
+
+    private enum Line {
+        case phases(step: UInt64, [(name: String, seconds: Double)])
+        /// The losses are that of this step and the lowest so far.
+        case step(StepRecord, evaluation: (loss: Double, best: Double)?)
+    }
+
+    /// A state to write, and what was known when it was posted.
+    private struct Snapshot {
+        var state: CheckpointState
+        /// Of this very state.
+        var validationLoss: Double?
+        var best: Double?
+    }
+
+    /// What was posted since the thread last looked.
+    private struct Waiting {
+        var lines: [Line] = []
+        /// Of lower validation loss than all before.
+        var best: Snapshot?
+        var checkpoint: Snapshot?
+        var sample: (step: UInt64, parameters: FloatBuffer)?
+        /// Set by the patience of the run, after which nothing is recorded.
+        var exhausted: (step: UInt64, evaluations: Int)?
+
+        var isEmpty: Bool { lines.isEmpty && best == nil && checkpoint == nil && sample == nil }
     }
 
     private let configuration: RunConfiguration
@@ -46,23 +76,28 @@ package final class Recorder: @unchecked Sendable {
     private let condition = NSCondition()
     private let isHurried = Atomic<Bool>(false)
     private let done = DispatchSemaphore(value: 0)
-    private var tasks: [Task] = []
+    private var waiting = Waiting()
     private var isFinishing = false
-    private var metrics: MetricsWriter
     private var validations: ValidationHistory
+    private var evaluated: (step: UInt64, loss: Double)?
     /// The run has ended with a step before those that still come: nothing of them is recorded, so that it ends on the
     /// same step however far the workers have got meanwhile.
     private var isExhausted = false
+    /// Lines that were posted and are not in the file.
+    private var backlog = 0
+    /// Some 10 MB.
+    static let maximumBacklog = 1 << 16
+
+    private var metrics: MetricsWriter
     /// nil where the file could not be made.
     private var events: EventFileWriter?
     private var hasWarnedOfEvents = false
-    private var evaluated: (step: UInt64, loss: Double)?
     /// The step of the newest checkpoint of this start.
     private var written: UInt64?
     /// Lines that the disk did not take: they are written as soon as it does, in order.
     private var unwritten: [(record: StepRecord, validationLoss: Double?)] = []
-    /// Lines that wait for the disk at most, some 10 MB: after that the newest are lost.
-    private static let maximumUnwritten = 1 << 16
+    /// Why the disk did not take the last line that it was given.
+    private var obstacle: MetricsWriterError?
 
     package init(
         job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter, events: consuming EventFileWriter?,
@@ -84,76 +119,94 @@ package final class Recorder: @unchecked Sendable {
         thread.start()
     }
 
+    /// Hands over what is to be done, and waits for nothing. Steps come in their order, each before its own checkpoint.
     package func post(_ task: Task) {
-        condition.lock()
-        // A sample that nobody has got to yet is replaced by the newer one, and a waiting checkpoint too: memory stays
-        // bounded however slow the disk is.
-        switch task {
-        case .sample: tasks.removeAll { if case .sample = $0 { true } else { false } }
-        case .checkpoint: tasks.removeAll { if case .checkpoint = $0 { true } else { false } }
-        case .step, .phases: break
+        let isOverdue = condition.withLock {
+            guard !isExhausted else { return false }
+            // The phases of a step come with the record of the next: one waking for both.
+            if case .phases(let step, let phases) = task {
+                waiting.lines.append(.phases(step: step, phases))
+                return false
+            }
+            condition.signal()
+            switch task {
+            case .phases: break
+            case .step(let record, let evaluation):
+                let evaluation = evaluation.map { judge($0.loss, $0.state, record.step) }
+                waiting.lines.append(.step(record, evaluation: evaluation))
+                backlog += 1
+                return backlog == Self.maximumBacklog
+            case .checkpoint(let state): waiting.checkpoint = snapshot(state)
+            case .sample(let step, let parameters): waiting.sample = (step, parameters)
+            }
+            return false
         }
-        tasks.append(task)
-        // The phases of a step come with the record of the next: one waking for both.
-        if case .phases = task {} else { condition.signal() }
-        condition.unlock()
+        if isOverdue { report(.metricsOverdue(lines: Self.maximumBacklog)) }
+    }
+
+    /// Keeps an evaluated state that is to be written: a better one takes the place of the best before it.
+    private func judge(_ loss: Double, _ state: CheckpointState, _ step: UInt64) -> (loss: Double, best: Double) {
+        evaluated = (step, loss)
+        if validations.add(loss) { waiting.best = snapshot(state) }
+        if let patience = configuration.upkeep.patience, validations.stale >= patience {
+            waiting.checkpoint = snapshot(state)
+            waiting.exhausted = (step, validations.stale)
+            isExhausted = true
+        }
+        return (loss, validations.best!)
+    }
+
+    private func snapshot(_ state: CheckpointState) -> Snapshot {
+        Snapshot(
+            state: state, validationLoss: evaluated.flatMap { $0.step == state.step ? $0.loss : nil },
+            best: validations.best)
     }
 
     /// Waits for all that was posted. In a hurry, samples are left out.
     package func finish(hurried: Bool) {
         if hurried { isHurried.store(true, ordering: .relaxed) }
-        condition.lock()
-        isFinishing = true
-        condition.signal()
-        condition.unlock()
+        condition.withLock {
+            isFinishing = true
+            condition.signal()
+        }
         done.wait()
     }
 
+    // MARK: On the thread
+
     private func work() {
-        while true {
-            condition.lock()
-            if tasks.isEmpty {
-                condition.unlock()
-                flushEvents()
-                condition.lock()
-            }
-            while tasks.isEmpty && !isFinishing { condition.wait() }
-            guard !tasks.isEmpty else {
-                condition.unlock()
-                finishLines()
-                done.signal()
-                return
-            }
-            let task = tasks.removeFirst()
-            condition.unlock()
-            if isExhausted { continue }
-            switch task {
-            case .step(let record, let evaluation): write(record, evaluation)
-            case .phases(let step, let phases):
-                events?.append(phases: phases, step: step)
-            case .checkpoint(let state): write(state)
-            case .sample(let step, let parameters): sample(step, parameters)
-            }
+        while let taken = take() {
+            for line in taken.lines { add(line) }
+            writeLines()
+            let snapshots = [taken.best, taken.checkpoint].compactMap { $0 }
+            for snapshot in snapshots.sorted(by: { $0.state.step < $1.state.step }) { write(snapshot) }
+            if let (step, evaluations) = taken.exhausted { report(.exhausted(step: step, evaluations: evaluations)) }
+            if let (step, parameters) = taken.sample { sample(step, parameters) }
+        }
+        finishLines()
+        done.signal()
+    }
+
+    /// What waits, as soon as something does; nil where nothing comes any more.
+    private func take() -> Waiting? {
+        if condition.withLock({ waiting.isEmpty }) { flushEvents() }
+        return condition.withLock {
+            while waiting.isEmpty && !isFinishing { condition.wait() }
+            guard !waiting.isEmpty else { return nil }
+            defer { waiting = Waiting() }
+            return waiting
         }
     }
 
-    private func write(_ record: StepRecord, _ evaluation: (loss: Double, state: CheckpointState)?) {
-        let loss = evaluation?.loss
-        var isBest = false
-        if let loss {
-            isBest = validations.add(loss)
-            evaluated = (record.step, loss)
-            report(.evaluated(step: record.step, loss: loss, best: validations.best!))
-        }
-        if unwritten.count < Self.maximumUnwritten { unwritten.append((record, loss)) }
-        writeLines()
-        events?.append(record, validationLoss: loss)
-        guard let state = evaluation?.state else { return }
-        if isBest { write(state) }
-        if let patience = configuration.upkeep.patience, validations.stale >= patience {
-            write(state)
-            isExhausted = true
-            report(.exhausted(step: record.step, evaluations: validations.stale))
+    private func add(_ line: Line) {
+        switch line {
+        case .phases(let step, let phases): events?.append(phases: phases, step: step)
+        case .step(let record, let evaluation):
+            if let evaluation {
+                report(.evaluated(step: record.step, loss: evaluation.loss, best: evaluation.best))
+            }
+            unwritten.append((record, evaluation?.loss))
+            events?.append(record, validationLoss: evaluation?.loss)
         }
     }
 
@@ -167,41 +220,50 @@ package final class Recorder: @unchecked Sendable {
         }
     }
 
-    /// Writes the lines that wait, up to the first that the disk does not take: one warning for each time that it fails.
+    /// Writes the lines that wait, up to the first that the disk does not take: one warning for each time that it
+    /// fails.
     private func writeLines() {
-        let waited = unwritten.count > 1
-        while let (record, loss) = unwritten.first {
+        var count = 0
+        var failure: MetricsWriterError?
+        while failure == nil, count < unwritten.count {
             do {
-                try metrics.append(record, validationLoss: loss)
+                try metrics.append(unwritten[count].record, validationLoss: unwritten[count].validationLoss)
+                count += 1
+                condition.withLock { backlog -= 1 }
             } catch {
-                if !waited { report(.metricsFailed(reason: "\(error)")) }
-                return
+                failure = error
             }
-            unwritten.removeFirst()
         }
+        unwritten.removeFirst(count)
+        if let failure, obstacle == nil { report(.metricsFailed(reason: "\(failure)")) }
+        obstacle = failure
     }
 
     private func finishLines() {
         guard !unwritten.isEmpty else { return }
         writeLines()
-        if !unwritten.isEmpty {
-            report(.metricsFailed(reason: "\(unwritten.count) lines of metrics were never written"))
-        }
+        let count = unwritten.count
+        guard count > 0 else { return }
+        let lost = count == 1 ? "a line of metrics was lost" : "\(count) lines of metrics were lost"
+        report(.metricsFailed(reason: lost))
     }
 
-    private func write(_ state: CheckpointState) {
-        guard written != state.step else { return }
+    private func write(_ snapshot: Snapshot) {
+        let step = snapshot.state.step
+        guard written != step else { return }
+        // A resume from it would leave a gap in the lines.
+        if let obstacle { return report(.checkpointFailed(step: step, reason: "\(obstacle)")) }
         flushEvents()
         do {
-            let loss = evaluated.flatMap { $0.step == state.step ? $0.loss : nil }
+            try metrics.synchronise()
             let checkpoint = try CheckpointMapping.checkpoint(
-                state, configuration: configuration, vocabulary: vocabulary, validationLoss: loss,
-                best: validations.best)
+                snapshot.state, configuration: configuration, vocabulary: vocabulary,
+                validationLoss: snapshot.validationLoss, best: snapshot.best)
             let url = try store.write(checkpoint, keep: configuration.upkeep.keep)
-            written = state.step
-            report(.checkpointed(step: state.step, path: url.path))
+            written = step
+            report(.checkpointed(step: step, path: url.path))
         } catch {
-            report(.checkpointFailed(step: state.step, reason: "\(error)"))
+            report(.checkpointFailed(step: step, reason: "\(error)"))
         }
     }
 
@@ -209,7 +271,7 @@ package final class Recorder: @unchecked Sendable {
         guard !isHurried.load(ordering: .relaxed) else { return }
         let engine = ForwardEngine(shape: configuration.model, parameters: parameters, threads: 1)
         guard let sampler = try? Sampler(temperature: 0.8, seed: configuration.seed ^ step) else { return }
-        var generator = TextGenerator(
+        let generator = TextGenerator(
             engine: engine, shape: configuration.model, vocabulary: vocabulary, samplers: [sampler])
         var text = ""
         do {

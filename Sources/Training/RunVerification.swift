@@ -29,17 +29,17 @@ package struct RunVerification: Encodable, Sendable, Equatable {
     }
 
     private mutating func check(_ folder: RunFolder) {
-        let curve = MetricsCurve(contentsOf: folder.metrics)
-        let digests = Dictionary(curve.points.map { ($0.step, $0.digest) }) { $1 }
+        var digests: [UInt64: UInt64] = [:]
+        MetricsReader.read(folder.metrics) { record, _ in digests[record.step] = record.digest }
         let vocabulary = try? Data(contentsOf: folder.vocabulary)
         check(folder.configuration) { url in _ = try RunPreparation.configuration(at: url) }
         for (step, url) in CheckpointStore(folder: folder.checkpoints).list() {
             check(url) { url in
                 let checkpoint = try Checkpoint(contentsOf: url)
-                if let digest = digests[step], digest != checkpoint.parametersDigest.hexadecimal {
+                if let digest = digests[step], digest != checkpoint.parametersDigest {
                     throw ConfigurationError(
                         "its parameters have the digest \(checkpoint.parametersDigest.hexadecimal), and "
-                            + "\(folder.metrics.lastPathComponent) says \(digest) of this step")
+                            + "\(folder.metrics.lastPathComponent) says \(digest.hexadecimal) of this step")
                 }
                 if vocabulary != Data(checkpoint.vocabulary.utf8) {
                     throw ConfigurationError("its vocabulary is not that of \(folder.vocabulary.lastPathComponent)")

@@ -136,7 +136,7 @@ struct EncodedCorpusTests {
             .empty(name: "n"), .tooLarge(name: "n", bytes: 2, limit: 1), .outOfMemory(name: "n", bytes: 1),
             .changedWhileRead(name: "n"), .unknownCharacter(unknown), .noKnownCharacter(name: "n"),
             .tooShort(part: "n", present: 1, batch: 2, window: 3), .badBatch(batch: 0, window: 1),
-            .badValidation(fraction: 2), .badVocabulary(name: "n", reason: "r"), .unwritable(path: "p", reason: "r"),
+            .badValidation(fraction: 2), .badVocabulary(name: "n", reason: "r"),
             .badShape(shape: [1], reason: "r"),
         ]
         for error in errors {

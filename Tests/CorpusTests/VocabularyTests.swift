@@ -70,7 +70,7 @@ struct VocabularyTests {
         let folder = try TemporaryFolder()
         let vocabulary = try Vocabulary(text: "\u{0}\t\n\r \"\\/é\u{301}\u{2028}\u{FEFF}\u{FFFF}🙂\u{10FFFF}")
         let path = folder.path + "/vocabulary.json"
-        try vocabulary.write(to: path)
+        try Data(vocabulary.json).write(to: URL(fileURLWithPath: path))
         #expect(try Vocabulary(path: path) == vocabulary)
     }
 
@@ -112,18 +112,6 @@ struct VocabularyTests {
         try handle.close()
         #expect(throws: CorpusError.tooLarge(name: path, bytes: 17 << 20, limit: 16 << 20)) {
             try Vocabulary(path: path)
-        }
-    }
-
-    @Test("Writing into a folder that is not there says so")
-    func unwritable() throws {
-        let folder = try TemporaryFolder()
-        let error = #expect(throws: CorpusError.self) {
-            try Vocabulary(text: "a").write(to: folder.path + "/missing/vocabulary.json")
-        }
-        guard case .unwritable = error else {
-            Issue.record("\(String(describing: error))")
-            return
         }
     }
 }

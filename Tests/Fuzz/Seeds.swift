@@ -67,7 +67,9 @@ enum Seeds {
             [
                 Array(
                     (1...5).map {
-                        "{\"step\":\($0),\"epoch\":1,\"loss\":2.5,\"digest\":\"00000000000000a\($0)\"}\n"
+                        "{\"step\":\($0),\"epoch\":1,\"loss\":2.5,\"gradient_norm\":1e-3,\"learning_rate\":0.1,"
+                            + "\"characters_per_second\":8,\"step_seconds\":0.5,\"workers\":1,"
+                            + "\"digest\":\"00000000000000a\($0)\"\($0 == 3 ? ",\"validation_loss\":2" : "")}\n"
                     }.joined().utf8)
             ]
         }

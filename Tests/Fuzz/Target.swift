@@ -153,7 +153,7 @@ enum Target: String, CaseIterable {
 
     private static func metrics(_ bytes: [UInt8]) {
         let url = file(bytes)
-        let digests = MetricsWriter.digests(in: url, after: 2, upTo: 1 << 20)
+        let digests = MetricsReader.digests(in: url, after: 2, upTo: 1 << 20)
         precondition(digests.count <= 1024 && digests.keys.allSatisfy { (3...1 << 20).contains($0) })
         // A coordinator that was started again looks for workers of these steps.
         var machine = CoordinatorMachine(
@@ -163,6 +163,6 @@ enum Target: String, CaseIterable {
         _ = machine.tick(now: 5_000_000_000)
         // Then the file is cut to the step that it goes on from.
         guard (try? MetricsWriter(url: url, resumingAt: 2)) != nil else { preconditionFailure("it cannot be cut") }
-        precondition(MetricsWriter.digests(in: url, after: 2, upTo: .max).isEmpty, "later steps stayed")
+        precondition(MetricsReader.digests(in: url, after: 2, upTo: .max).isEmpty, "later steps stayed")
     }
 }

@@ -92,9 +92,12 @@ struct MetricsWriterTests {
     func absurdStep() throws {
         defer { unlink(url.path) }
         try write(1...3)
-        let absurd = "{\"step\":18446744073709551615,\"digest\":\"00000000000000ab\"}\n"
-        try (Data(contentsOf: url) + Data(absurd.utf8)).write(to: url)
-        #expect(MetricsWriter.digests(in: url, after: 1, upTo: 40) == [2: 0xAB, 3: 0xAB])
+        let whole = try String(contentsOf: url, encoding: .utf8)
+        let last = try #require(whole.split(separator: "\n").last)
+        let absurd = ["18446744073709551615", "41"].map { last.replacing("\"step\":3", with: "\"step\":\($0)") + "\n" }
+        try Data((whole + absurd.joined()).utf8).write(to: url)
+        #expect(MetricsReader.digests(in: url, after: 1, upTo: 40) == [2: 0xAB, 3: 0xAB])
+        #expect(MetricsReader.digests(in: url, after: 1, upTo: 41) == [2: 0xAB, 3: 0xAB, 41: 0xAB])
     }
 
     @Test("A resume at a file that needs no change leaves its bytes alone")

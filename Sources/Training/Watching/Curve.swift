@@ -4,13 +4,16 @@ import Foundation
 package struct Curve: Codable, Sendable, Equatable {
     package struct Point: Codable, Sendable, Equatable {
         package var step: UInt64
+        /// Nats a character, before the update.
         package var loss: Double
+        /// Before clipping.
         package var gradientNorm: Double
         package var charactersPerSecond: Double
         package var workers: Int
     }
     package struct Validation: Codable, Sendable, Equatable {
         package var step: UInt64
+        /// Nats a character.
         package var loss: Double
     }
 
@@ -32,6 +35,7 @@ package struct Curve: Codable, Sendable, Equatable {
         return Array(try! encoder.encode(self))
     }
 
+    /// Goes on by a later step, with its validation loss where it was evaluated.
     package mutating func append(_ record: StepRecord, validationLoss: Double? = nil) {
         if let validationLoss { append(validation: validationLoss, step: record.step) }
         guard points.last.map({ record.step >= $0.step + stride }) ?? true else { return }
@@ -45,6 +49,7 @@ package struct Curve: Codable, Sendable, Equatable {
         }
     }
 
+    /// Goes on by the validation loss, in nats a character, of a later step.
     package mutating func append(validation loss: Double, step: UInt64) {
         validations.append(Validation(step: step, loss: loss))
         if validations.count > Self.limit {

@@ -12,8 +12,7 @@ package final class RunMonitor: Sendable {
     static let checkpointsKept = 50
     /// Seconds between two looks at the cluster while nobody waits for one.
     private static let interval = 1.0
-    /// Seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
-    private static let patience = 0.25
+    private let patience: Double
 
     struct WorkerFacts {
         var name: String
@@ -47,15 +46,17 @@ package final class RunMonitor: Sendable {
     /// - Parameters:
     ///   - folder: the run folder as the user would write it.
     ///   - trace: gets every step too.
+    ///   - patience: seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
     ///   - time: seconds since 1970.
     package init(
-        job: TrainingJob, folder: String, trace: TraceWriter? = nil,
+        job: TrainingJob, folder: String, trace: TraceWriter? = nil, patience: Double = 0.25,
         time: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
         let configuration = job.configuration
         charactersPerStep = Double(configuration.batch * configuration.window)
         charactersPerShard = Double(configuration.rowsPerShard * configuration.window)
         self.trace = trace
+        self.patience = patience
         self.time = time
         let now = time()
         var snapshot = RunSnapshot(
@@ -153,7 +154,7 @@ package final class RunMonitor: Sendable {
                 }
                 state.metrics.checkpoints += 1
             case .sampled(let step, let text): state.snapshot.sample = .init(step: step, text: text)
-            case .checkpointFailed, .metricsFailed, .exhausted: break
+            case .checkpointFailed, .metricsFailed, .metricsOverdue, .exhausted: break
             }
         }
     }
@@ -249,7 +250,7 @@ package final class RunMonitor: Sendable {
     /// many steps old.
     package func freshSnapshot() -> RunSnapshot {
         state.withLock { $0.isAwaited = !$0.isOver }
-        let end = Date(timeIntervalSinceNow: Self.patience)
+        let end = Date(timeIntervalSinceNow: patience)
         looked.withLock {
             while state.withLock({ $0.isAwaited }), looked.wait(until: end) {}
         }

@@ -93,6 +93,20 @@ struct DiskTests {
         #expect(try Data(contentsOf: folder.file("run/checkpoints/step-00000010.safetensors")) == before)
     }
 
+    @Test("Without the lines of metrics on the disk no checkpoint is written")
+    func unsynchronised() async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(
+            TinyRun.train("--workers=1", "--threads=1", "--checkpoint-every=10"), in: folder,
+            environment: try DiskFault.environment("sync:\(EIO)"))
+        #expect(result.code == 1)
+        #expect(try #require(result.errorLines.last).contains("cannot write the metrics: Input/output error"))
+        let names = try? FileManager.default.contentsOfDirectory(atPath: folder.file("run/checkpoints").path)
+        #expect(names ?? [] == [])
+        let lines = try String(contentsOf: folder.file("run/metrics.jsonl"), encoding: .utf8).split(separator: "\n")
+        #expect(lines.count == TinyRun.steps)
+    }
+
     @Test("A run whose last checkpoint cannot be written fails, and a resume repeats what was lost")
     func unwritableEnd() async throws {
         let folder = try TinyRun.folder()
@@ -114,6 +128,8 @@ struct DiskTests {
         #expect(last.hasPrefix("Error: step 40 is the last, and its checkpoint could not be written:"), "\(last)")
         #expect(last.contains("lockstep train --run run --resume"), "\(last)")
         #expect(!result.output.contains("sample from it"))
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(log.contains("failed: step 40 is the last, and its checkpoint could not be written:"))
         try FileManager.default.removeItem(at: flag)
         let resumed = try await Execution.run(
             ["train", "--run=run", "--resume", "--quiet", "--workers=1", "--threads=1"], in: folder)

@@ -3,6 +3,7 @@
 //   DISK_FAULT=count:FILE       writes to FILE, at the exit, how many calls touched checkpoints
 //   DISK_FAULT=kill:N           SIGKILL in place of the N-th call that touches checkpoints; a write leaves half behind
 //   DISK_FAULT=fail:ERRNO:FLAG  while the file FLAG exists, calls that change checkpoints or metrics.jsonl fail
+//   DISK_FAULT=sync:ERRNO       metrics.jsonl can be written, and not be brought to the disk
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -91,6 +92,8 @@ ssize_t write(int descriptor, const void *bytes, size_t count) {
 
 int fsync(int descriptor) {
     REAL(fsync);
+    const char *plan = getenv("DISK_FAULT");
+    FAIL_IF(plan && strncmp(plan, "sync:", 5) == 0 && of(descriptor) == 2 ? atoi(plan + 5) : 0);
     FAIL_IF(fault(of(descriptor), 1, 0, NULL, 0));
     return real(descriptor);
 }

@@ -1,0 +1,100 @@
+import Checkpoints
+import Corpus
+import Foundation
+import Kernels
+import LanguageModel
+
+// A run that goes on.
+extension RunPreparation {
+    static func resumed(_ request: Request, warn: (String) -> Void) throws -> (TrainingJob, RunLock) {
+        if let path = request.configurationFile {
+            throw UsageError(
+                "--config \(path) and --resume contradict each other: a resume takes its run's own")
+        }
+        if let path = request.initialModel {
+            throw UsageError(
+                "--initialize-from \(path) and --resume contradict each other: a run that goes on has a model")
+        }
+        let folder: RunFolder
+        if let run = request.run {
+            folder = try RunFolder.open(run)
+        } else if let corpus = request.corpus {
+            folder = try RunFolder.open("runs/\(name(ofCorpus: corpus))")
+        } else {
+            folder = try RunFolder.newest()
+        }
+        let lock = try folder.lock()
+        let base = try configuration(at: folder.configuration)
+        if base.lacksText { return try adopted(request, base, folder, lock) }
+        var configuration = try request.settings.applied(to: base)
+        // The default of --shards follows --batch, which a resume may repeat.
+        if request.settings.shards == nil { configuration.shards = base.shards }
+        configuration.totalSteps = try request.settings.totalSteps(
+            stepsPerEpoch: base.stepsPerEpoch, base: base.totalSteps)
+        let differences = configuration.differences(from: base)
+        guard differences.isEmpty else {
+            throw ConfigurationError("cannot resume \(folder.url.path): " + differences.joined(separator: "; "))
+        }
+        try checkFlags(configuration)
+        let vocabulary = try vocabulary(of: folder, request)
+        let (corpus, fingerprint) = try load(
+            path: request.corpus ?? base.corpus.path, vocabulary: vocabulary, demo: base.corpus)
+        guard fingerprint.sha256 == base.corpus.sha256 else {
+            throw ConfigurationError(
+                "cannot resume \(folder.url.path): \(fingerprint.name) is not the text of this run (its SHA-256 is "
+                    + "\(fingerprint.sha256.prefix(12))..., the run's \(base.corpus.sha256.prefix(12))...)")
+        }
+        let (batches, validation) = try cut(corpus, configuration)
+        guard UInt64(batches.windows) == configuration.stepsPerEpoch else {
+            throw ConfigurationError("\(folder.configuration.path) does not fit the text: it was changed by hand")
+        }
+        var job = TrainingJob(
+            configuration: configuration, vocabulary: vocabulary, batches: batches, validation: validation,
+            folder: folder, replica: Replica(configuration: configuration), carries: emptyCarries(configuration),
+            step: 0, entropyBound: entropyBound(configuration))
+        if let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: warn) {
+            (job.replica, job.carries) = try CheckpointMapping.restore(
+                checkpoint, of: configuration, from: url.path)
+            job.step = checkpoint.step
+            job.validations = ValidationHistory(best: checkpoint.bestValidationLoss)
+        } else if let model = configuration.initialModel {
+            throw ConfigurationError(
+                "\(folder.checkpoints.path) holds no whole checkpoint, and the run began from \(model.path): start a new "
+                    + "run with --initialize-from")
+        } else {
+            warn(
+                "\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning, unless "
+                    + "workers kept something newer")
+            job.replica = Replica(configuration: configuration, parameters: drawn(configuration))
+        }
+        job.term = lock.term
+        job.digestsBeyond = MetricsReader.digests(
+            in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
+        let losses = MetricsReader.validations(in: folder.metrics, upTo: job.step)
+        if !losses.isEmpty { job.validations = ValidationHistory(losses) }
+        if let patience = configuration.upkeep.patience, job.validations.stale >= patience {
+            throw AlreadyFinished(
+                description:
+                    "the run in \(folder.url.path) is already finished: it ended early at step \(job.step), after "
+                    + "\(job.validations.stale) evaluations without a better validation loss; a larger --patience, or 0, "
+                    + "goes on")
+        }
+        guard job.step < configuration.totalSteps else {
+            throw AlreadyFinished(
+                description:
+                    "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on"
+            )
+        }
+        return (job, lock)
+    }
+
+    /// - Throws: ``ConfigurationError`` where the file of `--vocabulary` has another.
+    static func vocabulary(of folder: RunFolder, _ request: Request) throws -> Vocabulary {
+        let vocabulary = try Vocabulary(path: folder.vocabulary.path)
+        if let file = request.vocabularyFile, try Vocabulary(path: file) != vocabulary {
+            throw ConfigurationError(
+                "cannot resume \(folder.url.path): --vocabulary \(file) is not that of its run: leave it out")
+        }
+        return vocabulary
+    }
+}
