@@ -42,51 +42,8 @@ package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
 
     func with(port: UInt16) -> DashboardAddress { DashboardAddress(host: host, port: port, isIPv6: isIPv6) }
 
-    /// A listening socket and its port; nil where `errno` says why there is none.
-    func listen() -> (descriptor: Int32, port: UInt16)? {
-        let descriptor = socket(isIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return nil }
-        var yes: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
-        var port: UInt16?
-        if isIPv6 {
-            var address = sockaddr_in6()
-            address.sin6_family = sa_family_t(AF_INET6)
-            address.sin6_port = self.port.bigEndian
-            inet_pton(AF_INET6, host, &address.sin6_addr)
-            port = Self.listen(descriptor, &address) { $0.sin6_port }
-        } else {
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_port = self.port.bigEndian
-            inet_pton(AF_INET, host, &address.sin_addr)
-            port = Self.listen(descriptor, &address) { $0.sin_port }
-        }
-        guard let port else {
-            let code = errno
-            close(descriptor)
-            errno = code
-            return nil
-        }
-        return (descriptor, UInt16(bigEndian: port))
-    }
-
-    /// Binds and listens; the address becomes the one that was bound.
-    private static func listen<Address>(
-        _ descriptor: Int32, _ address: inout Address, port: (Address) -> UInt16
-    ) -> UInt16? {
-        var size = socklen_t(MemoryLayout<Address>.size)
-        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, size) == 0 && Glibc.listen(descriptor, 64) == 0
-                    && getsockname(descriptor, $0, &size) == 0
-            }
-        }
-        return isListening ? port(address) : nil
-    }
-
     /// Whether only this machine reaches it.
-    package var isLoopback: Bool { isIPv6 ? host == "::1" : host.hasPrefix("127.") }
+    var isLoopback: Bool { isIPv6 ? host == "::1" : host.hasPrefix("127.") }
 
     package var description: String { isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

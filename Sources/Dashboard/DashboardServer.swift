@@ -14,33 +14,23 @@ package final class DashboardServer: Sendable {
     private let runs: [DashboardRun]
     private let feed: SnapshotFeed?
     private let guardian: RequestGuard
-    private let requested: DashboardAddress
     private let patience: Double
-    private let listener: Int32
-    private let bound: DashboardAddress
+    private let listener: DashboardListener
     private let connections = Atomic<Int>(0)
     private let isStopping = Atomic<Bool>(false)
 
-    /// Binds and serves, until ``stop()``.
+    /// Serves until ``stop()``.
     ///
     /// - Parameters:
     ///   - token: what a reader has to know; needed where others reach the address.
     ///   - patience: seconds that a request may take, and that one piece of an answer may.
-    /// - Throws: ``DashboardError`` where the address is busy or not this machine's.
-    package init(address: DashboardAddress, runs: [DashboardRun], token: String?, patience: Double = 10) throws {
-        precondition(address.isLoopback || token != nil, "a page that others reach asks for a token")
+    package init(listener: DashboardListener, runs: [DashboardRun], token: String?, patience: Double = 10) {
+        precondition(listener.isLoopback || token != nil, "a page that others reach asks for a token")
+        self.listener = listener
         self.runs = runs
         self.patience = patience
-        requested = address
         feed = runs.first { $0.isLive }.map { SnapshotFeed(source: $0.snapshot) }
         guardian = RequestGuard(token: token, hostNames: [ProcessInfo.processInfo.hostName.lowercased()])
-        guard let (descriptor, port) = address.listen() else {
-            throw DashboardError(
-                "--dashboard \(address): the page cannot be served there (\(String(cString: strerror(errno)))): choose "
-                    + "another port, or off")
-        }
-        listener = descriptor
-        bound = address.with(port: port)
         let thread = Thread { [self] in
             Thread.current.name = "dashboard"
             acceptAll()
@@ -48,11 +38,9 @@ package final class DashboardServer: Sendable {
         thread.start()
     }
 
-    // Not before its thread has ended: the number may be another's by then.
-    deinit { close(listener) }
-
     /// The page's address for a browser on this machine, with the token where there is one.
     package var url: String {
+        let bound = listener.address
         let isAnywhere = bound.host == "0.0.0.0" || bound.host == "::"
         let host = isAnywhere ? "\(ProcessInfo.processInfo.hostName):\(bound.port)" : bound.description
         return "http://\(host)/" + (guardian.token.map { "?token=\($0)" } ?? "")
@@ -64,7 +52,7 @@ package final class DashboardServer: Sendable {
     /// Gives every open page the last state, and ends.
     package func stop() {
         guard !isStopping.exchange(true, ordering: .relaxed) else { return }
-        shutdown(listener, Int32(SHUT_RDWR))
+        shutdown(listener.descriptor, Int32(SHUT_RDWR))
         feed?.close()
         let deadline = ContinuousClock.now + .seconds(1)
         while clientCount > 0, ContinuousClock.now < deadline {
@@ -74,7 +62,7 @@ package final class DashboardServer: Sendable {
 
     private func acceptAll() {
         while true {
-            let descriptor = accept(listener, nil, nil)
+            let descriptor = accept(listener.descriptor, nil, nil)
             if isStopping.load(ordering: .relaxed) {
                 if descriptor >= 0 { close(descriptor) }
                 return

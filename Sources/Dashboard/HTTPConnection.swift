@@ -8,7 +8,6 @@ import Glibc
 final class HTTPConnection {
     private let descriptor: Int32
     private let patience: Duration
-    private let deadline: ContinuousClock.Instant
 
     /// - Parameters:
     ///   - descriptor: of a connected socket, which this closes.
@@ -16,34 +15,28 @@ final class HTTPConnection {
     init(descriptor: Int32, patience: Double) {
         self.descriptor = descriptor
         self.patience = .seconds(patience)
-        deadline = .now + .seconds(patience)
-        var limit = timeval(tv_sec: Int(patience), tv_usec: Int((patience - patience.rounded(.down)) * 1e6))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit { close(descriptor) }
 
     /// nil where the peer left without a word.
     func request() throws(HTTPRequest.Refusal) -> HTTPRequest? {
+        let deadline = ContinuousClock.now + patience
         var head: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else {
-                if count == 0 || errno != EAGAIN { return nil }
+            guard isReady(POLLIN, before: deadline) else {
                 throw HTTPRequest.Refusal(status: 408, reason: "the request did not come in time")
             }
+            let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { return nil }
             // The end may lie across two reads.
             let from = max(0, head.count - 3)
             head += buffer[..<count]
             if let end = Self.end(of: head, from: from) { return try HTTPRequest(head: head[..<end]) }
             guard head.count <= HTTPRequest.maximumHead else {
                 throw HTTPRequest.Refusal(status: 431, reason: "the request is too long")
-            }
-            guard ContinuousClock.now < deadline else {
-                throw HTTPRequest.Refusal(status: 408, reason: "the request did not come in time")
             }
         }
     }
@@ -58,22 +51,40 @@ final class HTTPConnection {
     /// Lets the peer read the answer before what it sent too much makes the system cut the connection.
     func part() {
         shutdown(descriptor, Int32(SHUT_WR))
-        var limit = timeval(tv_sec: 1, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        let deadline = ContinuousClock.now + .seconds(1)
         var buffer = [UInt8](repeating: 0, count: 4096)
-        for _ in 0..<16 where recv(descriptor, &buffer, buffer.count, 0) <= 0 { return }
+        for _ in 0..<16 {
+            guard isReady(POLLIN, before: deadline), recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT)) > 0
+            else { return }
+        }
+    }
+
+    /// Waits until something can be received or sent without waiting; false where that took too long.
+    private func isReady(_ event: Int32, before deadline: ContinuousClock.Instant) -> Bool {
+        while true {
+            let left = deadline - ContinuousClock.now
+            guard left > .zero else { return false }
+            var waiting = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+            // Rounded up, or the last part of a millisecond would be spent in polls that do not wait.
+            let count = poll(&waiting, 1, Int32((left / .milliseconds(1)).rounded(.up)))
+            if count > 0 { return true }
+            if count == 0 || errno != EINTR { return false }
+        }
     }
 
     /// Whether all was taken.
     private func send(_ bytes: [UInt8]) -> Bool {
-        let end = ContinuousClock.now + patience
+        let deadline = ContinuousClock.now + patience
         var sent = 0
         while sent < bytes.count {
+            guard isReady(POLLOUT, before: deadline) else { return false }
             let count = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                Glibc.send(
+                    descriptor, $0.baseAddress! + sent, bytes.count - sent,
+                    Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
             }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0, ContinuousClock.now < end else { return false }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { return false }
             sent += count
         }
         return true

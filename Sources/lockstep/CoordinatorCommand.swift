@@ -15,8 +15,8 @@ struct CoordinatorCommand: ParsableCommand {
     private static let usualAddress = "tcp://127.0.0.1:5757"
     @Option(help: "Where to listen: tcp://HOST:PORT (port 0 picks one) or ipc://PATH.") var listen = Self.usualAddress
     @Option(help: "Workers that the first step waits for.") var minimumWorkers = 1
-    @OptionGroup var watch: WatchOptions
-    @OptionGroup var watching: WatchingOptions
+    @OptionGroup(title: "Supervision of workers") var supervision: SupervisionOptions
+    @OptionGroup(title: "Watching") var watching: WatchingOptions
     @Option(help: "Write the address to this file.") var endpointFile: String?
     @Option(help: "The folder of the coordinator's keys, from lockstep keys. Only workers with allowed keys get in.")
     var keys: String?
@@ -26,6 +26,9 @@ struct CoordinatorCommand: ParsableCommand {
     var insecure = false
 
     func validate() throws {
+        guard options.basics.inject == nil else {
+            throw ValidationError("--inject is carried out by workers: give it to them, or to train")
+        }
         guard keys != nil || allow == nil else {
             throw ValidationError("--allow needs --keys: without keys nobody can be told from another")
         }
@@ -35,18 +38,18 @@ struct CoordinatorCommand: ParsableCommand {
     }
 
     func run() throws {
-        try CoordinatorRun.checkExposure(listen, hasKeys: keys != nil, insecure: insecure)
+        let warnings = try CoordinatorRun.checkExposure(listen, hasKeys: keys != nil, insecure: insecure)
         let admitted = try keys.map { try Admission.Keys(folder: KeyFolder($0), allow: allow) }
         var service = CoordinatorService.Options()
-        service.settings = watch.settings
+        service.settings = supervision.settings
         service.settings.minimumWorkers = minimumWorkers
-        service.settings.seeksWorkers = options.resume
+        service.settings.seeksWorkers = options.basics.resume
         service.settings.keepsWorkers = true
         try service.settings.validate()
         try CoordinatorRun.run(
             "coordinator", options, service, watching, listen: listen, keys: admitted, endpointFile: endpointFile,
             resumeFlags: CoordinatorRun.words("--minimum-workers", minimumWorkers, usually: 1)
                 + CoordinatorRun.words("--keys", keys) + CoordinatorRun.words("--allow", allow)
-                + (insecure ? ["--insecure"] : []) + watch.words)
+                + (insecure ? ["--insecure"] : []) + supervision.words, warnings: warnings)
     }
 }

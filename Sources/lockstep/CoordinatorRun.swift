@@ -8,11 +8,14 @@ import ZeroMQ
 
 /// What `train` and `coordinator` do alike, from the flags to the exit code.
 enum CoordinatorRun {
-    /// - Parameter resumeFlags: words of flags of `command` that a resume needs again; those of the address, the run and
-    ///   the page are added.
+    /// - Parameters:
+    ///   - resumeFlags: words of flags of `command` that a resume needs again; those of the address, the run and the page
+    ///     are added.
+    ///   - warnings: what the user has been told already, for the log.
     static func run(
         _ command: String, _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions,
-        listen: String?, keys: Admission.Keys? = nil, endpointFile: String?, resumeFlags: [String]
+        listen: String?, keys: Admission.Keys? = nil, endpointFile: String?, resumeFlags: [String],
+        warnings: [String] = []
     ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
@@ -29,20 +32,27 @@ enum CoordinatorRun {
         }
         defer { withExtendedLifetime(watcher) {} }
         var service = service
-        service.isQuiet = options.quiet
-        service.faults = try FaultPlan(options.inject ?? "")
+        service.isQuiet = options.basics.quiet
+        service.faults = try FaultPlan(options.basics.inject ?? "")
         try watching.check()
         let request = RunPreparation.Request(
-            corpus: options.corpus, settings: options.settings, run: options.run, resume: options.resume,
-            configurationFile: options.config, vocabularyFile: options.vocabulary, initialModel: options.initializeFrom,
-            software: Version.text)
-        let trace = try watching.traceWriter()
+            corpus: options.corpus, settings: options.settings, run: options.basics.run, resume: options.basics.resume,
+            configurationFile: options.basics.config, vocabularyFile: options.text.vocabulary,
+            initialModel: options.model.initializeFrom, software: Version.text)
+        var warnings = warnings
+        func warn(_ text: String) {
+            warnings.append(text)
+            Self.warn(text)
+        }
+        // What can be refused comes before the run folder is made.
+        let page = try watching.dashboardListener(warn: warn)
         let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
+        let trace = try watching.traceWriter()
         let (job, lock): (TrainingJob, RunLock)
         do {
-            (job, lock) = try RunPreparation.prepare(request) { warn($0) }
+            (job, lock) = try RunPreparation.prepare(request, warn: warn)
         } catch let finished as RunPreparation.AlreadyFinished {
-            if !options.quiet { print(finished) }
+            if !options.basics.quiet { print(finished) }
             return
         }
         let coordinator = try CoordinatorService(service)
@@ -55,28 +65,31 @@ enum CoordinatorRun {
         // A port that was picked is where the workers of a coordinator look for its next start.
         let address = listen?.hasSuffix(":0") == true ? listener.endpoint : listen
         let resumeCommand = ResumeCommand(
-            command, corpus: options.resume ? options.corpus : nil, run: folderName,
+            command, corpus: options.basics.resume ? options.corpus : nil, run: folderName,
             flags: words("--listen", address) + words("--endpoint-file", endpointFile) + resumeFlags
-                + watching.words + (options.quiet ? ["--quiet"] : []))
+                + watching.words + (options.basics.quiet ? ["--quiet"] : []))
         let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
-        let dashboard = try watching.dashboard(of: monitor) { warn($0) }
+        let dashboard = page.map { watching.serve(monitor, on: $0) }
         defer { dashboard?.stop() }
         let ending = try coordinator.run(
             job, listener: listener, folderName: folderName, resumeCommand: resumeCommand, monitor: monitor,
-            notices: dashboard.map { ["watch it at \($0.url)"] } ?? [])
+            notices: dashboard.map { ["watch it at \($0.url)"] } ?? [], warnings: warnings)
         withExtendedLifetime(lock) {}
         if case .interrupted = ending { throw ExitCode(2) }
     }
 
+    /// - Returns: what the user was warned of.
     /// - Throws: `UsageError`: a refusal to listen beyond this machine without keys or `--insecure`.
-    static func checkExposure(_ listen: String, hasKeys: Bool, insecure: Bool) throws {
-        guard try isExposed(listen), !hasKeys else { return }
+    static func checkExposure(_ listen: String, hasKeys: Bool, insecure: Bool) throws -> [String] {
+        guard try isExposed(listen), !hasKeys else { return [] }
         guard insecure else {
             throw UsageError(
                 "\(listen) is open to other machines, and nobody is authenticated there: make keys with lockstep keys and "
                     + "give --keys, or give --insecure on a network that you trust")
         }
-        warn("--insecure: anyone who reaches \(listen) can join the run and change its result")
+        let warning = "--insecure: anyone who reaches \(listen) can join the run and change its result"
+        warn(warning)
+        return [warning]
     }
 
     /// Whether other machines reach the address.

@@ -27,7 +27,8 @@ struct DashboardCommand: ParsableCommand {
         }
         let isDone = DispatchSemaphore(value: 0)
         let watcher = SignalWatcher { _, _ in isDone.signal() }
-        let server = try WatchingOptions.serve(shown, at: listen, token: dashboardToken)
+        let listener = try DashboardListener(DashboardAddress(listen))
+        let server = WatchingOptions.serve(shown, on: listener, token: dashboardToken)
         let output = ProgressOutput.file(STDOUT_FILENO)
         output.write("\(server.url)\nCtrl-C ends it.\n")
         isDone.wait()

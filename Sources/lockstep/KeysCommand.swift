@@ -31,12 +31,14 @@ struct KeysCommand: ParsableCommand {
     func run() throws {
         let cluster = ClusterKeys(directory)
         for name in workers + remove { try ClusterKeys.checkName(name) }
+        // Before anything is made.
+        for name in remove where !workers.contains(name) { try cluster.checkExists(name) }
         let isNew = !cluster.coordinator.exists
         if isNew || newCoordinator { try cluster.makeCoordinator() }
         // A name that is there already keeps its keys: the same call can be made again.
         let wanted = isNew && workers.isEmpty && cluster.workers.isEmpty ? ["worker"] : workers
         for name in wanted where !cluster.folder(name).exists { try cluster.makeWorker(name) }
-        for name in remove { try cluster.remove(name) }
+        for name in Set(remove) { try cluster.remove(name) }
         try show(cluster)
     }
 

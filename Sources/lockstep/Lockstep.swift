@@ -9,18 +9,19 @@ struct Lockstep: ParsableCommand {
         abstract: "Trains character-level language models on many CPU processes, with the same bits however many.",
         discussion: """
             Quick start:
-              lockstep train                        the built-in demo text, two worker processes
-              lockstep train book.txt               a text of your own, into runs/book
-              lockstep train --run runs/book --resume
-              lockstep status runs/book             who works, who waits and why, while it trains
+              lockstep train                            the built-in demo text
+              lockstep train book.txt                   your own, into runs/book
+              lockstep train --run runs/book --resume   goes on after Ctrl-C
+              lockstep status runs/book                 who works, who waits, and why
               lockstep sample runs/book --prime "The "
               lockstep evaluate runs/book other.txt
-              lockstep export runs/book book-model/       for PyTorch
+              lockstep export runs/book book-model/     for PyTorch
 
             Workers on other hosts:
-              lockstep keys cluster-keys              says what each host needs
-              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 --keys cluster-keys/coordinator
-              lockstep worker --connect tcp://HOST:5757 --keys cluster-keys/worker
+              lockstep keys cluster                     says what each host needs
+              lockstep coordinator book.txt --listen tcp://0.0.0.0:5757 \\
+                --keys cluster/coordinator
+              lockstep worker --connect tcp://HOST:5757 --keys cluster/worker
 
             Exit codes: 0 done; 1 failed; 2 interrupted, resume with --resume; 64 bad usage.
             """,

@@ -19,8 +19,8 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
-    @OptionGroup var watch: WatchOptions
-    @OptionGroup var watching: WatchingOptions
+    @OptionGroup(title: "Supervision of workers") var supervision: SupervisionOptions
+    @OptionGroup(title: "Watching") var watching: WatchingOptions
 
     func validate() throws {
         guard (1...256).contains(workers) else { throw ValidationError("--workers must be from 1 to 256") }
@@ -36,13 +36,13 @@ struct TrainCommand: ParsableCommand {
                     + "coordinator")
         }
         var service = CoordinatorService.Options()
-        service.settings = watch.settings
+        service.settings = supervision.settings
         try service.settings.validate()
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         try CoordinatorRun.run(
             "train", options, service, watching, listen: listen, endpointFile: endpointFile,
             resumeFlags: CoordinatorRun.words("--workers", workers, usually: Self.usualWorkers)
-                + CoordinatorRun.words("--threads", threads) + watch.words)
+                + CoordinatorRun.words("--threads", threads) + supervision.words)
     }
 }

@@ -44,15 +44,13 @@ struct WatchingOptions: ParsableArguments {
         try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
     }
 
-    /// The page of a live run, already served; nil for none. One that nobody asked for is no reason not to train.
-    func dashboard(of monitor: RunMonitor, warn: (String) -> Void) throws -> DashboardServer? {
+    /// Binds the page's address; nil for no page. One that nobody asked for is no reason not to train.
+    ///
+    /// - Throws: `DashboardError` where the address that was asked for cannot be had.
+    func dashboardListener(warn: (String) -> Void) throws -> DashboardListener? {
         guard dashboard != "off" else { return nil }
-        let run = DashboardRun(
-            name: monitor.snapshot().name, isLive: true, snapshot: { monitor.freshSnapshot().encoded() },
-            curve: { monitor.curve.encoded() },
-            metrics: { PrometheusText(monitor.freshSnapshot(), monitor.counters).text })
         do {
-            return try Self.serve([run], at: dashboard ?? "127.0.0.1:0", token: dashboardToken)
+            return try DashboardListener(DashboardAddress(dashboard ?? "127.0.0.1:0"))
         } catch {
             guard dashboard == nil else { throw error }
             warn("\(error)")
@@ -60,13 +58,21 @@ struct WatchingOptions: ParsableArguments {
         }
     }
 
-    static func serve(_ runs: [DashboardRun], at address: String, token: String?) throws -> DashboardServer {
-        let address = try DashboardAddress(address)
+    /// Serves the page of a live run.
+    func serve(_ monitor: RunMonitor, on listener: DashboardListener) -> DashboardServer {
+        let run = DashboardRun(
+            name: monitor.snapshot().name, isLive: true, snapshot: { monitor.freshSnapshot().encoded() },
+            curve: { monitor.curve.encoded() },
+            metrics: { PrometheusText(monitor.freshSnapshot(), monitor.counters).text })
+        return Self.serve([run], on: listener, token: dashboardToken)
+    }
+
+    static func serve(_ runs: [DashboardRun], on listener: DashboardListener, token: String?) -> DashboardServer {
         var token = token
-        if token == nil, !address.isLoopback {
+        if token == nil, !listener.isLoopback {
             token = UInt64.random(in: 0...UInt64.max).hexadecimal + UInt64.random(in: 0...UInt64.max).hexadecimal
         }
-        return try DashboardServer(address: address, runs: runs, token: token)
+        return DashboardServer(listener: listener, runs: runs, token: token)
     }
 
     /// What needs no escape in an address or a cookie.

@@ -15,7 +15,7 @@ struct DashboardServerTests {
             name: "<b>\"run", isLive: true, snapshot: { Array(snapshot.utf8) }, curve: { Array("{}".utf8) },
             metrics: { "lockstep_step 1\n" })
         return try DashboardServer(
-            address: DashboardAddress(address), runs: [run], token: token, patience: patience)
+            listener: DashboardListener(DashboardAddress(address)), runs: [run], token: token, patience: patience)
     }
 
     private func get(_ url: String, headers: [String: String] = [:], method: String = "GET") async throws -> (

@@ -70,6 +70,8 @@ struct BadInputTests {
         Case(flags: "--beta2=nan", words: "--beta2 must be at least 0 and below 1"),
         Case(flags: "--clip=inf", words: "--clip", "finite"),
         Case(flags: "--schedule=step", "--schedule-gamma=nan", words: "--schedule-gamma", "at most 1"),
+        // Nothing is made before the name is looked for.
+        Case("a key that there is not", ["keys", "run", "--remove=alpha"], "run: there is no key of alpha here"),
         Case("keys in a file", ["keys", "text.txt"], "text.txt/coordinator", "Not a directory"),
         Case(flags: "--worker-timeout=0", words: "--worker-timeout"),
         Case(flags: "--steps", "-5", words: "--steps must not be negative", "-5"),
@@ -121,12 +123,16 @@ struct BadInputTests {
 
     @Test(
         "Bad usage ends with code 64 and names the flag",
-        arguments: [["--bogus"], ["--workers=0"], ["--workers=many"], ["--optimizer=best"]])
-    func usage(flags: [String]) async throws {
+        arguments: [
+            ("train", "--bogus"), ("train", "--workers=0"), ("train", "--workers=many"), ("train", "--optimizer=best"),
+            // It would strike nobody.
+            ("coordinator", "--inject=kill@step=1"),
+        ])
+    func usage(command: String, flag: String) async throws {
         let folder = try TinyRun.folder()
-        let result = try await Execution.run(["train", "text.txt", "--run=run"] + flags, in: folder)
+        let result = try await Execution.run([command, "text.txt", "--run=run", flag], in: folder)
         #expect(result.code == 64)
-        let name = try #require(flags[0].split(separator: "=").first)
+        let name = try #require(flag.split(separator: "=").first)
         #expect(try #require(result.errorLines.first).contains(name), "\(result.errors)")
     }
 
@@ -156,12 +162,14 @@ struct BadInputTests {
             ("--shards=8", "--shards is 16"), ("--dropout=0.1", "--dropout is 0.5"),
             ("--no-bias", "--no-bias: the run's model has biases"),
             ("--forget-bias=1", "--forget-bias is as drawn in the run, not 1.0"),
+            ("--vocabulary=other.json", "--vocabulary other.json is not that of its run"),
         ])
     func incompatible(flag: String, words: String) async throws {
         let folder = try TinyRun.folder()
         let result = try await Execution.run(TinyRun.train("--workers=1", "--steps=2"), in: folder)
         try #require(result.code == 0, "\(result.errors)")
         let before = try await Trace(run: "run", in: folder)
+        try folder.write(Array(#"{"format": 1, "characters": "\n abc"}"#.utf8), to: "other.json")
         let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet", flag], in: folder)
         #expect(resumed.code == 1)
         #expect(resumed.errorLines.count == 1)

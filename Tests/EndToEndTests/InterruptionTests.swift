@@ -70,6 +70,8 @@ struct InterruptionTests {
         #expect(resumed.code == 0, "\(resumed.errors)")
         #expect(resumed.errorLines.count == 1)
         #expect(resumed.errors.hasPrefix("warning: ") && resumed.errors.contains(newest), "\(resumed.errors)")
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(log.contains(resumed.errorLines[0]), "the log lacks it")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 

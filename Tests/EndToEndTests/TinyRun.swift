@@ -34,10 +34,12 @@ enum TinyRun {
     static func train(_ extra: String...) -> [String] { ["train", "text.txt", "--run=run"] + flags + extra }
 
     /// Trains with `extra` flags in a folder of its own.
-    static func trace(_ extra: String..., environment: [String: String] = [:]) async throws -> Trace {
+    static func trace(
+        _ extra: String..., environment: [String: String] = [:], seconds: Double = Deadline.seconds
+    ) async throws -> Trace {
         let folder = try folder()
         let result = try await Execution.run(
-            ["train", "text.txt", "--run=run"] + flags + extra, in: folder, environment: environment)
+            ["train", "text.txt", "--run=run"] + flags + extra, in: folder, environment: environment, seconds: seconds)
         try #require(result.code == 0, "\(result.errors)")
         return try await Trace(run: "run", in: folder)
     }

@@ -176,6 +176,27 @@ struct WatchingTests {
         #expect(try await coordinator.result().code == 2)
     }
 
+    @Test("A page's address that is in use is refused before there is a run folder")
+    func busyPage() async throws {
+        let folder = try TinyRun.folder()
+        let coordinator = try Execution(
+            ["coordinator", "text.txt", "--run=first", "--listen=tcp://127.0.0.1:0", "--dashboard=127.0.0.1:0"]
+                + TinyRun.flags.filter { $0 != "--quiet" }, in: folder)
+        var place: String?
+        try await Deadline.wait(for: "the page's address") {
+            let line = try coordinator.errorsSoFar.split(separator: "\n").first { $0.hasPrefix("watch it at http://") }
+            place = line?.dropFirst("watch it at http://".count).split(separator: "/").first.map(String.init)
+            return place != nil
+        }
+        let second = try await Execution.run(TinyRun.train("--dashboard=\(try #require(place))"), in: folder)
+        #expect(second.code == 1)
+        #expect(second.errorLines.count == 1)
+        #expect(second.errors.contains("the page cannot be served there (Address already in use)"), "\(second.errors)")
+        #expect(!FileManager.default.fileExists(atPath: folder.file("run").path))
+        coordinator.send(SIGTERM)
+        #expect(try await coordinator.result().code == 2)
+    }
+
     @Test(
         "What cannot be served or written is refused in one line, before a step",
         arguments: [

@@ -48,10 +48,15 @@ package struct ClusterKeys {
         try writeAllowlist()
     }
 
-    /// Deletes a worker's keys and allows them no more.
-    package func remove(_ name: String) throws {
+    /// - Throws: ``ConfigurationError`` where there is no worker's key of this name.
+    package func checkExists(_ name: String) throws {
         try Self.checkName(name)
         guard folder(name).exists else { throw ConfigurationError("\(path): there is no key of \(name) here") }
+    }
+
+    /// Deletes a worker's keys and allows them no more.
+    package func remove(_ name: String) throws {
+        try checkExists(name)
         do { try FileManager.default.removeItem(atPath: folder(name).path) } catch {
             throw ConfigurationError("\(folder(name).path): cannot be deleted: \(error.localizedDescription)")
         }

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Training
 
-/// How the coordinator watches its workers.
-struct WatchOptions: ParsableArguments {
+/// How the coordinator supervises its workers.
+struct SupervisionOptions: ParsableArguments {
     @Option(help: "Seconds of silence after which a worker is lost.")
     var workerTimeout = CoordinatorSettings().workerTimeout
     @Option(help: "Seconds between words of either side that has nothing else to say.")
