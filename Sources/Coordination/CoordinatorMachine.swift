@@ -237,11 +237,12 @@ package struct CoordinatorMachine: Hashable, Sendable {
     package func waitingReason(now: UInt64) -> String? {
         if isFinished { return nil }
         if let recovery { return recovery.waitingReason }
-        if readyWorkers.isEmpty { return "step \(step + 1) waits for workers: none is connected" }
-        if !awaited.isEmpty { return "step \(step + 1) waits for \(awaited.count) workers that kept their replica" }
+        let next = isEvaluating ? "the evaluation after step \(step)" : "step \(step + 1)"
+        if readyWorkers.isEmpty { return "\(next) waits for workers: none is connected" }
+        if !awaited.isEmpty { return "\(next) waits for \(awaited.count) workers that kept their replica" }
         if !hasStarted {
             let missing = configuration.minimumWorkers - readyWorkers.count
-            return "step \(step + 1) waits for \(missing) more worker\(missing == 1 ? "" : "s")"
+            return "\(next) waits for \(missing) more worker\(missing == 1 ? "" : "s")"
         }
         if let evaluation { return evaluationWaits(evaluation, now: now) }
         var late = order.compactMap { worker -> String? in

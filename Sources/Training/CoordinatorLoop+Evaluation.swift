@@ -6,6 +6,8 @@ extension CoordinatorLoop {
     /// What is recorded of a step, in order. It waits for the losses where the step is evaluated.
     struct Upkeep {
         let record: StepRecord
+        /// By an earlier start of the run, without a validation loss.
+        var isOnRecord = false
         var state: CheckpointState?
         let isCheckpoint: Bool
         let isSample: Bool
@@ -27,17 +29,19 @@ extension CoordinatorLoop {
         machine.evaluate(after: next, now: clock)
     }
 
-    /// Asks for the evaluation in which the last coordinator died: the last of these records is the step's that it comes
-    /// after, and waits for it, as there.
+    /// Asks for the evaluation in which the last start of the run was interrupted, or died.
     ///
+    /// - Parameters:
+    ///   - records: of steps that were recalled from workers. The last waits for its evaluation, as it did then.
+    ///   - unevaluated: the line of the last committed step, where that is on record without a loss.
     /// - Returns: the records that wait for nothing.
-    func repeatEvaluation(_ records: [StepRecord]) -> [StepRecord] {
-        // A line on record had its evaluation, or lost it to an interruption.
-        guard let last = records.last, job.validation != nil,
-            upkeep.isEvaluated(step: last.step, isLast: last.step == configuration.totalSteps)
-        else { return records }
-        awaitingRecord = Upkeep(record: last, state: checkpointState(), isCheckpoint: false, isSample: false)
-        machine.evaluate(after: last.step, now: clock)
+    func repeatEvaluation(_ records: [StepRecord], _ unevaluated: StepRecord?) -> [StepRecord] {
+        guard let record = records.last ?? unevaluated, configuration.isEvaluated(after: record.step) else {
+            return records
+        }
+        awaitingRecord = Upkeep(
+            record: record, isOnRecord: records.isEmpty, state: checkpointState(), isCheckpoint: false, isSample: false)
+        machine.evaluate(after: record.step, now: clock)
         return records.dropLast()
     }
 
@@ -63,8 +67,12 @@ extension CoordinatorLoop {
     func record(_ validationLoss: Double? = nil) {
         guard let due = awaitingRecord else { return }
         awaitingRecord = nil
-        let evaluation = validationLoss.flatMap { loss in due.state.map { (loss, $0) } }
-        recorder?.post(.step(due.record, evaluation: evaluation))
+        let evaluation = validationLoss.flatMap { loss in due.state.map { (loss: loss, state: $0) } }
+        if !due.isOnRecord {
+            recorder?.post(.step(due.record, evaluation: evaluation))
+        } else if let evaluation {
+            recorder?.post(.lateEvaluation(due.record, loss: evaluation.loss, state: evaluation.state))
+        }
         if due.isCheckpoint, let state = due.state { recorder?.post(.checkpoint(state)) }
         if due.isSample {
             recorder?.post(.sample(step: due.record.step, due.state?.parameters ?? copiedParameters()))

@@ -168,7 +168,10 @@ package final class CoordinatorLoop {
         machine.digested(step: job.step, digest: job.replica.digest)
         committedStep = job.step
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
-        let records = repeatEvaluation(recalled?.history.map { $0.record(configuration) } ?? [])
+        let history = MetricsReader.history(in: job.folder.metrics, upTo: job.step)
+        if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
+        let records = repeatEvaluation(
+            recalled?.history.map { $0.record(configuration) } ?? [], history.unevaluated)
         recorder = try startRecorder(job, records)
         planEvaluation()
         recalled = nil

@@ -75,9 +75,6 @@ package struct CoordinatorService {
                     try metrics.append(record)
                     events?.append(record)
                 }
-                var job = job
-                let losses = MetricsReader.validations(in: job.folder.metrics, upTo: job.step)
-                if !losses.isEmpty { job.validations = ValidationHistory(losses) }
                 if job.step > 0 { monitor.began(after: job.step, folder: job.folder) }
                 return Recorder(job: job, store: store, metrics: metrics, events: events) {
                     inbox.post(.recorded($0))

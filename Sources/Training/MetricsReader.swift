@@ -30,13 +30,26 @@ package enum MetricsReader {
         }
     }
 
-    /// The validation losses on record of the steps up to `step`, in their order; none where the file cannot be read.
-    package static func validations(in url: URL, upTo step: UInt64) -> [Double] {
-        var losses: [Double] = []
+    /// What is on record up to a step, that one included.
+    package struct History: Equatable {
+        /// Losses in nats a character, in the order of their steps.
+        package var validations: [Double] = []
+        /// The step's own line, where it has no validation loss.
+        package var unevaluated: StepRecord?
+    }
+
+    /// Nothing where the file cannot be read.
+    package static func history(in url: URL, upTo step: UInt64) -> History {
+        var history = History()
         read(url) { record, validationLoss in
-            if let validationLoss, record.step <= step { losses.append(validationLoss) }
+            guard record.step <= step else { return }
+            if let validationLoss {
+                history.validations.append(validationLoss)
+            } else if record.step == step {
+                history.unevaluated = record
+            }
         }
-        return losses
+        return history
     }
 
     /// The bytes of a file, mapped; none where it cannot be read.
@@ -61,7 +74,7 @@ package enum MetricsReader {
         func number(_ name: String) -> Double? {
             fields["\"\(name)\""].flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil }
         }
-        guard let step: UInt64 = whole("step"), step <= RunConfiguration.maximumSteps,
+        guard let step: UInt64 = whole("step"), (1...RunConfiguration.maximumSteps).contains(step),
             let epoch: UInt64 = whole("epoch"), let loss = number("loss"), let gradientNorm = number("gradient_norm"),
             let learningRate = number("learning_rate"), let charactersPerSecond = number("characters_per_second"),
             let stepSeconds = number("step_seconds"), let workers: Int = whole("workers"),

@@ -21,25 +21,46 @@ package struct MetricsWriterError: Error, Equatable, CustomStringConvertible {
 /// Numbers are written so that they read back to the same bits. A line is written whole or not at all.
 package struct MetricsWriter: ~Copyable {
     private let url: URL
-    private let descriptor: Int32
+    private var descriptor: Int32
 
     /// - Parameter step: on a resume, the step of the checkpoint: later lines, which the run will write again, and torn
     ///   ones are dropped. Without it the file starts empty.
     package init(url: URL, resumingAt step: UInt64?) throws(MetricsWriterError) {
         if let step { try Self.drop(after: step, in: url) }
-        let start = step == nil ? O_TRUNC : 0
-        let descriptor = open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | start, 0o666)
-        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        descriptor = try Self.open(url, flags: step == nil ? O_TRUNC : 0)
         self.url = url
-        self.descriptor = descriptor
     }
 
     deinit { close(descriptor) }
+
+    private static func open(_ url: URL, flags: Int32 = 0) throws(MetricsWriterError) -> Int32 {
+        let descriptor = Glibc.open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | flags, 0o666)
+        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        return descriptor
+    }
 
     /// Appends the line of a step, with its validation loss (nats a character) where it was evaluated.
     ///
     /// All numbers are to be finite: JSON has no others.
     package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(MetricsWriterError) {
+        let end = lseek(descriptor, 0, SEEK_END)
+        let code = writeWhole(Self.line(record, validationLoss), to: descriptor)
+        guard code == 0 else {
+            // On a full disk a part may have been written: the next line must not be glued to it.
+            _ = ftruncate(descriptor, end)
+            throw MetricsWriterError(url, code: code)
+        }
+    }
+
+    /// Writes the last line anew, with the loss of an evaluation that came late. It is there at every moment.
+    package mutating func replaceLast(with record: StepRecord, validationLoss: Double) throws(MetricsWriterError) {
+        try Self.drop(after: record.step - 1, in: url, adding: Self.line(record, validationLoss))
+        let replacement = try Self.open(url)
+        close(descriptor)
+        descriptor = replacement
+    }
+
+    private static func line(_ record: StepRecord, _ validationLoss: Double?) -> [UInt8] {
         var text = JSONText(capacity: 512)
         text.object { line in
             line.put(record.step, "step")
@@ -56,13 +77,7 @@ package struct MetricsWriter: ~Copyable {
                 line.put(bits(ofNats: validationLoss), "validation_bits_per_character")
             }
         }
-        let end = lseek(descriptor, 0, SEEK_END)
-        let code = writeWhole(text.bytes + [UInt8(ascii: "\n")], to: descriptor)
-        guard code == 0 else {
-            // On a full disk a part may have been written: the next line must not be glued to it.
-            _ = ftruncate(descriptor, end)
-            throw MetricsWriterError(url, code: code)
-        }
+        return text.bytes + [UInt8(ascii: "\n")]
     }
 
     /// Brings the lines to the disk itself, so that they outlive a loss of power.
@@ -77,13 +92,13 @@ package struct MetricsWriter: ~Copyable {
         try AtomicFile.synchroniseFolder(url.deletingLastPathComponent())
     }
 
-    /// Rewrites the file with the whole lines up to `step`, each step once.
-    private static func drop(after step: UInt64, in url: URL) throws(MetricsWriterError) {
+    /// Rewrites the file with the whole lines up to `step`, each step once, and what is added.
+    private static func drop(after step: UInt64, in url: URL, adding added: [UInt8] = []) throws(MetricsWriterError) {
         guard access(url.path, F_OK) == 0 else {
             guard errno == ENOENT else { throw MetricsWriterError(url, code: errno) }
             return
         }
-        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC)
+        let descriptor = Glibc.open(url.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
         defer { close(descriptor) }
         let bytes: Data
@@ -92,11 +107,11 @@ package struct MetricsWriter: ~Copyable {
         } catch {
             throw MetricsWriterError(url, code: EIO)
         }
-        let kept = wholeLines(of: bytes, upTo: step)
+        let kept = wholeLines(of: bytes, upTo: step) + added
         guard kept != bytes else { return }
 
         let temporary = url.appendingPathExtension("temporary")
-        let target = open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
+        let target = Glibc.open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
         guard target >= 0 else { throw MetricsWriterError(temporary, code: errno) }
         var code = writeWhole(kept, to: target)
         if code == 0, fsync(target) != 0 { code = errno }

@@ -102,7 +102,9 @@ package final class ProgressReporter {
     /// The last words of a run that ended well.
     package func summary(folder: String, resumeCommand: ResumeCommand) {
         printer.finish()
-        guard let last else { return }
+        let sample = "sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best")
+        // Nothing was left but an evaluation.
+        guard let last else { return event(sample) }
         let reached = exhausted?.step ?? last.step
         let seconds = (ContinuousClock.now - started) / .seconds(1)
         let characters = Double(reached - firstStep) * Double(configuration.batch * configuration.window)
@@ -120,7 +122,7 @@ package final class ProgressReporter {
         if let bestStep { text += " at step \(bestStep)" }
         if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
         event(text)
-        event("sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best"))
+        event(sample)
         // A schedule over all steps allows no more of them.
         if case .cosine(nil, _) = configuration.schedule.kind { return }
         let further = resumeCommand.adding("--steps", "\(last.step * 2)")

@@ -38,6 +38,8 @@ package final class Recorder: @unchecked Sendable {
         case phases(step: UInt64, [(name: String, seconds: Double)])
         /// An evaluated state is kept as a checkpoint where it is the best so far. The loss is in nats a character.
         case step(StepRecord, evaluation: (loss: Double, state: CheckpointState)?)
+        /// Of a step that an earlier start of the run put on record, and did not get to evaluate.
+        case lateEvaluation(StepRecord, loss: Double, state: CheckpointState)
         case checkpoint(CheckpointState)
         case sample(step: UInt64, FloatBuffer)
     }
@@ -46,6 +48,13 @@ package final class Recorder: @unchecked Sendable {
         case phases(step: UInt64, [(name: String, seconds: Double)])
         /// The losses are that of this step and the lowest so far.
         case step(StepRecord, evaluation: (loss: Double, best: Double)?)
+        case lateEvaluation(StepRecord, loss: Double, best: Double)
+    }
+
+    /// A line for the file: a new one, or the last with a loss.
+    private enum Entry {
+        case new(StepRecord, validationLoss: Double?)
+        case late(StepRecord, validationLoss: Double)
     }
 
     /// A state to write, and what was known when it was posted.
@@ -95,7 +104,7 @@ package final class Recorder: @unchecked Sendable {
     /// The step of the newest checkpoint of this start.
     private var written: UInt64?
     /// Lines that the disk did not take: they are written as soon as it does, in order.
-    private var unwritten: [(record: StepRecord, validationLoss: Double?)] = []
+    private var unwritten: [Entry] = []
     /// Why the disk did not take the last line that it was given.
     private var obstacle: MetricsWriterError?
 
@@ -136,6 +145,10 @@ package final class Recorder: @unchecked Sendable {
                 waiting.lines.append(.step(record, evaluation: evaluation))
                 backlog += 1
                 return backlog == Self.maximumBacklog
+            case .lateEvaluation(let record, let loss, let state):
+                waiting.lines.append(
+                    .lateEvaluation(record, loss: loss, best: judge(loss, state, record.step).best))
+                backlog += 1
             case .checkpoint(let state): waiting.checkpoint = snapshot(state)
             case .sample(let step, let parameters): waiting.sample = (step, parameters)
             }
@@ -205,8 +218,12 @@ package final class Recorder: @unchecked Sendable {
             if let evaluation {
                 report(.evaluated(step: record.step, loss: evaluation.loss, best: evaluation.best))
             }
-            unwritten.append((record, evaluation?.loss))
+            unwritten.append(.new(record, validationLoss: evaluation?.loss))
             events?.append(record, validationLoss: evaluation?.loss)
+        case .lateEvaluation(let record, let loss, let best):
+            report(.evaluated(step: record.step, loss: loss, best: best))
+            unwritten.append(.late(record, validationLoss: loss))
+            events?.append(validationLoss: loss, step: record.step)
         }
     }
 
@@ -226,8 +243,11 @@ package final class Recorder: @unchecked Sendable {
         var count = 0
         var failure: MetricsWriterError?
         while failure == nil, count < unwritten.count {
-            do {
-                try metrics.append(unwritten[count].record, validationLoss: unwritten[count].validationLoss)
+            do throws(MetricsWriterError) {
+                switch unwritten[count] {
+                case .new(let record, let loss): try metrics.append(record, validationLoss: loss)
+                case .late(let record, let loss): try metrics.replaceLast(with: record, validationLoss: loss)
+                }
                 count += 1
                 condition.withLock { backlog -= 1 }
             } catch {

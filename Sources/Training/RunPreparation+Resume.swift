@@ -70,8 +70,8 @@ extension RunPreparation {
         job.term = lock.term
         job.digestsBeyond = MetricsReader.digests(
             in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
-        let losses = MetricsReader.validations(in: folder.metrics, upTo: job.step)
-        if !losses.isEmpty { job.validations = ValidationHistory(losses) }
+        let history = MetricsReader.history(in: folder.metrics, upTo: job.step)
+        if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
         if let patience = configuration.upkeep.patience, job.validations.stale >= patience {
             throw AlreadyFinished(
                 description:
@@ -79,7 +79,9 @@ extension RunPreparation {
                     + "\(job.validations.stale) evaluations without a better validation loss; a larger --patience, or 0, "
                     + "goes on")
         }
-        guard job.step < configuration.totalSteps else {
+        // Its last evaluation may have been interrupted.
+        let lacksEvaluation = history.unevaluated != nil && configuration.isEvaluated(after: job.step)
+        guard job.step < configuration.totalSteps || lacksEvaluation else {
             throw AlreadyFinished(
                 description:
                     "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on"

@@ -23,7 +23,7 @@ struct UpkeepClock {
         checkpoints = Alarm(interval: upkeep.checkpointEvery, step: step)
         samples = Alarm(interval: upkeep.sampleEvery, step: step)
         // In steps, evaluations keep to multiples, so that a resumed run evaluates where an undisturbed one does.
-        let evaluateEvery = upkeep.evaluateEvery ?? .steps(stepsPerEpoch)
+        let evaluateEvery = upkeep.evaluationInterval(stepsPerEpoch: stepsPerEpoch)
         if case .steps(let count) = evaluateEvery {
             evaluations = Alarm(interval: evaluateEvery, step: step / count * count)
         } else {
@@ -36,18 +36,26 @@ struct UpkeepClock {
         evaluations.rings(at: step) || (isLast && evaluations.interval != .never)
     }
 
-    /// Whether an evaluation came after this step, in whichever start of the run; false where only a clock could tell.
-    func isEvaluated(step: UInt64, isLast: Bool) -> Bool {
-        switch evaluations.interval {
-        case .never: false
-        case .steps(let count): isLast || step % count == 0
-        case .seconds: isLast
-        }
-    }
-
     mutating func committed(step: UInt64, isLast: Bool) -> (checkpoint: Bool, sample: Bool) {
         var sample = samples.rings(at: step)
         if isLast && samples.interval != .never { sample = true }
         return (checkpoints.rings(at: step), sample)
+    }
+}
+
+extension RunConfiguration.Upkeep {
+    fileprivate func evaluationInterval(stepsPerEpoch: UInt64) -> Interval { evaluateEvery ?? .steps(stepsPerEpoch) }
+}
+
+extension RunConfiguration {
+    /// Whether an evaluation comes after this step, in whichever start of the run; false where only a clock can tell.
+    func isEvaluated(after step: UInt64) -> Bool {
+        guard validation > 0 else { return false }
+        let isLast = step == totalSteps
+        return switch upkeep.evaluationInterval(stepsPerEpoch: stepsPerEpoch) {
+        case .never: false
+        case .steps(let count): isLast || step % count == 0
+        case .seconds: isLast
+        }
     }
 }

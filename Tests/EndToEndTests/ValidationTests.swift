@@ -95,6 +95,36 @@ struct ValidationTests {
         #expect(log.contains("the workers kept the state after step \(TinyRun.steps)") == keepsWorker)
     }
 
+    @Test(
+        "A run that is interrupted in an evaluation makes it when it goes on, and ends as an undisturbed one",
+        arguments: [20, TinyRun.steps])
+    func interrupted(step: Int) async throws {
+        let flags = TinyRun.train("--evaluate-every=10", "--validation=0.2", "--worker-timeout=60", "--workers=1")
+        let undisturbed = try TinyRun.folder()
+        let whole = try await Execution.run(flags, in: undisturbed)
+        try #require(whole.code == 0, "\(whole.errors)")
+
+        let folder = try TinyRun.folder()
+        let first = try Execution(flags + ["--inject=stop@step=\(step),phase=evaluation"], in: folder)
+        try await Deadline.wait(for: "the worker to stop in the evaluation") {
+            guard let worker = try ProcessTable.child(of: first.id, with: "--name=w1") else { return false }
+            return try ProcessTable.isStopped(worker) && Trace.steps(run: "run", in: folder).count == step - 1
+        }
+        first.send(SIGINT)
+        #expect(try await first.result().code == 2)
+        #expect(try Trace.steps(run: "run", in: folder).count == step)
+        #expect(try Self.validations(folder).count == step / 10 - 1)
+
+        let second = try await Execution.run(["train", "--run=run", "--resume", "--quiet", "--workers=2"], in: folder)
+        #expect(second.code == 0, "\(second.errors)")
+        #expect(try await Trace(run: "run", in: folder) == Trace(run: "run", in: undisturbed))
+        let (found, expected) = try (Self.validations(folder), Self.validations(undisturbed))
+        #expect(found.map(\.step) == [10, 20, 30, 40] && found.map(\.loss) == expected.map(\.loss))
+        // A third start finds nothing left to do.
+        let third = try await Execution.run(["train", "--run=run", "--resume"], in: folder)
+        #expect(third.code == 0 && third.output.contains("already finished at step 40"), "\(third.output)")
+    }
+
     @Test("A run without patience left ends on the same step however many workers it has, and says so")
     func patience() async throws {
         var ends: [Trace] = []

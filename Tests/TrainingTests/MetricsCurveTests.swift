@@ -26,8 +26,11 @@ struct MetricsCurveTests {
                 .init(step: 2, loss: 0.5, validationLoss: 0.1),
                 .init(step: 3, loss: 1.0 / 3),
             ])
-        #expect(MetricsReader.validations(in: url, upTo: 3) == [0.1])
-        #expect(MetricsReader.validations(in: url, upTo: 1) == [])
+        #expect(MetricsReader.history(in: url, upTo: 2) == .init(validations: [0.1]))
+        let three = MetricsReader.history(in: url, upTo: 3)
+        #expect(three.validations == [0.1] && three.unevaluated?.loss == 1.0 / 3)
+        let one = MetricsReader.history(in: url, upTo: 1)
+        #expect(one.validations == [] && one.unevaluated?.step == 1)
         #expect(MetricsCurve(contentsOf: url.appendingPathComponent("none")).points.isEmpty)
     }
 

@@ -59,11 +59,20 @@ package struct EventFileWriter: ~Copyable {
             ("step_seconds", .scalar(Float(record.stepSeconds))),
             ("workers", .scalar(Float(record.workers))),
         ]
-        if let validationLoss {
-            values.append(("loss/validation", .scalar(Float(validationLoss))))
-            values.append(("bits_per_character/validation", .scalar(Float(bits(ofNats: validationLoss)))))
-        }
+        if let validationLoss { values += Self.values(validationLoss: validationLoss) }
         append(step: record.step, values)
+    }
+
+    /// The loss of an evaluation that came later than the step's other numbers.
+    package mutating func append(validationLoss: Double, step: UInt64) {
+        append(step: step, Self.values(validationLoss: validationLoss))
+    }
+
+    private static func values(validationLoss: Double) -> [(tag: String, value: EventRecord.Value)] {
+        [
+            ("loss/validation", .scalar(Float(validationLoss))),
+            ("bits_per_character/validation", .scalar(Float(bits(ofNats: validationLoss)))),
+        ]
     }
 
     /// Means over the workers, in seconds.
