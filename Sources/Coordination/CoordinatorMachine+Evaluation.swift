@@ -1,8 +1,9 @@
-/// A forward pass over the held-out text between two steps, on the replica as it is after the last of them.
+/// A forward pass over the held-out text that is under way between two steps: which segments are asked of whom, and
+/// which are answered.
 ///
 /// The text is cut into segments whatever the workers. Each segment's loss depends on the replica and the text alone, so
 /// a lost worker's segments go to others, and two answers for one segment are equal.
-struct Evaluation: Hashable, Sendable {
+struct OpenEvaluation: Hashable, Sendable {
     /// Segments handed to a worker in one lease.
     struct Grant: Hashable, Sendable {
         let segments: Set<Int>
@@ -43,7 +44,7 @@ extension CoordinatorMachine {
         evaluationDue = nil
         // Also after the last step of all.
         isFinished = false
-        evaluation = Evaluation(opened: now, unleased: Set(0..<configuration.segments))
+        evaluation = OpenEvaluation(opened: now, unleased: Set(0..<configuration.segments))
     }
 
     mutating func leaseSegments(now: UInt64) {
@@ -60,7 +61,7 @@ extension CoordinatorMachine {
             let part = segments[start..<min(start + configuration.segmentsPerLease, segments.count)]
             load += part.count
             evaluation!.grants[worker, default: []].append(
-                Evaluation.Grant(segments: Set(part), load: load, time: now))
+                OpenEvaluation.Grant(segments: Set(part), load: load, time: now))
             members[worker]!.session.enqueue(
                 .evaluate(EvaluationLease(step: step, segments: part.map(UInt32.init))))
         }
@@ -129,7 +130,7 @@ extension CoordinatorMachine {
     }
 
     /// What an evaluation waits for, in words.
-    func evaluationWaits(_ evaluation: Evaluation, now: UInt64) -> String {
+    func evaluationWaits(_ evaluation: OpenEvaluation, now: UInt64) -> String {
         let holders = order.filter { evaluation.holds($0) }.map { members[$0]!.hello.name }
         let tenths = (now - min(now, evaluation.opened)) / 100_000_000
         return "the evaluation after step \(step) waits \(tenths / 10).\(tenths % 10) s for "

@@ -185,7 +185,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
     var digests: [UInt64: UInt64] = [:]
     /// Digests of replicas that were evicted for them, after recent steps.
     var strangeDigests: [UInt64: Set<UInt64>] = [:]
-    var evaluation: Evaluation?
+    var evaluation: OpenEvaluation?
     /// Steps after which an evaluation is wanted.
     var evaluationDue: UInt64?
     /// Nanoseconds for a segment of the held-out text, as last measured.
