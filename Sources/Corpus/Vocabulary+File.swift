@@ -6,8 +6,8 @@ extension Vocabulary: Codable {
     private enum Key: String, CodingKey { case format, characters }
 
     private static let format = 1
-    /// More than every Unicode scalar takes, each escaped.
-    static let largestFile = 16 << 20
+    /// Bytes: more than every Unicode scalar takes, each escaped.
+    package static let largestFile = 16 << 20
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)

@@ -41,11 +41,9 @@ package enum ModelExport {
         if (try? Checkpoint.isOne(file)) == true {
             throw ConfigurationError("\(file.path): a run's checkpoint stands there: choose another name")
         }
-        if let data = try? Data(contentsOf: configuration) {
-            guard (try? decoder.decode(Configuration.self, from: data))?.modelType == modelType else {
-                throw ConfigurationError(
-                    "\(configuration.path): stands there and is of another model: export to a folder of its own")
-            }
+        if FileManager.default.fileExists(atPath: configuration.path), !isExported(configuration) {
+            throw ConfigurationError(
+                "\(configuration.path): stands there and is of another model: export to a folder of its own")
         }
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -65,6 +63,13 @@ package enum ModelExport {
             throw ConfigurationError("\(configuration.path): cannot be written: check the folder and the free space")
         }
         return file
+    }
+
+    /// Whether a `config.json` is one that an export wrote.
+    private static func isExported(_ configuration: URL) -> Bool {
+        guard let source = try? TextSource(path: configuration.path, limit: 1 << 20) else { return false }
+        let fields = try? decoder.decode(Configuration.self, from: source.withBytes { Data($0) })
+        return fields?.modelType == modelType
     }
 
     private static var encoder: JSONEncoder {

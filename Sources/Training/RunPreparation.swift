@@ -47,13 +47,14 @@ package enum RunPreparation {
         try request.resume ? resumed(request, warn: warn) : fresh(request)
     }
 
-    /// - Throws: ``ConfigurationError`` for a file that is missing, too large or not a configuration.
+    /// - Throws: ``ConfigurationError`` for what is missing, no regular file, larger than 1 MiB or not a configuration.
     package static func configuration(at url: URL) throws -> RunConfiguration {
-        guard let data = try? Data(contentsOf: url), data.count <= 1 << 20 else {
-            throw ConfigurationError("\(url.path): cannot be read as a run.json")
+        guard let source = try? TextSource(path: url.path, limit: 1 << 20) else {
+            throw ConfigurationError(
+                "\(url.path): cannot be read as a run.json: that is a regular file of 1 MiB at most")
         }
         do {
-            let configuration = try JSONDecoder().decode(RunConfiguration.self, from: data)
+            let configuration = try JSONDecoder().decode(RunConfiguration.self, from: source.withBytes { Data($0) })
             try configuration.validate()
             return configuration
         } catch let error as ConfigurationError {

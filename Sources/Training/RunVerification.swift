@@ -1,4 +1,5 @@
 import Checkpoints
+import Corpus
 import Foundation
 
 /// Holds every digest of a run folder, a checkpoint or a model file against its bytes.
@@ -31,7 +32,7 @@ package struct RunVerification: Encodable, Sendable, Equatable {
     private mutating func check(_ folder: RunFolder) {
         var digests: [UInt64: UInt64] = [:]
         MetricsReader.read(folder.metrics) { record, _ in digests[record.step] = record.digest }
-        let vocabulary = try? Data(contentsOf: folder.vocabulary)
+        let vocabulary = try? TextSource(path: folder.vocabulary.path, limit: Vocabulary.largestFile)
         check(folder.configuration) { url in _ = try RunPreparation.configuration(at: url) }
         for (step, url) in CheckpointStore(folder: folder.checkpoints).list() {
             check(url) { url in
@@ -41,7 +42,7 @@ package struct RunVerification: Encodable, Sendable, Equatable {
                         "its parameters have the digest \(checkpoint.parametersDigest.hexadecimal), and "
                             + "\(folder.metrics.lastPathComponent) says \(digest.hexadecimal) of this step")
                 }
-                if vocabulary != Data(checkpoint.vocabulary.utf8) {
+                guard vocabulary?.withBytes({ $0.elementsEqual(checkpoint.vocabulary.utf8) }) == true else {
                     throw ConfigurationError("its vocabulary is not that of \(folder.vocabulary.lastPathComponent)")
                 }
             }

@@ -1,3 +1,4 @@
+import Corpus
 import Training
 import ZeroMQ
 
@@ -7,5 +8,11 @@ extension Endpoint {
     /// - Throws: `UsageError` for what is none.
     init(_ text: String, of flag: String) throws(UsageError) {
         do { try self.init(text) } catch { throw UsageError("\(flag): \(error)") }
+    }
+
+    /// What the file says that a coordinator writes its address to; nil where there is no such file with text in it.
+    static func text(inFile path: String) -> String? {
+        guard let source = try? TextSource(path: path, limit: 4096) else { return nil }
+        return source.withBytes { String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -69,7 +69,7 @@ struct StatusCommand: ParsableCommand {
             let folder = try self.folder.map { try RunFolder.open($0) } ?? RunFolder.newest()
             file = folder.endpoint.path
         }
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8), text.utf8.count < 4096 else {
+        guard let text = Endpoint.text(inFile: file) else {
             if endpointFile == nil {
                 let folder = (file as NSString).deletingLastPathComponent
                 throw ConfigurationError(

@@ -69,7 +69,7 @@ struct WorkerCommand: ParsableCommand {
     private func waitForFile(_ patience: Double, _ interrupted: InterruptFlag) throws -> String {
         let started = ContinuousClock.now
         while !interrupted.isSet {
-            if let text = try? String(contentsOfFile: endpointFile!, encoding: .utf8), text.hasSuffix("\n") {
+            if let text = Endpoint.text(inFile: endpointFile!), text.hasSuffix("\n") {
                 return text.trimmingCharacters(in: .whitespacesAndNewlines)
             }
             guard (ContinuousClock.now - started) / .seconds(1) < patience else { break }

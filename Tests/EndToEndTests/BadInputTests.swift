@@ -99,6 +99,13 @@ struct BadInputTests {
         Case("status of a folder without a run", ["status", "folder"], "folder: this is no run folder"),
         Case("status where nothing was trained", ["status"], "runs: no folder in it holds a run"),
         Case("sample of nothing", ["sample", "nowhere"], "nowhere"),
+        Case(
+            "a run whose configuration is a pipe", ["inspect", "piped"], "piped/run.json: cannot be read",
+            "regular file"),
+        Case("status of a pipe", ["status", "--endpoint-file=piped/run.json"], "piped/run.json: cannot be read"),
+        Case(
+            "a worker that finds a pipe", ["worker", "--endpoint-file=piped/run.json", "--retry-for=1s"],
+            "no address came to stand in piped/run.json within 1 s"),
         Case("inspection of nothing", ["inspect", "nowhere"], "nowhere"),
         Case("inspection of a text", ["inspect", "text.txt"], "text.txt"),
     ]
@@ -112,6 +119,8 @@ struct BadInputTests {
         try folder.write(Array("short".utf8), to: "short.txt")
         try folder.write(Array(repeating: UInt8(ascii: "a"), count: TinyRun.characters), to: "aaaa.txt")
         try FileManager.default.createDirectory(at: folder.file("folder"), withIntermediateDirectories: false)
+        try FileManager.default.createDirectory(at: folder.file("piped"), withIntermediateDirectories: false)
+        try #require(mkfifo(folder.file("piped/run.json").path, 0o600) == 0)
         let result = try await Execution.run(example.arguments, in: folder)
         #expect(result.code == example.code)
         #expect(result.output.isEmpty)

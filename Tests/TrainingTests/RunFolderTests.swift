@@ -76,6 +76,19 @@ final class RunFolderTests {
         #expect(try RunFolder.open(folder.url.path) == folder)
     }
 
+    @Test("A configuration of more than a mebibyte is not read")
+    func longConfiguration() throws {
+        let folder = try create()
+        func error(bytes: Int) throws -> String? {
+            try Data(repeating: UInt8(ascii: " "), count: bytes).write(to: folder.configuration)
+            return #expect(throws: ConfigurationError.self) {
+                try RunPreparation.configuration(at: folder.configuration)
+            }?.description
+        }
+        #expect(try error(bytes: 1 << 20)?.contains("not a run.json of lockstep") == true)
+        #expect(try error(bytes: 1 << 20 + 1)?.contains("1 MiB at most") == true)
+    }
+
     @Test("The newest run is the one whose configuration was written last")
     func newest() throws {
         #expect(throws: RunFolderError.noRunBelow(path: root)) { try RunFolder.newest(in: self.root) }

@@ -64,9 +64,9 @@ package struct FinishedRun: Sendable {
 
     /// The last lines of `log.txt`.
     static func events(_ log: URL) -> [RunSnapshot.Event] {
-        guard let bytes = try? Data(contentsOf: log, options: .mappedIfSafe) else { return [] }
-        let lines = String(decoding: bytes.suffix(1 << 16), as: UTF8.self).split(separator: "\n").dropFirst(
-            bytes.count > 1 << 16 ? 1 : 0)
+        guard let source = try? TextSource(path: log.path) else { return [] }
+        let end = source.withBytes { String(decoding: $0.suffix(1 << 16), as: UTF8.self) }
+        let lines = end.split(separator: "\n").dropFirst(source.byteCount > 1 << 16 ? 1 : 0)
         let format = Date.ISO8601FormatStyle()
         var events: [RunSnapshot.Event] = []
         for line in lines {
