@@ -128,79 +128,86 @@ package struct WorkerMachine: Hashable, Sendable {
         hasHeard = true
         if run == 0 { run = envelope.run }
         guard envelope.run == run else { return broken("the coordinator serves another run") }
-        var actions: [WorkerAction]
+        let actions = accepted(message)
+        return phase == .ended ? actions : actions + pump(now: now)
+    }
+
+    /// What follows from a message that is new, in order and of this run; where it makes no sense, the session ends.
+    private mutating func accepted(_ message: Message) -> [WorkerAction] {
         switch (message, phase) {
-        case (.welcome(let welcome), .greeting):
-            guard welcome.run == run, run != 0 else { return broken("the welcome makes no sense") }
-            guard welcome.term >= term else {
-                phase = .ended
-                return [
-                    .refused(
-                        Refusal(
-                            code: .otherRun,
-                            reason: "it has been replaced by a newer coordinator of this run: stop the older one"))
-                ]
-            }
-            term = welcome.term
-            step = welcome.step
-            snapshotParts = Int(welcome.snapshotParts)
-            configuration.heartbeatInterval = max(1_000_000, welcome.heartbeatInterval)
-            // A coordinator may stand still for a while, settling a dispute: twice its own patience.
-            configuration.silenceLimit = max(1_000_000_000, min(welcome.silenceLimit, 1 << 40) * 2)
-            if snapshotParts == 0 {
-                guard offer?.step == step else { return broken("the welcome makes no sense") }
-                phase = .serving
-                actions = [.keepReplica(welcome)]
-            } else {
-                phase = .joining
-                actions = [.adopt(welcome)]
-            }
+        case (.welcome(let welcome), .greeting): return welcomed(welcome)
         case (.recall(let recall), .greeting):
-            guard let offer, recall.wantsReplica ? recall.step == offer.step : true,
-                offer.carries.first(where: { $0.step == recall.step }).map({ Set($0.shards) })?
-                    .isSuperset(of: recall.shards) ?? recall.shards.isEmpty
-            else { return broken("the coordinator asked for what was not offered") }
-            actions = [.handOver(recall)]
+            guard isOffered(recall) else { return broken("the coordinator asked for what was not offered") }
+            return [.handOver(recall)]
         case (.snapshot(let part), .joining):
             guard part.step == step, Int(part.part) == snapshotReceived else { return broken("a snapshot has a hole") }
             snapshotReceived += 1
-            actions = [.storeSnapshot(part: Int(part.part))]
-            if snapshotReceived == snapshotParts {
-                phase = .serving
-                actions.append(.installSnapshot(step: step))
-            }
+            guard snapshotReceived == snapshotParts else { return [.storeSnapshot(part: Int(part.part))] }
+            phase = .serving
+            return [.storeSnapshot(part: Int(part.part)), .installSnapshot(step: step)]
         case (.average(let part), .serving):
             guard part.step == step, Int(part.chunk) < chunks, averages.insert(Int(part.chunk)).inserted else {
                 return broken("an average came out of order")
             }
-            actions = [.storeAverage(step: step, chunk: Int(part.chunk))]
+            return [.storeAverage(step: step, chunk: Int(part.chunk))]
         case (.commit(let commit), .serving):
             guard commit.step == step, averages.count == chunks else { return broken("a commit came out of order") }
             averages = []
             step += 1
-            actions = [.apply(commit)]
+            return [.apply(commit)]
         case (.lease(let lease), .serving):
             guard lease.step == step, lease.generation >= firstGeneration else {
                 return broken("a lease came out of order")
             }
-            actions = [.compute(lease)]
+            return [.compute(lease)]
         case (.evaluate(let lease), .serving):
             guard lease.step == step else { return broken("an evaluation came out of order") }
-            actions = [.evaluate(lease)]
+            return [.evaluate(lease)]
         case (.restart(let restart), .serving):
             guard restart.step == step, restart.generation > firstGeneration else {
                 return broken("a restart came out of order")
             }
             firstGeneration = restart.generation
             averages = []
-            actions = [.restartStep(generation: restart.generation)]
-        case (.heartbeat, _): actions = []
+            return [.restartStep(generation: restart.generation)]
+        case (.heartbeat, _): return []
         case (.finish, _):
             phase = .ended
             return [.finish]
         default: return broken("the coordinator spoke out of turn")
         }
-        return actions + pump(now: now)
+    }
+
+    private mutating func welcomed(_ welcome: Welcome) -> [WorkerAction] {
+        guard welcome.run == run, run != 0 else { return broken("the welcome makes no sense") }
+        guard welcome.term >= term else {
+            phase = .ended
+            return [
+                .refused(
+                    Refusal(
+                        code: .otherRun,
+                        reason: "it has been replaced by a newer coordinator of this run: stop the older one"))
+            ]
+        }
+        term = welcome.term
+        step = welcome.step
+        snapshotParts = Int(welcome.snapshotParts)
+        configuration.heartbeatInterval = max(1_000_000, welcome.heartbeatInterval)
+        // A coordinator may stand still for a while, settling a dispute: twice its own patience.
+        configuration.silenceLimit = max(1_000_000_000, min(welcome.silenceLimit, 1 << 40) * 2)
+        guard snapshotParts == 0 else {
+            phase = .joining
+            return [.adopt(welcome)]
+        }
+        guard offer?.step == step else { return broken("the welcome makes no sense") }
+        phase = .serving
+        return [.keepReplica(welcome)]
+    }
+
+    private func isOffered(_ recall: Recall) -> Bool {
+        guard let offer, !recall.wantsReplica || recall.step == offer.step else { return false }
+        guard let kept = offer.carries.first(where: { $0.step == recall.step }) else { return recall.shards.isEmpty }
+        return Set(kept.shards).isSuperset(of: recall.shards)
     }
 
     /// What a ``WorkerAction/handOver(_:)`` asked for, in order.
