@@ -17,16 +17,7 @@ extension CoordinatorLoop {
             switch action {
             case .send(let worker, let item, let sequence, let acknowledged):
                 send(item, to: worker, sequence: sequence, acknowledged: acknowledged, socket)
-            case .refuse(let worker, let refusal):
-                // Of a member, the eviction tells; a broken session is mended by joining anew.
-                if names[worker] == nil, refusal.code != .sessionBroken {
-                    let origin = stranger.map { " from \($0)" } ?? ""
-                    complain("refused a peer\(origin) that has not joined: \(refusal.reason)")
-                }
-                let envelope = Envelope(
-                    run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
-                _ = try? socket.send(
-                    to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
+            case .refuse(let worker, let refusal): send(refusal, to: worker, socket)
             case .takeSnapshot(let worker, let step):
                 // A worker that greets again ends its earlier session, which may complete the step: the update first.
                 if let done = committed {
@@ -34,10 +25,7 @@ extension CoordinatorLoop {
                     committed = nil
                 }
                 snapshots[worker] = snapshot(step: step)
-            case .fold(let chunk, let changes):
-                let average = averages[machine.step] ?? averagePool.take()
-                averages[machine.step] = average
-                fold.apply(changes, chunk: chunk, payload: payload!, into: average)
+            case .fold(let chunk, let changes): add(changes, chunk: chunk, payload!)
             case .acceptShard(let shard):
                 guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
                 losses[shard] = Double(bitPattern: result.lossBits)
@@ -52,10 +40,7 @@ extension CoordinatorLoop {
                 hasCommitted = true
             case .discard: break
             case .joined(let worker): announce(worker)
-            case .evict(let worker, let reason):
-                snapshots[worker] = nil
-                guard let name = names.removeValue(forKey: worker) else { break }
-                progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left", .lost)
+            case .evict(let worker, let reason): forget(worker, reason)
             case .abandonStep: abandonStep()
             case .settle, .verifyRecalled: afterwards.append(action)
             case .ban(_, let name): onBan(name)
@@ -64,10 +49,7 @@ extension CoordinatorLoop {
             case .storeRecalledCarry(let shard): recall().store(carry: shard, payload!)
             case .storeHistory(let records): recall().history = records
             case .recovered(let step): goOn(from: step)
-            case .keptCheckpoint:
-                recalled = nil
-                progress.event("no worker holds a whole state newer than the checkpoint of step \(job.step)")
-                attempt { try begin() }
+            case .keptCheckpoint: goOnFromCheckpoint()
             case .fail(let reason, let savesState):
                 self.savesState = savesState
                 failure = Failure(description: reason)
@@ -76,17 +58,49 @@ extension CoordinatorLoop {
         }
         if let committed, failure == nil { update(committed) }
         if hasCommitted { forgetOldSteps() }
-        let lost = unreachable
-        unreachable = []
-        for worker in lost where failure == nil {
-            perform(machine.lose(worker, "cannot be reached", now: clock), socket)
-        }
+        loseUnreachable(socket)
         for action in afterwards where failure == nil {
             switch action {
             case .settle(let dispute): settle(dispute, socket)
             case .verifyRecalled: verifyRecalled(socket)
             default: preconditionFailure("no other action is put off")
             }
+        }
+    }
+
+    private func send(_ refusal: Refusal, to worker: WorkerID, _ socket: borrowing Socket) {
+        // Of a member, the eviction tells; a broken session is mended by joining anew.
+        if names[worker] == nil, refusal.code != .sessionBroken {
+            let origin = stranger.map { " from \($0)" } ?? ""
+            complain("refused a peer\(origin) that has not joined: \(refusal.reason)")
+        }
+        let envelope = Envelope(run: configuration.runNumber, worker: worker, sequence: 0, acknowledged: 0)
+        _ = try? socket.send(to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
+    }
+
+    private func add(_ changes: [ChunkFold.Change], chunk: Int, _ payload: UnsafeRawBufferPointer) {
+        let average = averages[machine.step] ?? averagePool.take()
+        averages[machine.step] = average
+        fold.apply(changes, chunk: chunk, payload: payload, into: average)
+    }
+
+    private func forget(_ worker: WorkerID, _ reason: String) {
+        snapshots[worker] = nil
+        guard let name = names.removeValue(forKey: worker) else { return }
+        progress.event("lost \(name) (\(reason)); \(machine.readyWorkers.count) left", .lost)
+    }
+
+    private func goOnFromCheckpoint() {
+        recalled = nil
+        progress.event("no worker holds a whole state newer than the checkpoint of step \(job.step)")
+        attempt { try begin() }
+    }
+
+    private func loseUnreachable(_ socket: borrowing Socket) {
+        let lost = unreachable
+        unreachable = []
+        for worker in lost where failure == nil {
+            perform(machine.lose(worker, "cannot be reached", now: clock), socket)
         }
     }
 

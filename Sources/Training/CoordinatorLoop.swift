@@ -219,28 +219,7 @@ package final class CoordinatorLoop {
         // Of a member, the name says enough.
         stranger = names[sender] == nil ? received.peerAddress : nil
         defer { stranger = nil }
-        let message: Message
-        let envelope: Envelope
-        do throws(WireError) {
-            // Before it is copied.
-            guard received.byteCount(0) <= Wire.maximumControlBytes else { throw WireError.outOfBounds("length") }
-            (message, envelope) = try Wire.decode(received.bytes(0))
-        } catch {
-            refuse(sender, error, socket)
-            return
-        }
-        // The transport vouches for the routing id; the envelope has to agree.
-        guard envelope.worker == sender else {
-            perform(machine.violated(sender, "spoke in another's name", now: clock), socket)
-            return
-        }
-        // A key may have been taken off the allowlist while its connection stands.
-        guard admission?.allows(received.sender) ?? true else {
-            let reason = "its key is not, or no longer, on the coordinator's allowlist"
-            perform([.refuse(sender, Refusal(code: .sessionBroken, reason: reason))], socket)
-            perform(machine.lose(sender, reason, now: clock), socket)
-            return
-        }
+        guard let (message, envelope) = vetted(received, from: sender, socket) else { return }
         if case .statusRequest = message {
             // Whoever may reach this socket may ask; nobody who has gone is missed.
             let answer = Message.status(progress.monitor.statusAnswer { machine.status(now: clock) })
@@ -255,20 +234,55 @@ package final class CoordinatorLoop {
             perform(machine.violated(sender, "sent a payload of \(payload) bytes", now: clock), socket)
             return
         }
-        if payload > 0 {
-            received.withBytes(1) { bytes in
-                let digest = machine.wantsDigest(of: message) ? Kernels.digest(bytes) : 0
-                var isFinite = Kernels.isFinite(bytes)
-                if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite {
-                    isFinite = false
-                }
-                perform(
-                    machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock), socket,
-                    message: message, payload: bytes)
-            }
-        } else {
+        guard payload > 0 else {
             perform(machine.received(message, envelope, now: clock), socket, message: message)
+            return
         }
+        received.withBytes(1) { take(message, envelope, payload: $0, socket) }
+    }
+
+    /// Decodes a message, and refuses the sender of one that is malformed, in another's name, or of a key that may not
+    /// speak.
+    ///
+    /// - Returns: nil for a message that is not to be acted on.
+    private func vetted(
+        _ received: borrowing ReceivedMessage, from sender: WorkerID, _ socket: borrowing Socket
+    ) -> (Message, Envelope)? {
+        let message: Message
+        let envelope: Envelope
+        do throws(WireError) {
+            // Before it is copied.
+            guard received.byteCount(0) <= Wire.maximumControlBytes else { throw WireError.outOfBounds("length") }
+            (message, envelope) = try Wire.decode(received.bytes(0))
+        } catch {
+            refuse(sender, error, socket)
+            return nil
+        }
+        // The transport vouches for the routing id; the envelope has to agree.
+        guard envelope.worker == sender else {
+            perform(machine.violated(sender, "spoke in another's name", now: clock), socket)
+            return nil
+        }
+        // A key may have been taken off the allowlist while its connection stands.
+        guard admission?.allows(received.sender) ?? true else {
+            let reason = "its key is not, or no longer, on the coordinator's allowlist"
+            perform([.refuse(sender, Refusal(code: .sessionBroken, reason: reason))], socket)
+            perform(machine.lose(sender, reason, now: clock), socket)
+            return nil
+        }
+        return (message, envelope)
+    }
+
+    /// Hands the machine a message with floats behind it, of which it is told all that it asks for.
+    private func take(
+        _ message: Message, _ envelope: Envelope, payload: UnsafeRawBufferPointer, _ socket: borrowing Socket
+    ) {
+        let digest = machine.wantsDigest(of: message) ? Kernels.digest(payload) : 0
+        var isFinite = Kernels.isFinite(payload)
+        if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite { isFinite = false }
+        perform(
+            machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock), socket,
+            message: message, payload: payload)
     }
 
     func expectedPayload(_ message: Message) -> Int {

@@ -38,20 +38,11 @@ extension WorkerLoop {
             case .send(let item, let sequence, let acknowledged):
                 send(item, sequence: sequence, acknowledged: acknowledged, socket)
             case .adopt(let welcome): adopt(welcome)
-            case .keepReplica(let welcome):
-                hadWelcome = true
-                term = machine.term
-                machine.adopted(chunks: model!.replica.chunks.count)
-                model!.compute.post(.install(step: welcome.step))
-                say("goes on with its own replica at step \(welcome.step)")
+            case .keepReplica(let welcome): keepReplica(welcome)
             case .handOver(let recall): handOver(recall, socket)
             case .storeSnapshot(let part): model!.replica.fill(part: part, from: payload!)
             case .installSnapshot(let step): model!.compute.post(.install(step: step))
-            case .storeAverage(_, let chunk):
-                let target = average ?? model!.averages.take()
-                average = target
-                UnsafeMutableRawPointer(target.base + model!.replica.chunks.range(chunk).lowerBound)
-                    .copyMemory(from: payload!.baseAddress!, byteCount: payload!.count)
+            case .storeAverage(_, let chunk): store(averageOf: chunk, payload!)
             case .apply(let commit):
                 model!.compute.post(.apply(commit, average: average!))
                 average = nil
@@ -95,6 +86,21 @@ extension WorkerLoop {
         } catch {
             verdict = .failed(Failure(description: "the coordinator's configuration cannot be used: \(error)"))
         }
+    }
+
+    private func keepReplica(_ welcome: Welcome) {
+        hadWelcome = true
+        term = machine.term
+        machine.adopted(chunks: model!.replica.chunks.count)
+        model!.compute.post(.install(step: welcome.step))
+        say("goes on with its own replica at step \(welcome.step)")
+    }
+
+    private func store(averageOf chunk: Int, _ payload: UnsafeRawBufferPointer) {
+        let target = average ?? model!.averages.take()
+        average = target
+        UnsafeMutableRawPointer(target.base + model!.replica.chunks.range(chunk).lowerBound)
+            .copyMemory(from: payload.baseAddress!, byteCount: payload.count)
     }
 
     /// Sends what a coordinator that was started again asks for; the compute thread rests meanwhile.
