@@ -45,11 +45,7 @@ package struct CoordinatorService {
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
         let progress = ProgressReporter(job: job, printer: printer, log: log, monitor: monitor)
         let endpoint = listener.endpoint
-        let configuration = job.configuration
-        progress.event(
-            "\(configuration.corpus.name): \(configuration.corpus.characters) characters, "
-                + "\(configuration.model.vocabulary) distinct; \(configuration.layout.count) parameters; "
-                + "\(configuration.stepsPerEpoch) steps an epoch; run folder \(folderName)")
+        progress.event(Self.introduction(job.configuration, folderName: folderName))
         if job.step > 0 { progress.event("resuming after step \(job.step)") }
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
         for notice in notices { printer.event(notice) }
@@ -61,25 +57,12 @@ package struct CoordinatorService {
         try? Data((endpoint + "\n").utf8).write(to: job.folder.endpoint, options: .atomic)
         defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
 
-        let store = CheckpointStore(folder: job.folder.checkpoints)
         let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
         var settings = options.settings
         if options.localWorkers > 0 { settings.minimumWorkers = options.localWorkers }
         let loop = try CoordinatorLoop(
             job: job, settings: settings, inbox: inbox, progress: progress, onBan: { workers.abandon(name: $0) },
-            startRecorder: { [inbox] job, records in
-                let metrics = try MetricsWriter(
-                    url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
-                var events = Self.eventFile(job) { progress.warning($0) }
-                for record in records {
-                    try metrics.append(record)
-                    events?.append(record)
-                }
-                if job.step > 0 { monitor.began(after: job.step, folder: job.folder) }
-                return Recorder(job: job, store: store, metrics: metrics, events: events) {
-                    inbox.post(.recorded($0))
-                }
-            })
+            startRecorder: { try startRecorder($0, $1, progress) })
         listener.admission.report { [inbox] in inbox.post(.noted($0)) }
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
@@ -99,17 +82,49 @@ package struct CoordinatorService {
                         + "\(missing.reason); then repeat the lost steps with \(resumeCommand)"))
         }
         monitor.ended(Self.state(after: result))
+        sayEnding(result, after: loop.step, folderName, resumeCommand, progress, log)
+        return try result.get()
+    }
+
+    private static func introduction(_ configuration: RunConfiguration, folderName: String) -> String {
+        "\(configuration.corpus.name): \(configuration.corpus.characters) characters, "
+            + "\(configuration.model.vocabulary) distinct; \(configuration.layout.count) parameters; "
+            + "\(configuration.stepsPerEpoch) steps an epoch; run folder \(folderName)"
+    }
+
+    /// Opens the files of a run that goes on from the job's state.
+    ///
+    /// - Parameter records: of steps whose lines are missing, which come first.
+    private func startRecorder(
+        _ job: TrainingJob, _ records: [StepRecord], _ progress: ProgressReporter
+    ) throws -> Recorder {
+        let metrics = try MetricsWriter(url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
+        var events = Self.eventFile(job) { progress.warning($0) }
+        for record in records {
+            try metrics.append(record)
+            events?.append(record)
+        }
+        if job.step > 0 { progress.monitor.began(after: job.step, folder: job.folder) }
+        let store = CheckpointStore(folder: job.folder.checkpoints)
+        return Recorder(job: job, store: store, metrics: metrics, events: events) { [inbox] in
+            inbox.post(.recorded($0))
+        }
+    }
+
+    private func sayEnding(
+        _ result: Result<CoordinatorLoop.Ending, any Error>, after step: UInt64, _ folderName: String,
+        _ resumeCommand: ResumeCommand, _ progress: ProgressReporter, _ log: RunLog
+    ) {
         switch result {
         case .success(.finished): progress.summary(folder: folderName, resumeCommand: resumeCommand)
         case .success(.interrupted(let signal)):
             progress.finish()
-            progress.event("stopped by \(signal) after step \(loop.step)")
+            progress.event("stopped by \(signal) after step \(step)")
             progress.event("resume with: \(resumeCommand)")
         case .failure(let error):
             progress.finish()
             log.write("failed: \(error)")
         }
-        return try result.get()
     }
 
     private static func state(after result: Result<CoordinatorLoop.Ending, any Error>) -> RunSnapshot.State {

@@ -15,14 +15,7 @@ extension RunPreparation {
             throw UsageError(
                 "--initialize-from \(path) and --resume contradict each other: a run that goes on has a model")
         }
-        let folder: RunFolder
-        if let run = request.run {
-            folder = try RunFolder.open(run)
-        } else if let corpus = request.corpus {
-            folder = try RunFolder.open("runs/\(name(ofCorpus: corpus))")
-        } else {
-            folder = try RunFolder.newest()
-        }
+        let folder = try resumedFolder(request)
         let lock = try folder.lock()
         let base = try configuration(at: folder.configuration)
         if base.lacksText { return try adopted(request, base, folder, lock) }
@@ -52,42 +45,62 @@ extension RunPreparation {
             configuration: configuration, vocabulary: vocabulary, batches: batches, validation: validation,
             folder: folder, replica: Replica(configuration: configuration), carries: emptyCarries(configuration),
             step: 0, entropyBound: entropyBound(configuration))
-        if let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: warn) {
-            (job.replica, job.carries) = try CheckpointMapping.restore(
-                checkpoint, of: configuration, from: url.path)
-            job.step = checkpoint.step
-            job.validations = ValidationHistory(best: checkpoint.bestValidationLoss)
-        } else if let model = configuration.initialModel {
-            throw ConfigurationError(
-                "\(folder.checkpoints.path) holds no whole checkpoint, and the run began from \(model.path): start a new "
-                    + "run with --initialize-from")
-        } else {
-            warn(
-                "\(folder.checkpoints.path) holds no whole checkpoint: the run starts from its beginning, unless "
-                    + "workers kept something newer")
-            job.replica = Replica(configuration: configuration, parameters: drawn(configuration))
-        }
+        try restoreCheckpoint(of: &job, warn: warn)
         job.term = lock.term
         job.digestsBeyond = MetricsReader.digests(
             in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
         let history = MetricsReader.history(in: folder.metrics, upTo: job.step)
         if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
-        if let patience = configuration.upkeep.patience, job.validations.stale >= patience {
+        try checkUnfinished(job, history)
+        return (job, lock)
+    }
+
+    /// The folder that the request names, by its run or its text, or the newest.
+    private static func resumedFolder(_ request: Request) throws(RunFolderError) -> RunFolder {
+        if let run = request.run { return try RunFolder.open(run) }
+        if let corpus = request.corpus { return try RunFolder.open("runs/\(name(ofCorpus: corpus))") }
+        return try RunFolder.newest()
+    }
+
+    /// Puts the job where its newest whole checkpoint stands, or at the beginning where there is none.
+    ///
+    /// - Throws: ``ConfigurationError`` where there is none and the beginning is another run's model.
+    private static func restoreCheckpoint(of job: inout TrainingJob, warn: (String) -> Void) throws {
+        let folder = job.folder.checkpoints
+        if let (url, checkpoint) = CheckpointStore(folder: folder).newestVerified(warn: warn) {
+            (job.replica, job.carries) = try CheckpointMapping.restore(
+                checkpoint, of: job.configuration, from: url.path)
+            job.step = checkpoint.step
+            job.validations = ValidationHistory(best: checkpoint.bestValidationLoss)
+        } else if let model = job.configuration.initialModel {
+            throw ConfigurationError(
+                "\(folder.path) holds no whole checkpoint, and the run began from \(model.path): start a new run with "
+                    + "--initialize-from")
+        } else {
+            warn(
+                "\(folder.path) holds no whole checkpoint: the run starts from its beginning, unless workers kept "
+                    + "something newer")
+            job.replica = Replica(configuration: job.configuration, parameters: drawn(job.configuration))
+        }
+    }
+
+    /// - Throws: ``AlreadyFinished`` where no step is left to do.
+    private static func checkUnfinished(_ job: TrainingJob, _ history: MetricsReader.History) throws(AlreadyFinished) {
+        let path = job.folder.url.path
+        if let patience = job.configuration.upkeep.patience, job.validations.stale >= patience {
             throw AlreadyFinished(
-                description:
-                    "the run in \(folder.url.path) is already finished: it ended early at step \(job.step), after "
+                description: "the run in \(path) is already finished: it ended early at step \(job.step), after "
                     + "\(job.validations.stale) evaluations without a better validation loss; a larger --patience, or 0, "
                     + "goes on")
         }
         // Its last evaluation may have been interrupted.
-        let lacksEvaluation = history.unevaluated != nil && configuration.isEvaluated(after: job.step)
-        guard job.step < configuration.totalSteps || lacksEvaluation else {
+        let lacksEvaluation = history.unevaluated != nil && job.configuration.isEvaluated(after: job.step)
+        guard job.step < job.configuration.totalSteps || lacksEvaluation else {
             throw AlreadyFinished(
                 description:
-                    "the run in \(folder.url.path) is already finished at step \(job.step); more --steps or --epochs go on"
+                    "the run in \(path) is already finished at step \(job.step); more --steps or --epochs go on"
             )
         }
-        return (job, lock)
     }
 
     /// - Throws: ``ConfigurationError`` where the file of `--vocabulary` has another.
