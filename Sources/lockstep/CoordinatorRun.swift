@@ -19,26 +19,17 @@ enum CoordinatorRun {
     ) throws {
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
-        // Who is told of a signal, once there is a run; and the one that came before.
-        let interrupt = Mutex<(handler: (@Sendable (String) -> Void)?, pending: String?)>((nil, nil))
+        let interruption = Interruption()
         let watcher = SignalWatcher { signal, count in
             // The second one ends at once; what was committed since the last checkpoint is lost.
             if count > 1 { _exit(2) }
-            let handler = interrupt.withLock {
-                $0.pending = signal
-                return $0.handler
-            }
-            handler?(signal)
+            interruption.came(signal)
         }
         defer { withExtendedLifetime(watcher) {} }
         var service = service
         service.isQuiet = options.basics.quiet
         service.faults = try FaultPlan(options.basics.inject ?? "")
         try watching.check()
-        let request = RunPreparation.Request(
-            corpus: options.corpus, settings: options.settings, run: options.basics.run, resume: options.basics.resume,
-            configurationFile: options.basics.config, vocabularyFile: options.text.vocabulary,
-            initialModel: options.model.initializeFrom, software: Version.text)
         var warnings = warnings
         func warn(_ text: String) {
             warnings.append(text)
@@ -50,17 +41,13 @@ enum CoordinatorRun {
         let trace = try watching.traceWriter()
         let (job, lock): (TrainingJob, RunLock)
         do {
-            (job, lock) = try RunPreparation.prepare(request, warn: warn)
+            (job, lock) = try RunPreparation.prepare(request(options), warn: warn)
         } catch let finished as RunPreparation.AlreadyFinished {
             if !options.basics.quiet { print(finished) }
             return
         }
         let coordinator = try CoordinatorService(service)
-        let pending = interrupt.withLock {
-            $0.handler = coordinator.interrupt
-            return $0.pending
-        }
-        if let pending { coordinator.interrupt(pending) }
+        interruption.tell(coordinator.interrupt)
         let folderName = relative(job.folder.url.path)
         // A port that was picked is where the workers of a coordinator look for its next start.
         let address = listen?.hasSuffix(":0") == true ? listener.endpoint : listen
@@ -76,6 +63,13 @@ enum CoordinatorRun {
             notices: dashboard.map { ["watch it at \($0.url)"] } ?? [], warnings: warnings)
         withExtendedLifetime(lock) {}
         if case .interrupted = ending { throw ExitCode(2) }
+    }
+
+    private static func request(_ options: RunOptions) -> RunPreparation.Request {
+        RunPreparation.Request(
+            corpus: options.corpus, settings: options.settings, run: options.basics.run, resume: options.basics.resume,
+            configurationFile: options.basics.config, vocabularyFile: options.text.vocabulary,
+            initialModel: options.model.initializeFrom, software: Version.text)
     }
 
     /// - Returns: what the user was warned of.
@@ -111,5 +105,27 @@ enum CoordinatorRun {
     private static func relative(_ path: String) -> String {
         let here = FileManager.default.currentDirectoryPath + "/"
         return path.hasPrefix(here) ? String(path.dropFirst(here.count)) : path
+    }
+}
+
+/// Carries a signal to a run, which there may not be yet when it comes.
+private final class Interruption: Sendable {
+    private let state = Mutex<(handler: (@Sendable (String) -> Void)?, pending: String?)>((nil, nil))
+
+    func came(_ signal: String) {
+        let handler = state.withLock {
+            $0.pending = signal
+            return $0.handler
+        }
+        handler?(signal)
+    }
+
+    /// From now on signals go to `handler`, and first the one that came before.
+    func tell(_ handler: @escaping @Sendable (String) -> Void) {
+        let pending = state.withLock {
+            $0.handler = handler
+            return $0.pending
+        }
+        if let pending { handler(pending) }
     }
 }

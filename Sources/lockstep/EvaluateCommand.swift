@@ -59,16 +59,12 @@ struct EvaluateCommand: ParsableCommand {
         let plan: ScoringPlan =
             length.map { .stateless(characters: text.count, window: $0) }
             ?? (uncut ? .uncut(characters: text.count) : .stateful(characters: text.count))
-        let mark = ScoreShare.mark(plan: plan, parametersDigest: digest(model.parameters))
-        let threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
-        func score(_ share: ScoreShare, _ body: ([Double]) throws -> Void) throws {
-            let scorer = TextScorer(
-                shape: model.shape, parameters: model.parameters, corpus: text, plan: plan, threads: threads)
-            try scorer.score(segments: share.segments(of: plan)) { try body($1) }
-        }
+        let task = ScoringTask(
+            model: model, text: text, plan: plan, length: length,
+            threads: threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers))
         if let share, let shareFile {
-            let writer = try ScoreShare.Writer(path: shareFile, mark: mark, hasLosses: surprise != nil)
-            return try score(share) { try writer.append($0) }
+            let writer = try ScoreShare.Writer(path: shareFile, mark: task.mark, hasLosses: surprise != nil)
+            return try task.score(share) { try writer.append($0) }
         }
 
         let started = ContinuousClock.now
@@ -81,33 +77,68 @@ struct EvaluateCommand: ParsableCommand {
             sums.append(sum)
         }
         if let folder {
-            func file(_ index: Int) -> String { "\(folder.path)/\(index)" }
-            let endings = try ScoringWorkers.run(count: workers) { index in
-                var arguments = [
-                    "evaluate", model.url.path, corpus, "--share=\(index)/\(workers)", "--share-file=\(file(index))",
-                    "--threads=\(threads)",
-                ]
-                if let length { arguments += ["--stateless", "--window=\(length)"] }
-                if surprise != nil { arguments.append("--surprise=-") }
-                return arguments
-            }
-            for (index, ending) in endings.enumerated() {
-                let share = ScoreShare(index: index, count: workers)
-                let isWhole =
-                    try ending.isSuccess
-                    && share.read(path: file(index), plan: plan, mark: mark, hasLosses: surprise != nil, take)
-                guard !isWhole else { continue }
-                CoordinatorRun.warn("worker \(index + 1) \(ending) before its share was whole: scoring that here")
-                try score(share) { try take($0, $0.reduce(0, +)) }
-            }
+            try scoreByWorkers(task, in: folder, take)
             withExtendedLifetime(folder) {}
         } else {
-            try score(ScoreShare(index: 0, count: 1)) { try take($0, $0.reduce(0, +)) }
+            try task.score(ScoreShare(index: 0, count: 1)) { try take($0, $0.reduce(0, +)) }
         }
         try writer?.finish()
         let result = TextScore(
             segmentLosses: sums, characters: plan.scored, unknownCharacters: text.unknownCharacters)
         if json { try printJSON(result) } else { try show(result, model, text, ContinuousClock.now - started) }
+    }
+
+    /// What is scored, and how.
+    private struct ScoringTask {
+        let model: ModelSource
+        let text: EncodedCorpus
+        let plan: ScoringPlan
+        /// Of the windows of a stateless pass; nil for any other.
+        let length: Int?
+        let threads: Int
+        /// What the files of the shares begin with.
+        let mark: [UInt64]
+
+        init(model: ModelSource, text: EncodedCorpus, plan: ScoringPlan, length: Int?, threads: Int) {
+            self.model = model
+            self.text = text
+            self.plan = plan
+            self.length = length
+            self.threads = threads
+            mark = ScoreShare.mark(plan: plan, parametersDigest: digest(model.parameters))
+        }
+
+        /// Hands the losses of each segment of the share to `body`, in order.
+        func score(_ share: ScoreShare, _ body: ([Double]) throws -> Void) throws {
+            let scorer = TextScorer(
+                shape: model.shape, parameters: model.parameters, corpus: text, plan: plan, threads: threads)
+            try scorer.score(segments: share.segments(of: plan)) { try body($1) }
+        }
+    }
+
+    /// Has each share scored by a process of its own, and does itself what one of them left undone.
+    private func scoreByWorkers(
+        _ task: ScoringTask, in folder: PrivateFolder, _ take: (_ losses: [Double], _ sum: Double) throws -> Void
+    ) throws {
+        func file(_ index: Int) -> String { "\(folder.path)/\(index)" }
+        let endings = try ScoringWorkers.run(count: workers) { index in
+            var arguments = [
+                "evaluate", task.model.url.path, corpus, "--share=\(index)/\(workers)", "--share-file=\(file(index))",
+                "--threads=\(task.threads)",
+            ]
+            if let length = task.length { arguments += ["--stateless", "--window=\(length)"] }
+            if surprise != nil { arguments.append("--surprise=-") }
+            return arguments
+        }
+        for (index, ending) in endings.enumerated() {
+            let share = ScoreShare(index: index, count: workers)
+            let isWhole =
+                try ending.isSuccess
+                && share.read(path: file(index), plan: task.plan, mark: task.mark, hasLosses: surprise != nil, take)
+            guard !isWhole else { continue }
+            CoordinatorRun.warn("worker \(index + 1) \(ending) before its share was whole: scoring that here")
+            try task.score(share) { try take($0, $0.reduce(0, +)) }
+        }
     }
 
     private func show(_ result: TextScore, _ model: ModelSource, _ text: EncodedCorpus, _ time: Duration) throws {
