@@ -3,7 +3,9 @@ import Glibc
 
 /// Where the live page is served: an IP address and a port.
 package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
+    /// In numbers, IPv6 without brackets.
     package let host: String
+    /// 0 to have one picked.
     package let port: UInt16
     package let isIPv6: Bool
 

@@ -2,9 +2,12 @@ import Glibc
 
 /// An address of a socket: `tcp://HOST:PORT`, `tcp://[IPV6]:PORT`, `tcp://*:PORT` or `ipc://PATH`.
 package struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+    /// What carries the bytes.
     package enum Transport: Sendable, Hashable {
-        /// `host` is a name or an address, IPv6 without brackets; `*` for all addresses of the machine.
+        /// `host` is a name or an address, IPv6 without brackets; `*` for all addresses of the machine. Port 0 is for a
+        /// listener, and has one picked.
         case tcp(host: String, port: UInt16)
+        /// A Unix-domain socket; the path has at most 107 bytes.
         case ipc(path: String)
     }
 

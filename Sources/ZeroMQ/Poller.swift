@@ -7,6 +7,7 @@ package enum Poller {
     package struct Readiness: Sendable, Equatable {
         /// A message can be received.
         package var socket = false
+        /// The waker was set, and stays so until ``Waker/reset()``.
         package var waker = false
     }
 

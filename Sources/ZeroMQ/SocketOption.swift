@@ -6,11 +6,13 @@ package enum SocketOption: Sendable {
     case linger(milliseconds: Int)
     /// Messages queued for a peer at most; 0 for no bound.
     case sendHighWaterMark(Int)
+    /// Messages of a peer that wait to be received at most; 0 for no bound.
     case receiveHighWaterMark(Int)
-    /// A peer that sends a larger frame is disconnected. Without it a decoder allocates whatever a peer declares.
+    /// In bytes. A peer that sends a larger frame is disconnected. Without it a decoder allocates whatever a peer declares.
     case maximumMessageSize(Int)
     /// Queue messages only for connections that stand: without a peer, sending would block.
     case immediate(Bool)
+    /// From the loss of a connection to the first attempt to restore it.
     case reconnectInterval(milliseconds: Int)
     /// The interval doubles up to this after each failure.
     case reconnectIntervalMaximum(milliseconds: Int)
@@ -18,6 +20,7 @@ package enum SocketOption: Sendable {
     case routerMandatory(Bool)
     /// 1 to 255 bytes, the first not 0.
     case routingID([UInt8])
+    /// Takes IPv6 addresses too.
     case ipv6(Bool)
     /// Accepts CURVE clients only. With `zapDomain` the process's ``CurveAllowlist`` says which.
     case curveServer(CurveKeyPair)

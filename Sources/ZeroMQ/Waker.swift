@@ -13,6 +13,7 @@ package final class Waker: Sendable {
 
     deinit { close(descriptor) }
 
+    /// Ends the poller's wait, or its next one where it does not wait now. From any thread.
     package func wake() {
         var one: UInt64 = 1
         // A full counter means that the poller is to wake already.

@@ -29,6 +29,7 @@ package struct ZeroMQError: Error, Equatable, CustomStringConvertible {
     /// What is wrong and what to do about it.
     package var reason: String
 
+    /// The address that was refused; nil where it was something else.
     package var endpoint: String? {
         switch operation {
         case .parseEndpoint, .listen, .connect: subject

@@ -2,6 +2,7 @@ import Foundation
 
 /// A run's loss and speed over its steps, in bounded memory: where there are too many points every second one goes.
 package struct Curve: Codable, Sendable, Equatable {
+    /// A committed step.
     package struct Point: Codable, Sendable, Equatable {
         package var step: UInt64
         /// Nats a character, before the update.
@@ -11,13 +12,17 @@ package struct Curve: Codable, Sendable, Equatable {
         package var charactersPerSecond: Double
         package var workers: Int
     }
+
+    /// An evaluation of the held-out text after a step.
     package struct Validation: Codable, Sendable, Equatable {
         package var step: UInt64
         /// Nats a character.
         package var loss: Double
     }
 
+    /// Points of each kind at most.
     static let limit = 2048
+    /// By ascending step, as are the validations.
     package private(set) var points: [Point] = []
     package private(set) var validations: [Validation] = []
     /// Steps between points.

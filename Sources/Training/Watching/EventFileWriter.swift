@@ -49,6 +49,7 @@ package struct EventFileWriter: ~Copyable {
 
     deinit { close(descriptor) }
 
+    /// The scalars of a step; `validationLoss` is in nats a character.
     package mutating func append(_ record: StepRecord, validationLoss: Double? = nil) {
         var values: [(tag: String, value: EventRecord.Value)] = [
             ("loss/train", .scalar(Float(record.loss))),
@@ -80,6 +81,7 @@ package struct EventFileWriter: ~Copyable {
         append(step: step, phases.map { ("phase_seconds/\($0.name)", .scalar(Float($0.seconds))) })
     }
 
+    /// A text that the model wrote after `step`, shown as it is.
     package mutating func append(sample: String, step: UInt64) {
         // A code block, so that no character of the sample is taken for Markdown.
         let block = sample.split(omittingEmptySubsequences: false) { $0.isNewline }.map { "    \($0)" }

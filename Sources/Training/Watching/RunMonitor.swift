@@ -208,6 +208,7 @@ package final class RunMonitor: Sendable {
         looked.withLock { looked.broadcast() }
     }
 
+    /// The run is over: no reader waits for the cluster any more, and the trace is completed.
     package func ended(_ ending: RunSnapshot.State) {
         state.withLock { state in
             state.snapshot.state = ending
@@ -238,6 +239,7 @@ package final class RunMonitor: Sendable {
 
     // MARK: From any thread
 
+    /// What is at hand: the cluster as the coordinator's thread told of it last.
     package func snapshot() -> RunSnapshot {
         let now = time()
         return state.withLock { state in
@@ -257,7 +259,9 @@ package final class RunMonitor: Sendable {
         return snapshot()
     }
 
+    /// Over all steps of the run, those before this start too.
     package var curve: Curve { state.withLock { $0.curve } }
+    /// Since this start.
     package var counters: RunCounters { state.withLock { $0.metrics } }
 
     /// The snapshot as a `status` message carries it: bounded, and made at most ten times a second however many ask.

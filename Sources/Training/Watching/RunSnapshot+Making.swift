@@ -91,6 +91,9 @@ extension RunSnapshot {
         }
     }
 
+    /// Reads the JSON of a `status` message or of the page.
+    ///
+    /// - Throws: `DecodingError` for anything else.
     package init(encoded: some Sequence<UInt8>) throws {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase

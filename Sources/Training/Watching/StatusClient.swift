@@ -4,15 +4,19 @@ import ZeroMQ
 
 /// Asks a live coordinator how its run goes.
 package struct StatusClient {
+    /// Why there is no answer, and what to do, in one line.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }
 
+    /// Asks once, and waits for the answer.
+    ///
     /// - Parameters:
+    ///   - endpoint: the coordinator's address.
     ///   - keys: for a coordinator that has keys: a worker's, or the coordinator's own.
     ///   - timeout: seconds to wait for the answer.
     /// - Throws: ``Failure`` where nobody answers in time or the answer makes no sense; ``ZeroMQError`` where the endpoint
-    ///   is malformed.
+    ///   is malformed; ``ConfigurationError`` where the keys cannot be read.
     package static func snapshot(
         of endpoint: String, keys: WorkerAccess.Keys? = nil, timeout: Double
     ) throws -> RunSnapshot {

@@ -3,6 +3,7 @@ import Foundation
 
 /// A ``RunSnapshot`` as lines of text.
 package struct StatusReport {
+    /// Without a newline at its end.
     package let text: String
     /// Seconds after which a report tells what the open step waits for.
     private static let patience = 1.0
