@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import LanguageModel
 import Testing
 
 /// A coordinator and workers on this machine, and what befalls them.
@@ -53,7 +54,7 @@ final class Chaos {
     init(corpus: String, seed: UInt64, folder: TemporaryFolder) throws {
         self.corpus = corpus
         self.folder = folder
-        random = SplitMix64(state: seed)
+        random = SplitMix64(seed: seed)
         port = try Relay.freePort()
         for number in 1...3 { places.append(Place(name: "w\(number)", relay: try Relay(to: port))) }
     }
@@ -185,18 +186,5 @@ final class Chaos {
             guard let process, !process.isRunning else { continue }
             throw Deadline(description: "\(name) ended by itself: \(try process.errorsSoFar)\n\(log)")
         }
-    }
-}
-
-/// Small, and the same everywhere.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -19,8 +19,8 @@ struct KernelPath: CustomTestStringConvertible, @unchecked Sendable {
     }
 }
 
-/// Numbers that are the same in every run.
-struct TestNumbers {
+/// Numbers that are the same in every run, of SplitMix64.
+struct TestNumbers: RandomNumberGenerator {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed }

@@ -3,19 +3,6 @@ import Foundation
 import Kernels
 import Testing
 
-/// SplitMix64.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-    mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in Float.random(in: -1...1, using: &self) } }
-}
-
 /// Each instruction-set path that this processor runs, by name.
 let paths = InstructionSet.available
 
@@ -26,7 +13,7 @@ struct KernelTests {
     @Test("A product is one chain of multiply-adds for each element, at any size", arguments: paths)
     func product(path: String) {
         let kernels = table(path)
-        var random = SeededRandom(state: 1)
+        var random = TestNumbers(seed: 1)
         var sizes = (0..<60).map { _ in
             (
                 Int.random(in: 1...40, using: &random), Int.random(in: 1...90, using: &random),
@@ -97,7 +84,7 @@ struct KernelTests {
         arguments: paths)
     func weightGradient(path: String) {
         let kernels = table(path)
-        var random = SeededRandom(state: 2)
+        var random = TestNumbers(seed: 2)
         for _ in 0..<25 {
             let (shards, each, time) = (
                 Int.random(in: 1...7, using: &random), Int.random(in: 1...3, using: &random),
@@ -170,7 +157,7 @@ struct KernelTests {
     @Test("exp, tanh and the sigmoid stay within 2.5 units in the last place", arguments: paths)
     func elementary(path: String) {
         let kernels = table(path)
-        var random = SeededRandom(state: 3)
+        var random = TestNumbers(seed: 3)
         func largestError(
             _ range: ClosedRange<Float>, _ kernel: (Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void,
             _ exact: (Double) -> Double
@@ -188,7 +175,7 @@ struct KernelTests {
 
     @Test("Every kernel gives the same bits on every path")
     func pathsAgree() {
-        var random = SeededRandom(state: 4)
+        var random = TestNumbers(seed: 4)
         let x = random.floats(1003)
         let reference = table("baseline")
         for path in paths {
@@ -251,7 +238,7 @@ struct KernelTests {
 
     @Test("A digest changes with any bit and with the length")
     func digests() {
-        var random = SeededRandom(state: 5)
+        var random = TestNumbers(seed: 5)
         let buffer = FloatBuffer(random.floats(300))
         let original = digest(buffer)
         var seen: Set<UInt64> = [original]
@@ -281,7 +268,7 @@ struct KernelTests {
 
     @Test("Exponentials of doubles have the bits of the plain formula, wherever they stand", arguments: paths)
     func exponentialsOfDoubles(path: String) {
-        var random = SeededRandom(state: 8)
+        var random = TestNumbers(seed: 8)
         let corners: [Double] = [
             0, -0.0, .nan, -Double.nan, .infinity, -.infinity, 709.782712893384, 709.78, 710, 1e300, -745.2, -745.1,
             -746, -1e300, -708.5, -740, .leastNonzeroMagnitude,
@@ -303,7 +290,7 @@ struct KernelTests {
 
     @Test("Exponential and cosine in Double are right to the last places")
     func deterministicMath() {
-        var random = SeededRandom(state: 6)
+        var random = TestNumbers(seed: 6)
         for _ in 0..<20_000 {
             let x = Double.random(in: -700...700, using: &random)
             #expect(abs(DeterministicMath.exp(x) / Foundation.exp(x) - 1) < 1e-15 * max(1, abs(x) / 100))

@@ -10,7 +10,7 @@ struct Attacks {
 
     let endpoint: String
     let context: Context
-    var random: LanguageModel.SplitMix64
+    var random: SplitMix64
 
     /// Messages of every kind that a worker may send, and some that only a coordinator may.
     static let messages: [Message] = {

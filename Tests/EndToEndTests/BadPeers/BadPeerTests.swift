@@ -29,7 +29,7 @@ struct BadPeerTests {
 
         try await onThread {
             _ = try InstructionSet.select()
-            var attacks = Attacks(endpoint: endpoint, context: try Context(), random: LanguageModel.SplitMix64(seed: 4))
+            var attacks = Attacks(endpoint: endpoint, context: try Context(), random: SplitMix64(seed: 4))
             try attacks.all()
         }
 
