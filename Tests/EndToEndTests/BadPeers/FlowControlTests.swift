@@ -54,25 +54,29 @@ struct FlowControlTests {
         let folder = try TinyRun.folder()
         let coordinator = try Execution(
             ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint"]
-                + Self.flags + ["--steps=\(Self.steps)"], in: folder)
+                + Self.flags + ["--steps=\(Self.steps)", "--worker-timeout=60"], in: folder)
         let endpoint = try await NetworkTests.endpoint(in: folder)
+        // It stops until the readers are there, so that they are sent the steps.
         let worker = try Execution(
-            ["worker", "--connect=\(endpoint)", "--threads=1", "--quiet", "--name=w1"], in: folder)
-        try await Deadline.wait(for: "some steps") { try Trace.steps(run: "run", in: folder).count > 3 }
+            [
+                "worker", "--connect=\(endpoint)", "--threads=1", "--quiet", "--name=w1",
+                "--inject=stop@step=5,phase=forward",
+            ], in: folder)
+        try await Deadline.wait(for: "the worker to stop") { ProcessTable.isStopped(worker.id) }
         let before = try #require(ProcessTable.residentBytes(of: coordinator.id))
-        let isOver = Atomic<Bool>(false)
-        let readers = Task {
-            try await onThread { try Self.readSlowly(kind, endpoint) { isOver.load(ordering: .relaxed) } }
-        }
+        let readers = Readers()
+        let reading = Task { try await onThread { try Self.readSlowly(kind, endpoint, readers) } }
+        try await Deadline.wait(for: "the readers to be heard") { readers.haveGreeted.load(ordering: .relaxed) }
         var most = 0
-        do {
-            try await Deadline.wait(for: "the run to end") {
-                most = max(most, ProcessTable.residentBytes(of: coordinator.id) ?? 0)
-                return !ProcessTable.isRunning(coordinator.id)
-            }
+        try await Deadline.wait(for: "the run to end") {
+            worker.send(SIGCONT)
+            most = max(most, ProcessTable.residentBytes(of: coordinator.id) ?? 0)
+            return !ProcessTable.isRunning(coordinator.id)
         }
-        isOver.store(true, ordering: .relaxed)
-        try await readers.value
+        readers.areOver.store(true, ordering: .relaxed)
+        try await reading.value
+        // An average and a commit of each step are for every peer that was welcomed.
+        #expect(readers.heard.load(ordering: .relaxed) > Self.steps)
         #expect(try await coordinator.result().code == 0)
         #expect(try await worker.result().code == 0)
         #expect(try Trace.steps(run: "run", in: folder).count == Self.steps)
@@ -80,8 +84,16 @@ struct FlowControlTests {
         #expect(most - before < 150 << 20, "it grew by \((most - before) >> 20) MiB")
     }
 
+    /// What the thread of the readers and the test tell each other.
+    private final class Readers: Sendable {
+        let haveGreeted = Atomic<Bool>(false)
+        let areOver = Atomic<Bool>(false)
+        /// Messages of its session that the one that reads has got.
+        let heard = Atomic<Int>(0)
+    }
+
     /// Three peers that greet, and then only speak, beside one that reads.
-    private static func readSlowly(_ kind: Reader, _ endpoint: String, until isOver: () -> Bool) throws {
+    private static func readSlowly(_ kind: Reader, _ endpoint: String, _ readers: Readers) throws {
         _ = try InstructionSet.select()
         let context = try Context()
         var reading = try RawPeer(endpoint, context: context)
@@ -93,9 +105,10 @@ struct FlowControlTests {
         try a.greet(name: "slow reader a")
         try b.greet(name: "slow reader b")
         try c.greet(name: "slow reader c")
-        _ = try reading.hear()
+        _ = try reading.hear("a welcome") { if case .welcome = $0 { true } else { false } }
+        readers.haveGreeted.store(true, ordering: .relaxed)
         (a.run, b.run, c.run) = (reading.run, reading.run, reading.run)
-        while !isOver() {
+        while !readers.areOver.load(ordering: .relaxed) {
             while try reading.hear(seconds: 0) != nil {}
             // A little behind, so that it is never more than was sent.
             let unread = kind == .acknowledgesUnread ? reading.heard - min(reading.heard, 30) : 0
@@ -106,5 +119,6 @@ struct FlowControlTests {
             try? c.send(c.frames(.heartbeat, acknowledging: unread))
             usleep(10_000)
         }
+        readers.heard.store(Int(reading.heard), ordering: .relaxed)
     }
 }

@@ -49,13 +49,15 @@ final class RawStream {
         }
     }
 
-    /// What the other side says until it hangs up, or until it has been silent for `seconds`.
-    func read(untilSilentFor seconds: Double) -> [UInt8] {
+    /// What the other side says until it hangs up, or until it has been silent for `seconds` and has said as many bytes
+    /// as are waited for, which may take as long as a test may.
+    func read(untilSilentFor seconds: Double, atLeast bytes: Int = 0) -> [UInt8] {
         var heard: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)
         while true {
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&polled, 1, Int32(seconds * 1000)) > 0 else { return heard }
+            let patience = heard.count < bytes ? Deadline.seconds : seconds
+            guard poll(&polled, 1, Int32(patience * 1000)) > 0 else { return heard }
             let count = recv(descriptor, &buffer, buffer.count, 0)
             guard count > 0 else { return heard }
             heard += buffer[..<count]
