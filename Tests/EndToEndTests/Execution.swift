@@ -56,6 +56,18 @@ final class Execution {
 
     var isRunning: Bool { process.isRunning }
 
+    /// Waits until its worker `name` has stopped, as a fault asked for.
+    ///
+    /// - Returns: the worker's process, to be sent SIGCONT.
+    func stoppedWorker(_ name: String = "w1") async throws -> Int32 {
+        var worker: Int32?
+        try await Deadline.wait(for: "\(name) to stop") {
+            worker = try ProcessTable.child(of: id, with: "--name=\(name)")
+            return worker.map(ProcessTable.isStopped) ?? false
+        }
+        return worker!
+    }
+
     /// What it has written to its standard error up to now.
     var errorsSoFar: String { get throws { String(decoding: try Data(contentsOf: errors), as: UTF8.self) } }
 

@@ -15,7 +15,7 @@ struct InterruptionTests {
         let training = try Execution(
             TinyRun.train("--workers=2", "--threads=1", "--worker-timeout=60", "--inject=stop@step=20")
                 .filter { $0 != "--quiet" }, in: folder)
-        try await Self.stopped(training)
+        _ = try await training.stoppedWorker()
         training.send(signal)
         let result = try await training.result()
         #expect(result.code == 2, "\(result.errors)")
@@ -40,7 +40,7 @@ struct InterruptionTests {
             TinyRun.train(
                 "--workers=2", "--threads=1", "--worker-timeout=60", "--checkpoint-every=8",
                 "--inject=stop@step=20"), in: folder)
-        try await Self.stopped(training)
+        _ = try await training.stoppedWorker()
         training.send(SIGKILL)
         #expect(try await training.result().code == -SIGKILL)
 
@@ -92,13 +92,6 @@ struct InterruptionTests {
             ["train", "--run=run", "--resume", "--steps=\(TinyRun.steps)", "--quiet"], in: folder)
         #expect(more.code == 0, "\(more.errors)")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
-    }
-
-    /// Waits until the worker of `training` that is to stop has done so.
-    private static func stopped(_ training: Execution) async throws {
-        try await Deadline.wait(for: "the worker to stop") {
-            try ProcessTable.child(of: training.id, with: "--name=w1").map(ProcessTable.isStopped) ?? false
-        }
     }
 
     enum Damage: CaseIterable { case truncated, empty, flippedBit }

@@ -73,15 +73,21 @@ struct NetworkTests {
     @Test("SIGTERM stops the coordinator alone: its worker waits for the next start, and the bits are the same")
     func serviceRestart() async throws {
         let folder = try TinyRun.folder()
-        let first = try Execution(Self.coordinator(), in: folder)
+        let first = try Execution(Self.coordinator("--worker-timeout=60"), in: folder)
         let address = try await Self.endpoint(in: folder)
+        // It stops when it begins step 20, each time: the run cannot end before the signal comes.
         let worker = try Execution(
-            ["worker", "--connect=\(address)", "--threads=1", "--inject=slow:30"], in: folder)
-        try await Deadline.wait(for: "a few steps") { try Trace.steps(run: "run", in: folder).count > 3 }
+            ["worker", "--connect=\(address)", "--threads=1", "--inject=stop@step=20,phase=forward"], in: folder)
+        try await Deadline.wait(for: "the worker to stop") { ProcessTable.isStopped(worker.id) }
         first.send(SIGTERM)
         #expect(try await first.result().code == 2)
+        worker.send(SIGCONT)
         let second = try Execution(
             ["coordinator", "--run=run", "--resume", "--listen=\(address)", "--quiet"], in: folder)
+        try await Deadline.wait(for: "the run to end") {
+            worker.send(SIGCONT)
+            return !second.isRunning
+        }
         for process in [second, worker] {
             let result = try await process.result()
             #expect(result.code == 0, "\(result.errors)")
@@ -156,10 +162,14 @@ struct NetworkTests {
     func lockedFolder() async throws {
         let folder = try TinyRun.folder()
         let first = try Execution(Self.coordinator(), in: folder)
-        _ = try await Self.endpoint(in: folder)
+        // The folder's own file of the address: it is written when the folder is locked.
+        try await Deadline.wait(for: "the run folder") {
+            FileManager.default.fileExists(atPath: folder.file("run/endpoint").path)
+        }
         let second = try await Execution.run(["train", "--run=run", "--resume", "--quiet"], in: folder)
         #expect(second.code == 1)
         #expect(second.errorLines.count == 1, "\(second.errors)")
+        #expect(second.errors.contains("run: another coordinator is training in this folder"), "\(second.errors)")
         first.send(SIGINT)
         _ = try await first.result()
     }
@@ -170,7 +180,7 @@ struct NetworkTests {
         let result = try await Execution.run(
             ["worker", "--connect=ipc://\(folder.file("bus").path)", "--retry-for=1s", "--quiet"], in: folder)
         #expect(result.code == 1)
-        #expect(result.errorLines.count == 1, "\(result.errors)")
+        #expect(result.errorLines.count == 1 && result.errors.contains("gave up"), "\(result.errors)")
     }
 
     private static func resolves(_ name: String, to address: String) -> Bool {

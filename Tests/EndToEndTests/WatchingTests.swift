@@ -51,7 +51,7 @@ struct WatchingTests {
         #expect(gone.errors.contains("nobody is training in it"))
     }
 
-    @Test("Watching changes no bit, and leaves a trace and event files with every step once after a resume")
+    @Test("Watching changes no bit, and leaves a trace with every step and one event file")
     func bits() async throws {
         let folder = try TinyRun.folder()
         let first = try await Execution.run(
@@ -66,6 +66,30 @@ struct WatchingTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.file("run").path)
         #expect(names.filter { $0.hasPrefix("events.out.tfevents.") }.count == 1)
         #expect(!names.contains("endpoint"))
+    }
+
+    @Test("A run that was killed and goes on leaves event files with every step once")
+    func resumed() async throws {
+        let folder = try TinyRun.folder()
+        // The last checkpoint is some steps old.
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=1", "--threads=1", "--worker-timeout=60", "--checkpoint-every=8", "--inject=stop@step=20"),
+            in: folder)
+        _ = try await training.stoppedWorker()
+        training.send(SIGKILL)
+        _ = try await training.result()
+        let resumed = try await Execution.run(["train", "--run=run", "--resume", "--workers=1", "--quiet"], in: folder)
+        try #require(resumed.code == 0, "\(resumed.errors)")
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.file("run").path)
+            .filter { $0.hasPrefix("events.out.tfevents.") }
+        #expect(files.count == 2)
+        // Each step's record has this tag, and no other has.
+        let records = try files.map { name in
+            let bytes = try Data(contentsOf: folder.file("run/\(name)"))
+            return String(decoding: bytes, as: Unicode.ASCII.self).components(separatedBy: "loss/train").count - 1
+        }
+        #expect(records.allSatisfy { $0 > 0 } && records.reduce(0, +) == TinyRun.steps, "\(records)")
     }
 
     @Test("A trace has a track for each compute thread, whose slices lie within its steps, and changes no bit")

@@ -25,12 +25,7 @@ struct WorkerLossTests {
             TinyRun.train(
                 "--workers=\(workers)", "--threads=1", "--worker-timeout=60", "--inject=stop@step=9"),
             in: folder)
-        var worker: Int32?
-        try await Deadline.wait(for: "the worker to stop") {
-            worker = try ProcessTable.child(of: training.id, with: "--name=w1")
-            return worker.map(ProcessTable.isStopped) ?? false
-        }
-        #expect(kill(try #require(worker), SIGKILL) == 0)
+        #expect(kill(try await training.stoppedWorker(), SIGKILL) == 0)
         let result = try await training.result()
         #expect(result.code == 0, "\(result.errors)")
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
@@ -69,22 +64,28 @@ struct WorkerLossTests {
     func coordinatorKilled() async throws {
         let folder = try TinyRun.folder()
         let address = "--listen=ipc://\(folder.file("bus").path)"
-        let slow = "--inject=slow:20"
-        let run = ["text.txt", "--run=run"] + TinyRun.flags + ["--checkpoint-every=0", address]
+        let run = ["text.txt", "--run=run"] + TinyRun.flags + ["--checkpoint-every=0", "--worker-timeout=60", address]
         let first = try Execution(["coordinator"] + run + ["--minimum-workers=2"], in: folder)
+        // Both stop when they begin step 20, each time: the run cannot end before its coordinator is killed.
         let workers = try (1...2).map { number in
             try Execution(
                 [
-                    "worker", "--connect=ipc://\(folder.file("bus").path)", "--threads=1", "--name=w\(number)", slow,
+                    "worker", "--connect=ipc://\(folder.file("bus").path)", "--threads=1", "--name=w\(number)",
+                    "--inject=stop@step=20,phase=forward",
                 ], in: folder)
         }
-        try await Deadline.wait(for: "some steps") { try Trace.steps(run: "run", in: folder).count > 10 }
+        try await Deadline.wait(for: "both workers to stop") { workers.allSatisfy { ProcessTable.isStopped($0.id) } }
         first.send(SIGKILL)
         _ = try await first.result()
         let lines = try Trace.steps(run: "run", in: folder).count
-        let second = try await Execution.run(
-            ["coordinator", "--run=run", "--resume", "--quiet", address], in: folder)
-        #expect(second.code == 0, "\(second.errors)")
+        #expect(lines > 10)
+        let second = try Execution(["coordinator", "--run=run", "--resume", "--quiet", address], in: folder)
+        try await Deadline.wait(for: "the run to end") {
+            for worker in workers { worker.send(SIGCONT) }
+            return !second.isRunning
+        }
+        let result = try await second.result()
+        #expect(result.code == 0, "\(result.errors)")
         for worker in workers { _ = try await worker.result() }
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
         let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
