@@ -100,8 +100,8 @@ struct BadInputTests {
         Case("status where nothing was trained", ["status"], "runs: no folder in it holds a run"),
         Case("sample of nothing", ["sample", "nowhere"], "nowhere"),
         Case(
-            "a run whose configuration is a pipe", ["inspect", "piped"], "piped/run.json: cannot be read",
-            "regular file"),
+            "a run whose configuration is a pipe", ["train", "--run=piped", "--resume", "--quiet"],
+            "piped/run.json: cannot be read", "regular file"),
         Case("status of a pipe", ["status", "--endpoint-file=piped/run.json"], "piped/run.json: cannot be read"),
         Case(
             "a worker that finds a pipe", ["worker", "--endpoint-file=piped/run.json", "--retry-for=1s"],

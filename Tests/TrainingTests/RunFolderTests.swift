@@ -76,7 +76,7 @@ final class RunFolderTests {
         #expect(try RunFolder.open(folder.url.path) == folder)
     }
 
-    @Test("A configuration of more than a mebibyte is not read")
+    @Test("A configuration of more than a mebibyte is refused")
     func longConfiguration() throws {
         let folder = try create()
         func error(bytes: Int) throws -> String? {
