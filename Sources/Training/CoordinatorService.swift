@@ -73,6 +73,7 @@ package struct CoordinatorService {
         }
         var isHurried = true
         if case .success(.finished) = result { isHurried = false }
+        progress.isEnding = true
         loop.finishRecording(hurried: isHurried)
         for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
         if let missing = progress.missing, case .success = result {
@@ -99,6 +100,11 @@ package struct CoordinatorService {
         _ job: TrainingJob, _ records: [StepRecord], _ progress: ProgressReporter
     ) throws -> Recorder {
         let metrics = try MetricsWriter(url: job.folder.metrics, resumingAt: job.step == 0 ? nil : job.step)
+        if metrics.strangers > 0 {
+            progress.warning(
+                "\(job.folder.metrics.path): \(metrics.strangers) lines are not those of steps in order, and are left out: "
+                    + "the file as it was is \(metrics.old.lastPathComponent)")
+        }
         var events = Self.eventFile(job) { progress.warning($0) }
         for record in records {
             try metrics.append(record)

@@ -41,8 +41,10 @@ package enum MetricsReader {
     /// Nothing where the file cannot be read.
     package static func history(in url: URL, upTo step: UInt64) -> History {
         var history = History()
+        var last: UInt64 = 0
         read(url) { record, validationLoss in
-            guard record.step <= step else { return }
+            guard record.step > last, record.step <= step else { return }
+            last = record.step
             if let validationLoss {
                 history.validations.append(validationLoss)
             } else if record.step == step {
@@ -60,30 +62,68 @@ package enum MetricsReader {
         return (try? Data(contentsOf: url, options: .mappedIfSafe)) ?? Data()
     }
 
+    private typealias Bytes = Slice<UnsafeRawBufferPointer>
+
+    /// The names of a line's values, in the order in which they are written; the last may be missing, and others follow.
+    private static let names = [
+        "step", "epoch", "loss", "gradient_norm", "learning_rate", "characters_per_second", "step_seconds", "workers",
+        "digest", "validation_loss",
+    ].map { Array("\"\($0)\"".utf8) }
+
     /// A flat JSON object whose values are numbers and a digest: nothing in it holds a comma, a blank or an escape.
-    private static func parsed(_ line: Slice<UnsafeRawBufferPointer>) -> (StepRecord, validationLoss: Double?)? {
-        guard line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
-        var fields: [String: String] = [:]
-        for pair in line.dropFirst().dropLast().split(separator: UInt8(ascii: ",")) {
-            guard let colon = pair.firstIndex(of: UInt8(ascii: ":")) else { return nil }
-            let name = String(decoding: pair[..<colon], as: UTF8.self)
-            let value = String(decoding: pair[(colon + 1)...], as: UTF8.self)
-            guard fields.updateValue(value, forKey: name) == nil else { return nil }
+    private static func parsed(_ line: Bytes) -> (StepRecord, validationLoss: Double?)? {
+        guard line.count > 2, line.first == UInt8(ascii: "{"), line.last == UInt8(ascii: "}") else { return nil }
+        var values = [Bytes?](repeating: nil, count: names.count)
+        let end = line.endIndex - 1
+        var (start, expected) = (line.startIndex + 1, 0)
+        while start < end {
+            let comma = line[start..<end].firstIndex(of: UInt8(ascii: ",")) ?? end
+            guard let colon = line[start..<comma].firstIndex(of: UInt8(ascii: ":")) else { return nil }
+            let name = line[start..<colon]
+            let isExpected = expected < names.count && name.elementsEqual(names[expected])
+            if let index = isExpected ? expected : names.firstIndex(where: { name.elementsEqual($0) }) {
+                guard values[index] == nil else { return nil }
+                values[index] = line[(colon + 1)..<comma]
+                expected = index + 1
+            }
+            start = comma + 1
         }
-        func whole<Value: FixedWidthInteger>(_ name: String) -> Value? { fields["\"\(name)\""].flatMap { Value($0) } }
-        func number(_ name: String) -> Double? {
-            fields["\"\(name)\""].flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil }
-        }
-        guard let step: UInt64 = whole("step"), (1...RunConfiguration.maximumSteps).contains(step),
-            let epoch: UInt64 = whole("epoch"), let loss = number("loss"), let gradientNorm = number("gradient_norm"),
-            let learningRate = number("learning_rate"), let charactersPerSecond = number("characters_per_second"),
-            let stepSeconds = number("step_seconds"), let workers: Int = whole("workers"),
-            let quoted = fields["\"digest\""], quoted.first == "\"", quoted.last == "\"",
-            let digest = UInt64(quoted.dropFirst().dropLast(), radix: 16)
+        guard let step = values[0].flatMap(whole), (1...RunConfiguration.maximumSteps).contains(step),
+            let epoch = values[1].flatMap(whole), let loss = values[2].flatMap(number),
+            let gradientNorm = values[3].flatMap(number), let learningRate = values[4].flatMap(number),
+            let charactersPerSecond = values[5].flatMap(number), let stepSeconds = values[6].flatMap(number),
+            let workers = values[7].flatMap(whole).flatMap({ Int(exactly: $0) }),
+            let digest = values[8].flatMap(digest)
         else { return nil }
         let record = StepRecord(
             step: step, epoch: epoch, loss: loss, gradientNorm: gradientNorm, learningRate: learningRate,
             charactersPerSecond: charactersPerSecond, stepSeconds: stepSeconds, workers: workers, digest: digest)
-        return (record, number("validation_loss"))
+        return (record, values[9].flatMap(number))
+    }
+
+    private static func whole(_ text: Bytes) -> UInt64? {
+        // So many digits cannot overflow.
+        guard (1...19).contains(text.count) else { return nil }
+        var value: UInt64 = 0
+        for byte in text {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+            value = value * 10 + UInt64(byte - UInt8(ascii: "0"))
+        }
+        return value
+    }
+
+    private static func number(_ text: Bytes) -> Double? {
+        guard let first = text.first, first == UInt8(ascii: "-") || (0x30...0x39).contains(first) else { return nil }
+        // Behind it stands a comma or a bracket, where it stops.
+        let start = text.base.baseAddress! + text.startIndex
+        var end: UnsafeMutablePointer<CChar>?
+        let value = strtod(start.assumingMemoryBound(to: CChar.self), &end)
+        guard let end, UnsafeRawPointer(end) == start + text.count, value.isFinite else { return nil }
+        return value
+    }
+
+    private static func digest(_ text: Bytes) -> UInt64? {
+        guard text.count > 2, text.first == UInt8(ascii: "\""), text.last == UInt8(ascii: "\"") else { return nil }
+        return UInt64(String(decoding: text.dropFirst().dropLast(), as: UTF8.self), radix: 16)
     }
 }

@@ -22,20 +22,28 @@ package struct MetricsWriterError: Error, Equatable, CustomStringConvertible {
 package struct MetricsWriter: ~Copyable {
     private let url: URL
     private var descriptor: Int32
+    /// Lines that a resume found and could not place in the run. The file as it was is ``old``.
+    package let strangers: Int
+    package var old: URL { Self.old(url) }
 
     /// - Parameter step: on a resume, the step of the checkpoint: later lines, which the run will write again, and torn
     ///   ones are dropped. Without it the file starts empty.
     package init(url: URL, resumingAt step: UInt64?) throws(MetricsWriterError) {
-        if let step { try Self.drop(after: step, in: url) }
-        descriptor = try Self.open(url, flags: step == nil ? O_TRUNC : 0)
+        let strangers = if let step { try Self.drop(after: step, in: url) } else { 0 }
+        let descriptor = try Self.open(url, flags: step == nil ? O_TRUNC : 0)
         self.url = url
+        self.descriptor = descriptor
+        self.strangers = strangers
     }
 
     deinit { close(descriptor) }
 
     private static func open(_ url: URL, flags: Int32 = 0) throws(MetricsWriterError) -> Int32 {
-        let descriptor = Glibc.open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | flags, 0o666)
+        // A pipe that nobody reads is an error, not a wait.
+        let flags = O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | flags
+        let descriptor = Glibc.open(url.path, flags, 0o666)
         guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        _ = fcntl(descriptor, F_SETFL, O_APPEND)
         return descriptor
     }
 
@@ -85,30 +93,26 @@ package struct MetricsWriter: ~Copyable {
     /// - Throws: ``MetricsWriterError`` or ``CheckpointError``.
     package func synchronise() throws {
         while fsync(descriptor) != 0 {
-            // Of what is no file.
-            if errno == EINVAL { break }
+            // Of what is no file, or of a file system without it.
+            if [EINVAL, EOPNOTSUPP, ENOSYS].contains(errno) { break }
             if errno != EINTR { throw MetricsWriterError(url, code: errno) }
         }
         try AtomicFile.synchroniseFolder(url.deletingLastPathComponent())
     }
 
-    /// Rewrites the file with the whole lines up to `step`, each step once, and what is added.
-    private static func drop(after step: UInt64, in url: URL, adding added: [UInt8] = []) throws(MetricsWriterError) {
-        guard access(url.path, F_OK) == 0 else {
-            guard errno == ENOENT else { throw MetricsWriterError(url, code: errno) }
-            return
-        }
-        let descriptor = Glibc.open(url.path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
-        defer { close(descriptor) }
-        let bytes: Data
-        do {
-            bytes = try FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).readToEnd() ?? Data()
-        } catch {
-            throw MetricsWriterError(url, code: EIO)
-        }
-        let kept = wholeLines(of: bytes, upTo: step) + added
-        guard kept != bytes else { return }
+    private static func old(_ url: URL) -> URL { url.appendingPathExtension("old") }
+
+    /// Rewrites the file with the whole lines up to `step`, each step once and in order, and what is added.
+    ///
+    /// - Returns: whole lines that are neither kept nor of a later step.
+    @discardableResult
+    private static func drop(
+        after step: UInt64, in url: URL, adding added: [UInt8] = []
+    ) throws(MetricsWriterError) -> Int {
+        guard let bytes = try contents(of: url) else { return 0 }
+        var (kept, strangers) = bytes.withUnsafeBytes { wholeLines(of: $0, upTo: step) }
+        guard kept.count < bytes.count || !added.isEmpty else { return 0 }
+        kept += added
 
         let temporary = url.appendingPathExtension("temporary")
         let target = Glibc.open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
@@ -116,32 +120,62 @@ package struct MetricsWriter: ~Copyable {
         var code = writeWhole(kept, to: target)
         if code == 0, fsync(target) != 0 { code = errno }
         close(target)
+        if strangers > 0 {
+            unlink(old(url).path)
+            if code == 0, link(url.path, old(url).path) != 0 { code = errno }
+        }
         if code == 0, rename(temporary.path, url.path) != 0 { code = errno }
         guard code == 0 else {
             unlink(temporary.path)
             throw MetricsWriterError(url, code: code)
         }
+        return strangers
     }
 
-    private static func wholeLines(of bytes: Data, upTo step: UInt64) -> Data {
-        var kept = Data()
-        var last: UInt64 = 0
+    /// nil where there is none, or it is no file.
+    private static func contents(of url: URL) throws(MetricsWriterError) -> Data? {
+        let descriptor = Glibc.open(url.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            guard errno == ENOENT else { throw MetricsWriterError(url, code: errno) }
+            return nil
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw MetricsWriterError(url, code: errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else { return nil }
+        do {
+            return try FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).readToEnd() ?? Data()
+        } catch {
+            throw MetricsWriterError(url, code: EIO)
+        }
+    }
+
+    private static func wholeLines(
+        of bytes: UnsafeRawBufferPointer, upTo step: UInt64
+    ) -> (kept: [UInt8], strangers: Int) {
+        var kept: [UInt8] = []
+        kept.reserveCapacity(bytes.count)
+        var (last, strangers): (UInt64, Int) = (0, 0)
         var start = bytes.startIndex
         while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            if let number = self.step(ofLine: bytes[start..<end]), number > last, number <= step {
-                kept.append(bytes[start...end])
+            let number = self.step(ofLine: bytes[start..<end])
+            if let number, number > last, number <= step {
+                kept += bytes[start...end]
                 last = number
+            } else if number.map({ $0 <= step }) ?? true {
+                strangers += 1
             }
             start = end + 1
         }
-        return kept
+        return (kept, strangers)
     }
 
+    private static let beginning = Array("{\"step\":".utf8)
+
     /// The step of a line as `append` writes it; nil for anything else.
-    private static func step(ofLine line: Data) -> UInt64? {
-        let prefix = Data("{\"step\":".utf8)
-        guard line.starts(with: prefix), line.last == UInt8(ascii: "}") else { return nil }
-        let digits = line.dropFirst(prefix.count).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    private static func step(ofLine line: Slice<UnsafeRawBufferPointer>) -> UInt64? {
+        guard line.starts(with: beginning), line.last == UInt8(ascii: "}") else { return nil }
+        let digits = line.dropFirst(beginning.count).prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
         return UInt64(String(decoding: digits, as: UTF8.self))
     }
 }

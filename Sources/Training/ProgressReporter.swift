@@ -20,6 +20,8 @@ package final class ProgressReporter {
     /// The newest checkpoint that could not be written, unless a later one was.
     package private(set) var missing: (step: UInt64, reason: String)?
     private var exhausted: (step: UInt64, evaluations: Int)?
+    /// No further step is trained: what still comes is the end of the recording.
+    var isEnding = false
 
     package init(job: TrainingJob, printer: ProgressPrinter, log: RunLog, monitor: RunMonitor) {
         configuration = job.configuration
@@ -87,12 +89,14 @@ package final class ProgressReporter {
             missing = (step, reason)
             // That of the end fails the run.
             if step < configuration.totalSteps {
-                warning("no checkpoint of step \(step): \(reason); training goes on")
+                warning("no checkpoint of step \(step): \(reason)" + (isEnding ? "" : "; training goes on"))
             }
         case .metricsFailed(let reason):
-            warning(reason + ((last?.step ?? 0) < configuration.totalSteps ? "; training goes on" : ""))
+            warning(reason + (isEnding ? "" : "; training goes on"))
+        case .metricsLost(let lines):
+            warning(lines == 1 ? "a line of metrics was lost" : "\(lines) lines of metrics were lost")
         case .metricsOverdue(let lines):
-            warning("\(lines) lines of metrics wait for the disk, as many as are kept: the run ends when it takes them")
+            warning("\(lines) lines of metrics wait for the disk, as many as are kept: the run ends")
         case .exhausted(let step, let evaluations):
             if step < configuration.totalSteps { exhausted = (step, evaluations) }
         case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)
@@ -102,7 +106,7 @@ package final class ProgressReporter {
     /// The last words of a run that ended well.
     package func summary(folder: String, resumeCommand: ResumeCommand) {
         printer.finish()
-        let sample = "sample from it: lockstep sample \(folder)" + (best == nil ? "" : " --best")
+        let sample = "sample from it: lockstep sample \(ResumeCommand.quoted(folder))" + (best == nil ? "" : " --best")
         // Nothing was left but an evaluation.
         guard let last else { return event(sample) }
         let reached = exhausted?.step ?? last.step

@@ -19,6 +19,8 @@ package enum RecorderReport: Sendable {
     case checkpointed(step: UInt64, path: String)
     case checkpointFailed(step: UInt64, reason: String)
     case metricsFailed(reason: String)
+    /// At the end, the disk still did not take them.
+    case metricsLost(lines: Int)
     /// More lines of `metrics.jsonl` wait for the disk than are to be kept in memory.
     case metricsOverdue(lines: Int)
     case sampled(step: UInt64, text: String)
@@ -191,7 +193,9 @@ package final class Recorder: @unchecked Sendable {
         while let taken = take() {
             for line in taken.lines { add(line) }
             writeLines()
-            let snapshots = [taken.best, taken.checkpoint].compactMap { $0 }
+            // The checkpoint that is due may be the best one too.
+            let best = taken.best.flatMap { $0.state.step == taken.checkpoint?.state.step ? nil : $0 }
+            let snapshots = [best, taken.checkpoint].compactMap { $0 }
             for snapshot in snapshots.sorted(by: { $0.state.step < $1.state.step }) { write(snapshot) }
             if let (step, evaluations) = taken.exhausted { report(.exhausted(step: step, evaluations: evaluations)) }
             if let (step, parameters) = taken.sample { sample(step, parameters) }
@@ -262,10 +266,7 @@ package final class Recorder: @unchecked Sendable {
     private func finishLines() {
         guard !unwritten.isEmpty else { return }
         writeLines()
-        let count = unwritten.count
-        guard count > 0 else { return }
-        let lost = count == 1 ? "a line of metrics was lost" : "\(count) lines of metrics were lost"
-        report(.metricsFailed(reason: lost))
+        if !unwritten.isEmpty { report(.metricsLost(lines: unwritten.count)) }
     }
 
     private func write(_ snapshot: Snapshot) {

@@ -21,7 +21,8 @@ package struct ResumeCommand: Sendable, CustomStringConvertible {
     /// One line, for a shell.
     package var description: String { words.map(Self.quoted).joined(separator: " ") }
 
-    private static func quoted(_ word: String) -> String {
+    /// A word as a shell takes it.
+    static func quoted(_ word: String) -> String {
         let isPlain = word.utf8.allSatisfy { byte in
             (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
                 || "%+,-./:=@_".utf8.contains(byte)

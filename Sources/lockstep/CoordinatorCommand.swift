@@ -27,7 +27,8 @@ struct CoordinatorCommand: ParsableCommand {
 
     func validate() throws {
         guard options.basics.inject == nil else {
-            throw ValidationError("--inject is carried out by workers: give it to them, or to train")
+            throw ValidationError(
+                "--inject (or LOCKSTEP_INJECT) is carried out by workers: give it to them, or to train")
         }
         guard keys != nil || allow == nil else {
             throw ValidationError("--allow needs --keys: without keys nobody can be told from another")

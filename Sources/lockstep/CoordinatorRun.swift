@@ -36,9 +36,10 @@ enum CoordinatorRun {
             Self.warn(text)
         }
         // What can be refused comes before the run folder is made.
-        let page = try watching.dashboardListener(warn: warn)
-        let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
+        let isResume = options.basics.resume
+        var page = isResume ? nil : try watching.dashboardListener(warn: warn)
         let trace = try watching.traceWriter()
+        let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
         let (job, lock): (TrainingJob, RunLock)
         do {
             (job, lock) = try RunPreparation.prepare(request(options), warn: warn)
@@ -46,6 +47,8 @@ enum CoordinatorRun {
             if !options.basics.quiet { print(finished) }
             return
         }
+        // A run that is finished already needs none.
+        if isResume { page = try watching.dashboardListener(warn: warn) }
         let coordinator = try CoordinatorService(service)
         interruption.tell(coordinator.interrupt)
         let folderName = relative(job.folder.url.path)

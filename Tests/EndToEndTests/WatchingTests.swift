@@ -217,6 +217,11 @@ struct WatchingTests {
         #expect(second.errorLines.count == 1)
         #expect(second.errors.contains("the page cannot be served there (Address already in use)"), "\(second.errors)")
         #expect(!FileManager.default.fileExists(atPath: folder.file("run").path))
+        // A run that is finished needs no page: what starts it again leaves it alone.
+        _ = try await Execution.run(TinyRun.train("--steps=1", "--dashboard=off"), in: folder)
+        let third = try await Execution.run(
+            ["train", "--run=run", "--resume", "--dashboard=\(try #require(place))"], in: folder)
+        #expect(third.code == 0 && third.output.contains("already finished at step 1"), "\(third.errors)")
         coordinator.send(SIGTERM)
         #expect(try await coordinator.result().code == 2)
     }

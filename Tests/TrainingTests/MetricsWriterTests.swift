@@ -84,8 +84,63 @@ struct MetricsWriterTests {
         let whole = try String(contentsOf: url, encoding: .utf8)
         let torn = whole + "\0\0\0\n" + "{\"step\":4,\"epo\n" + "{\"step\":5,\"epoch\":1,\"loss\":1.2}"
         try Data(torn.utf8).write(to: url)
-        try write(4...4, resumingAt: 9)
+        let writer = try MetricsWriter(url: url, resumingAt: 9)
+        defer { unlink(writer.old.path) }
+        try writer.append(record(4))
         #expect(try steps() == [1, 2, 3, 4])
+        // The zeros and the line that is cut short; the end of the file is what a crash leaves.
+        #expect(writer.strangers == 2)
+        #expect(try Data(contentsOf: writer.old) == Data(torn.utf8))
+    }
+
+    @Test("A resume keeps what it cannot place, and counts no step twice")
+    func strangers() throws {
+        defer { unlink(url.path) }
+        let loss = 0.5
+        for step in UInt64(1)...4 {
+            let writer = try MetricsWriter(url: url, resumingAt: step - 1)
+            try writer.append(record(step), validationLoss: loss)
+        }
+        let whole = try String(contentsOf: url, encoding: .utf8)
+        let lines = whole.split(separator: "\n")
+        let doubled = lines.flatMap { [$0, $0] }.joined(separator: "\n") + "\n"
+        try Data(doubled.utf8).write(to: url)
+        #expect(MetricsReader.history(in: url, upTo: 4).validations.count == 4)
+        let once = try MetricsWriter(url: url, resumingAt: 4)
+        #expect(once.strangers == 4)
+        #expect(try String(contentsOf: url, encoding: .utf8) == whole)
+        #expect(try String(contentsOf: once.old, encoding: .utf8) == doubled)
+        // Line ends of another system: none of these lines is this run's.
+        let foreign = whole.replacing("\n", with: "\r\n")
+        try Data(foreign.utf8).write(to: url)
+        let anew = try MetricsWriter(url: url, resumingAt: 4)
+        defer { unlink(anew.old.path) }
+        #expect(anew.strangers == 4)
+        #expect(try Data(contentsOf: anew.old) == Data(foreign.utf8))
+        // Later steps are done again: they are no strangers.
+        try Data(whole.utf8).write(to: url)
+        #expect(try MetricsWriter(url: url, resumingAt: 2).strangers == 0)
+        #expect(try steps() == [1, 2])
+    }
+
+    @Test("The last line gets the loss of an evaluation that came late, and lines follow it")
+    func late() throws {
+        defer { unlink(url.path) }
+        try write(1...3)
+        var writer = try MetricsWriter(url: url, resumingAt: 3)
+        try writer.replaceLast(with: record(3), validationLoss: 0.25)
+        try writer.append(record(4))
+        var losses: [Double?] = []
+        MetricsReader.read(url) { _, loss in losses.append(loss) }
+        #expect(losses == [nil, nil, 0.25, nil])
+        #expect(try steps() == [1, 2, 3, 4])
+    }
+
+    @Test("A pipe that nobody reads is an error of the resume, and no wait")
+    func pipe() throws {
+        try #require(mkfifo(url.path, 0o600) == 0)
+        defer { unlink(url.path) }
+        #expect(throws: MetricsWriterError.self) { _ = try MetricsWriter(url: url, resumingAt: 3) }
     }
 
     @Test("A line of a step beyond all bounds is no record of the run")

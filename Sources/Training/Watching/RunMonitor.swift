@@ -154,7 +154,7 @@ package final class RunMonitor: Sendable {
                 }
                 state.metrics.checkpoints += 1
             case .sampled(let step, let text): state.snapshot.sample = .init(step: step, text: text)
-            case .checkpointFailed, .metricsFailed, .metricsOverdue, .exhausted: break
+            case .checkpointFailed, .metricsFailed, .metricsLost, .metricsOverdue, .exhausted: break
             }
         }
     }
