@@ -120,9 +120,10 @@ package struct MetricsWriter: ~Copyable {
         var code = writeWhole(kept, to: target)
         if code == 0, fsync(target) != 0 { code = errno }
         close(target)
-        if strangers > 0 {
+        if code == 0, strangers > 0 {
             unlink(old(url).path)
-            if code == 0, link(url.path, old(url).path) != 0 { code = errno }
+            // Some file systems have no second names: then there is a moment without the first.
+            if link(url.path, old(url).path) != 0, rename(url.path, old(url).path) != 0 { code = errno }
         }
         if code == 0, rename(temporary.path, url.path) != 0 { code = errno }
         guard code == 0 else {
