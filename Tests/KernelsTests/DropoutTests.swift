@@ -33,4 +33,20 @@ struct DropoutTests {
             #expect(out[unit] == wanted && back[unit] == wanted)
         }
     }
+
+    @Test("Philox4x32-10 gives the published values", arguments: KernelPath.all)
+    func philox(path: KernelPath) {
+        let cases: [([UInt32], [UInt32], [UInt32])] = [
+            ([0, 0, 0, 0], [0, 0], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+            (
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0],
+                [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+            ),
+        ]
+        for (counter, key, expected) in cases {
+            var out = [UInt32](repeating: 0, count: 4)
+            path.table.philox(counter, key, &out)
+            #expect(out == expected)
+        }
+    }
 }

@@ -21,7 +21,21 @@ struct WeightGradientTests {
         var inputStride: Int { columns + 1 }
     }
 
-    static let shapes = [
+    static let shapes = corners + drawn
+
+    private static let drawn: [Shape] = {
+        var numbers = TestNumbers(seed: 2)
+        return (0..<20).map { _ in
+            func draw(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &numbers) }
+            let (each, shards, first) = (draw(1...3), draw(1...7), draw(0...2))
+            return Shape(
+                rows: first + shards * each, times: draw(1...9), first: first, each: each, shards: shards,
+                n: draw(1...40),
+                columns: draw(1...70))
+        }
+    }()
+
+    private static let corners = [
         Shape(), Shape(rows: 1, times: 1, first: 0, each: 1, shards: 1, n: 1, columns: 1),
         Shape(rows: 7, times: 5, first: 0, each: 1, shards: 7, n: 13, columns: 33),
         Shape(rows: 10, times: 2, first: 0, each: 2, shards: 5, n: 40, columns: 64),
