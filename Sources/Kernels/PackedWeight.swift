@@ -1,8 +1,8 @@
 import CKernels
 
 /// A weight matrix in panels, made once a step and used for every time step.
-package final class PackedWeight: @unchecked Sendable {
-    // @unchecked: written by one thread before the others read, as ``FloatBuffer``.
+package final class PackedWeight: Sendable {
+    // Written by one thread before the others read, as ``FloatBuffer``.
     /// Floats side by side in memory.
     package struct Span {
         let raw: ls_span

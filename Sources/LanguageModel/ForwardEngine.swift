@@ -1,8 +1,8 @@
 package import Kernels
 
 /// A model forward only, dropout off: for validation and sampling. The same bits as the training path without dropout.
-package final class ForwardEngine: @unchecked Sendable {
-    // @unchecked: immutable after init; a state is its caller's. One call at a time uses the pool.
+package final class ForwardEngine: Sendable {
+    // Immutable after init; a state is its caller's. One call at a time uses the pool.
     private let shape: ModelShape
     private let model: PackedModel
     private let pool: ComputePool

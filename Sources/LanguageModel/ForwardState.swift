@@ -1,8 +1,8 @@
 import Kernels
 
 /// What some rows carry from one step of a ``ForwardEngine`` to the next, zero at first; and the last step's logits.
-package final class ForwardState: @unchecked Sendable {
-    // @unchecked: one call of an engine at a time uses it, and its threads write disjoint rows.
+package final class ForwardState: Sendable {
+    // One call of an engine at a time uses it, and its threads write disjoint rows.
     package let rows: Int
     private let shape: ModelShape
     /// Floats from a row to the next, of gates and of `H` units.

@@ -1,7 +1,7 @@
 package import Kernels
 
 /// An optimizer's state and its fused single-precision update, as `torch.optim` defines it.
-package final class Optimizer {
+package final class Optimizer: Sendable {
     package let configuration: OptimizerConfiguration
     /// In the order of `OptimizerConfiguration.slotNames`, each as long as the parameters.
     package let slots: [FloatBuffer]

@@ -1,8 +1,8 @@
 import Kernels
 
 /// A model's weights in the panels that the products read, made from the flat parameters once a step.
-final class PackedModel: @unchecked Sendable {
-    // @unchecked: written in `pack` only, before the threads that read it start.
+final class PackedModel: Sendable {
+    // Written in `pack` only, before the threads that read it start.
     let shape: ModelShape
     private let layout: ParameterLayout
     /// `[V][4H]`: what layer 0 gets from a character, biases included.

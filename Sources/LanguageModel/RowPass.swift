@@ -2,8 +2,8 @@ import Kernels
 
 /// The passes that are independent from row to row: forward, and backward through time. A thread takes some rows
 /// through a whole window without waiting for another.
-struct RowPass: @unchecked Sendable {
-    // @unchecked: threads are given disjoint rows.
+struct RowPass: Sendable {
+    // Threads are given disjoint rows.
     let model: PackedModel
     let activations: Activations
     let geometry: EngineGeometry

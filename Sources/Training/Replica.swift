@@ -3,8 +3,8 @@ package import Kernels
 package import LanguageModel
 
 /// Full parameters and optimizer state, and the only way to move them on by a step. Owned by one thread at a time.
-package final class Replica: @unchecked Sendable {
-    // @unchecked: handed from the thread that fills it to the thread that updates it, never shared.
+package final class Replica: Sendable {
+    // Handed from the thread that fills it to the thread that updates it, never shared.
     package let parameters: FloatBuffer
     package let optimizer: Optimizer
     package let chunks: ChunkLayout
