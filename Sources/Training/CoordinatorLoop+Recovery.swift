@@ -48,17 +48,16 @@ extension CoordinatorLoop {
                 + dispute.shards.map(String.init).joined(separator: ", ") + " here, since \(dispute.reason)")
         let rows = configuration.rowsPerShard
         let resets = configuration.stateless || dispute.step % configuration.stepsPerEpoch == 0
-        var verdict: ShardJudge.Verdict?
-        var isFinite = true
-        for shard in dispute.shards where isFinite {
-            let tokens = job.batches.tokens(
+        let verdict = judge.judge(
+            shards: dispute.shards, step: dispute.step, parameters: job.replica.parameters
+        ) { shard in
+            let (inputs, targets) = job.batches.batch(
                 rows: shard * rows..<(shard + 1) * rows, window: configuration.window(step: dispute.step))
             let carry = carries.shard(shard)
-            verdict = judge.judge(
-                shard: shard, step: dispute.step, parameters: job.replica.parameters, tokens: tokens,
+            return ShardWork(
+                shard: shard, inputs: inputs, targets: targets,
                 carry: resets ? Array(repeating: 0, count: carry.count) : Array(carry))
-            isFinite = verdict!.isFinite
         }
-        perform(machine.settled(dispute, answer: verdict?.answer, isFinite: isFinite, now: clock), socket)
+        perform(machine.settled(dispute, answer: verdict.answer, isFinite: verdict.isFinite, now: clock), socket)
     }
 }

@@ -2,18 +2,19 @@ import Coordination
 import Kernels
 import LanguageModel
 
-/// Computes single shards on the coordinator, where workers disagree or sent what cannot be.
+/// Computes shards on the coordinator, where workers disagree or sent what cannot be.
 ///
 /// Slow, and hardly ever used: one shard at a time, on one thread, so that it takes little memory.
 final class ShardJudge {
     struct Verdict {
-        var answer: ShardAnswer
+        /// Of a single shard.
+        var answer: ShardAnswer?
+        /// Whether the shards are, and what they sum up to in the tree: two finite gradients may have an infinite sum.
         var isFinite: Bool
     }
 
     private let configuration: RunConfiguration
     private let engine: GradientEngine
-    private let gradient: FloatBuffer
     private let chunks: ChunkLayout
     private let tree: ReductionTree
 
@@ -21,30 +22,46 @@ final class ShardJudge {
         self.configuration = configuration
         self.chunks = chunks
         engine = GradientEngine(geometry: configuration.geometry, threads: 1)
-        gradient = FloatBuffer(count: chunks.floats)
         tree = ReductionTree(leaves: configuration.shards)
     }
 
     /// - Parameters:
-    ///   - tokens: rows x (window + 1) of the shard.
-    ///   - carry: into the step.
-    func judge(shard: Int, step: UInt64, parameters: FloatBuffer, tokens: [UInt32], carry: [Float]) -> Verdict {
-        let width = configuration.window + 1
-        var inputs: [UInt32] = []
-        var targets: [UInt32] = []
-        for row in 0..<configuration.rowsPerShard {
-            inputs += tokens[row * width..<(row + 1) * width - 1]
-            targets += tokens[row * width + 1..<(row + 1) * width]
+    ///   - shards: those of one node of the tree.
+    ///   - work: what a shard computes from.
+    func judge(shards: [Int], step: UInt64, parameters: FloatBuffer, work: (Int) -> ShardWork) -> Verdict {
+        let nodes = tree.cover(shards)
+        precondition(nodes.count == 1, "shards that do not make up a node are summed up by nobody")
+        var answer: ShardAnswer?
+        // One buffer a level, each the left half of a sum whose right half is computed next.
+        func gradient(of node: TreeNode) -> FloatBuffer? {
+            guard let (left, right) = tree.children(of: node) else {
+                let shard = tree.shards(node)!.lowerBound
+                let (outcome, gradient) = compute(work(shard), step: step, parameters: parameters)
+                if shards.count == 1 { answer = ShardAnswer(outcome, gradient: gradient, chunks: chunks) }
+                let isFinite = outcome.loss.isFinite && outcome.carry.allSatisfy(\.isFinite)
+                return isFinite && Self.isFinite(gradient) ? gradient : nil
+            }
+            guard let first = gradient(of: left), let second = gradient(of: right) else { return nil }
+            Kernels.add(first, second, into: first, count: first.count)
+            return Self.isFinite(first) ? first : nil
         }
-        let outcome = engine.run(
-            step: step, parameters: parameters,
-            work: [ShardWork(shard: shard, inputs: inputs, targets: targets, carry: carry)],
-            nodes: [GradientNode(shards: shard..<shard + 1, gradient: gradient)]
-        ) { _ in }[0]
-        return Verdict(
-            answer: ShardAnswer(outcome, gradient: gradient, chunks: chunks),
-            isFinite: Kernels.isFinite(gradient, range: 0..<gradient.count) && outcome.loss.isFinite
-                && outcome.carry.allSatisfy(\.isFinite))
+        let isFinite = gradient(of: nodes[0]) != nil
+        return Verdict(answer: answer, isFinite: isFinite)
+    }
+
+    private func compute(
+        _ work: ShardWork, step: UInt64, parameters: FloatBuffer
+    ) -> (outcome: ShardOutcome, gradient: FloatBuffer) {
+        let gradient = FloatBuffer(count: chunks.floats)
+        let outcomes = engine.run(
+            step: step, parameters: parameters, work: [work],
+            nodes: [GradientNode(shards: work.shard..<work.shard + 1, gradient: gradient)]
+        ) { _ in }
+        return (outcomes[0], gradient)
+    }
+
+    private static func isFinite(_ gradient: FloatBuffer) -> Bool {
+        Kernels.isFinite(gradient, range: 0..<gradient.count)
     }
 }
 
