@@ -51,7 +51,7 @@ extension CoordinatorMachine {
                 return ClusterStatus.Member(
                     worker: worker, hello: member.hello, state: state(of: member),
                     shards: member.grants.flatMap(\.shards).sorted(), reportedShards: member.reported.count,
-                    silence: now - min(now, member.lastHeard), cost: member.cost)
+                    silence: now.since(member.lastHeard), cost: member.cost)
             },
             tree: treeStatus())
     }

@@ -140,7 +140,8 @@ extension CoordinatorMachine {
             liars = report == nil || report == answer ? wrong : [auditor]
             if liars.isEmpty {
                 audit?.isOpen = false
-                return leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)
+                leaseWhatIsFree(now: now)
+                return commitIfComplete(now: now) + pump(now: now)
             }
         }
         // Whatever else a liar has sent in this step is in doubt too.
@@ -148,6 +149,7 @@ extension CoordinatorMachine {
         for liar in liars.sorted(by: { $0.worker < $1.worker }) {
             actions += ban(liar, "its gradient of \(place) is wrong: check its memory, processor and build", now: now)
         }
-        return actions + leaseWhatIsFree(now: now) + pump(now: now)
+        leaseWhatIsFree(now: now)
+        return actions + pump(now: now)
     }
 }

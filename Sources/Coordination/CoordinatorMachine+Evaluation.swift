@@ -76,7 +76,7 @@ extension CoordinatorMachine {
             return evict(worker, "sent an evaluation that it was not asked for", .protocolViolation, now: now)
         }
         let grant = self.evaluation!.grants[worker]!.remove(at: index)
-        segmentCost = max(1, (now - min(now, grant.time)) / UInt64(grant.load))
+        segmentCost = max(1, now.since(grant.time) / UInt64(grant.load))
         let fresh = segments.subtracting(evaluation.accepted)
         if fresh.isEmpty { return [.discard(worker, reason: "an evaluation came twice")] }
         self.evaluation!.accepted.formUnion(fresh)
@@ -109,9 +109,9 @@ extension CoordinatorMachine {
         for worker in order {
             for grant in evaluation.grants[worker] ?? [] {
                 // Before the first measure nothing is known of how long a segment takes.
-                let expected = segmentCost.map { $0.multipliedReportingOverflow(by: UInt64(grant.load)).partialValue }
+                let expected = segmentCost.map { $0.times(grant.load) }
                 let allowed = expected.map { $0 + $0 / 2 + configuration.speculationFloor } ?? 10_000_000_000
-                if now - min(now, grant.time) > allowed {
+                if now.since(grant.time) > allowed {
                     late.formUnion(grant.segments)
                 } else {
                     inTime.formUnion(grant.segments)
@@ -132,7 +132,7 @@ extension CoordinatorMachine {
     /// What an evaluation waits for, in words.
     func evaluationWaits(_ evaluation: OpenEvaluation, now: UInt64) -> String {
         let holders = order.filter { evaluation.holds($0) }.map { members[$0]!.hello.name }
-        let tenths = (now - min(now, evaluation.opened)) / 100_000_000
+        let tenths = now.since(evaluation.opened) / 100_000_000
         return "the evaluation after step \(step) waits \(tenths / 10).\(tenths % 10) s for "
             + "\(configuration.segments - evaluation.accepted.count) of \(configuration.segments) segments"
             + (holders.isEmpty ? "" : " of \(holders.joined(separator: ", "))")

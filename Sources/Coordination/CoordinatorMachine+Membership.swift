@@ -13,8 +13,9 @@ extension CoordinatorMachine {
             unleased.insert(shard)
         }
         segmentsLost(by: worker)
-        return [.evict(worker, reason: reason)] + examineAudit() + recallLost(worker, now: now)
-            + leaseWhatIsFree(now: now) + commitIfComplete(now: now) + pump(now: now)
+        let actions = [.evict(worker, reason: reason)] + examineAudit() + recallLost(worker, now: now)
+        leaseWhatIsFree(now: now)
+        return actions + commitIfComplete(now: now) + pump(now: now)
     }
 
     /// Ends the session of a worker whose message made no sense; it is told why.
@@ -134,9 +135,13 @@ extension CoordinatorMachine {
         }
         // A replica that lags behind is ready when it has caught up.
         guard applied.step == step else { return [] }
+        guard !members[worker]!.awaitsSnapshot else {
+            return evict(worker, "told of a replica that it has not got", .protocolViolation, now: now)
+        }
         members[worker]!.isReady = true
         awaited.remove(worker)
         generation += 1
-        return [.joined(worker)] + leaseWhatIsFree(now: now)
+        leaseWhatIsFree(now: now)
+        return [.joined(worker)]
     }
 }

@@ -17,17 +17,14 @@ extension CoordinatorMachine {
     }
 
     /// Hands the shards that nobody holds to the ready members.
-    mutating func leaseWhatIsFree(now: UInt64) -> [CoordinatorAction] {
+    mutating func leaseWhatIsFree(now: UInt64) {
         guard !isRecovering, !isFinished, dispute == nil, awaited.isEmpty, !unleased.isEmpty, !readyWorkers.isEmpty
-        else { return [] }
+        else { return }
         if !hasStarted {
-            guard readyWorkers.count >= configuration.minimumWorkers else { return [] }
+            guard readyWorkers.count >= configuration.minimumWorkers else { return }
             hasStarted = true
         }
-        if isEvaluating {
-            leaseSegments(now: now)
-            return []
-        }
+        guard !isEvaluating else { return leaseSegments(now: now) }
         if unleased.count == configuration.shards {
             stepOpened = now
             replan()
@@ -42,7 +39,6 @@ extension CoordinatorMachine {
             }
         }
         unleased = []
-        return []
     }
 
     /// Shares all shards anew where the members changed, where that shortens the step by an eighth and more, or where
@@ -92,9 +88,7 @@ extension CoordinatorMachine {
         for worker in order {
             let member = members[worker]!
             guard let grant = member.grants.last else { continue }
-            let shards = UInt64(grant.shards.count)
-            let known = (member.cost ?? slowest).map { $0.multipliedReportingOverflow(by: shards).partialValue }
-            let expected = known ?? 10_000_000_000
+            let expected = (member.cost ?? slowest).map { $0.times(grant.shards.count) } ?? 10_000_000_000
             let open = member.openShards.subtracting(accepted)
             if now > grant.time + expected + expected / 2 + configuration.speculationFloor {
                 late.formUnion(open)
@@ -160,7 +154,7 @@ extension CoordinatorMachine {
         }
         members[worker]!.reported.insert(shard)
         if grant == members[worker]!.grants.first, members[worker]!.reported.isSuperset(of: grant.shards) {
-            measure(worker, max(1, (now - min(now, grant.time)) / UInt64(grant.shards.count)))
+            measure(worker, max(1, now.since(grant.time) / UInt64(grant.shards.count)))
         }
         guard accepted.insert(shard).inserted else { return [.discard(worker, reason: "a result came twice")] }
         unleased.remove(shard)
@@ -196,7 +190,7 @@ extension CoordinatorMachine {
             let member = members[worker]!
             if let grant = member.grants.first, !member.reported.isSuperset(of: grant.shards) {
                 // Not done: it takes at least as long as it has taken so far.
-                let soFar = (now - min(now, grant.time)) / UInt64(grant.shards.count)
+                let soFar = now.since(grant.time) / UInt64(grant.shards.count)
                 if soFar > member.cost ?? 0 { members[worker]!.cost = max(1, soFar) }
                 if let work = member.work { members[worker]!.work = max(work, soFar) }
             } else if member.grants.isEmpty {
@@ -211,7 +205,7 @@ extension CoordinatorMachine {
             members[worker]!.chunksSeen = 0
         }
         step += 1
-        let taken = now - min(now, stepOpened)
+        let taken = now.since(stepOpened)
         stepTime = stepTime == 0 ? taken : (stepTime + taken) / 2
         stepOpened = now
         clearStep()
@@ -221,7 +215,10 @@ extension CoordinatorMachine {
 
     /// What follows a commit: its evaluation where one is due, the next step, or the end.
     mutating func openStep(now: UInt64) -> [CoordinatorAction] {
-        guard step >= configuration.totalSteps, !isEvaluating else { return leaseWhatIsFree(now: now) }
+        guard step >= configuration.totalSteps, !isEvaluating else {
+            leaseWhatIsFree(now: now)
+            return []
+        }
         isFinished = true
         return [.finished]
     }

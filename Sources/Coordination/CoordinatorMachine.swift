@@ -142,6 +142,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var work: UInt64?
 
         var openShards: Set<Int> { Set(grants.flatMap(\.shards)).subtracting(reported) }
+        /// Whether parts of its snapshot have not left yet.
+        var awaitsSnapshot: Bool {
+            session.outbox.contains { if case .snapshot = $0 { true } else { false } }
+        }
     }
 
     struct Identity: Hashable, Sendable {
@@ -254,13 +258,13 @@ package struct CoordinatorMachine: Hashable, Sendable {
             return "worker \(member.hello.name), \(shards), phase \(phase)"
         }
         if late.isEmpty, let audit, audit.isOpen { late = ["the audit of shard \(audit.shard)"] }
-        let tenths = (now - min(now, stepOpened)) / 100_000_000
+        let tenths = now.since(stepOpened) / 100_000_000
         return "step \(step + 1) waits \(tenths / 10).\(tenths % 10) s for " + late.joined(separator: "; ")
     }
 
     /// Nanoseconds that the open step has taken; nil where it waits for workers or an evaluation, or is done.
     package func stepAge(now: UInt64) -> UInt64? {
-        hasStarted && !isFinished && !isEvaluating && !readyWorkers.isEmpty ? now - min(now, stepOpened) : nil
+        hasStarted && !isFinished && !isEvaluating && !readyWorkers.isEmpty ? now.since(stepOpened) : nil
     }
 
     // MARK: Events
@@ -293,7 +297,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         case .inOrder: break
         }
         members[worker]!.lastHeard = now
-        var actions: [CoordinatorAction]
+        let (isWelcome, isReady) = (members[worker]!.isWelcome, members[worker]!.isReady)
+        let actions: [CoordinatorAction]
         switch message {
         case .goodbye: return lose(worker, "left", now: now)
         case .heartbeat: actions = []
@@ -302,23 +307,16 @@ package struct CoordinatorMachine: Hashable, Sendable {
         case .snapshot(let part): actions = recalled(part, from: worker, now: now)
         case .carry(let part): actions = recalled(part, from: worker, now: now)
         case .history(let records): actions = recalled(records, from: worker, now: now)
-        case .gradient where members[worker]!.isReady, .shardResult where members[worker]!.isReady,
-            .audited where members[worker]!.isReady, .evaluated where members[worker]!.isReady,
-            .applied where members[worker]!.isWelcome:
-            switch message {
-            case .gradient(let part):
-                actions = gradient(part, digest: digest, isFinite: isFinite, from: worker, now: now)
-            case .shardResult(let result):
-                actions = shardResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
-            case .audited(let report): actions = audited(report, by: worker, now: now)
-            case .evaluated(let result): actions = evaluated(result, by: worker, now: now)
-            case .applied(let applied): actions = self.applied(applied, by: worker, now: now)
-            default: preconditionFailure("the cases of the pattern above")
-            }
+        case .applied(let applied) where isWelcome: actions = self.applied(applied, by: worker, now: now)
+        case .gradient(let part) where isReady:
+            actions = gradient(part, digest: digest, isFinite: isFinite, from: worker, now: now)
+        case .shardResult(let result) where isReady:
+            actions = shardResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
+        case .audited(let report) where isReady: actions = audited(report, by: worker, now: now)
+        case .evaluated(let result) where isReady: actions = evaluated(result, by: worker, now: now)
         default: return evict(worker, "spoke out of turn", .protocolViolation, now: now)
         }
-        actions += pump(now: now)
-        return actions
+        return actions + pump(now: now)
     }
 
     /// Messages that wait for one slow reader, before it is given up: four gradients' chunks, or 64 MiB of them.
@@ -333,7 +331,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var actions: [CoordinatorAction] = []
         for worker in order {
             guard let member = members[worker] else { continue }
-            let silence = now - min(now, member.lastHeard)
+            let silence = now.since(member.lastHeard)
             if silence > configuration.silenceLimit {
                 let text = "silent for \(silence / 100_000_000 * 100) ms"
                 actions += evict(worker, text, .sessionBroken, now: now)
@@ -341,7 +339,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
                 actions += evict(worker, "reads too slowly to keep up", .sessionBroken, now: now)
             }
         }
-        for worker in order where now - min(now, members[worker]!.lastSent) >= configuration.heartbeatInterval {
+        for worker in order where now.since(members[worker]!.lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(worker, .heartbeat, now: now))
         }
         return actions + recover(now: now) + speculate(now: now) + boundAudit(now: now) + speculateSegments(now: now)

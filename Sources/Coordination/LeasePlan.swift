@@ -71,6 +71,6 @@ package enum LeasePlan {
     }
 
     private static func done(_ shards: Int, _ pace: Pace) -> UInt64 {
-        UInt64(shards).multipliedReportingOverflow(by: max(1, min(pace.cost, 1 << 48))).partialValue
+        max(1, pace.cost).times(shards)
     }
 }

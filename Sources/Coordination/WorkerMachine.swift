@@ -229,13 +229,13 @@ package struct WorkerMachine: Hashable, Sendable {
         // A worker that was stopped itself does not know whether the coordinator spoke meanwhile.
         if let lastTick, now > lastTick + configuration.silenceLimit / 2 { lastHeard += now - lastTick }
         lastTick = now
-        let silence = now - min(now, lastHeard)
+        let silence = now.since(lastHeard)
         if silence > configuration.silenceLimit {
             return broken("the coordinator has been silent for \(silence / 1_000_000) ms")
         }
         var actions = pump(now: now)
         // Before an answer the only thing to say has been said.
-        if hasHeard, now - min(now, lastSent) >= configuration.heartbeatInterval {
+        if hasHeard, now.since(lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(.heartbeat, now: now))
         }
         return actions

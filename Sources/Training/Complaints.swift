@@ -1,3 +1,5 @@
+import Coordination
+
 /// Lets through the lines about bad peers that a person can read, and counts the rest: a flood of bad messages must not
 /// become a flood of lines.
 struct Complaints {
@@ -11,7 +13,7 @@ struct Complaints {
     ///
     /// - Parameter now: nanoseconds that only grow; each second allows one more line.
     mutating func line(_ text: String, now: UInt64) -> String? {
-        let seconds = (now - min(now, refilled)) / 1_000_000_000
+        let seconds = now.since(refilled) / 1_000_000_000
         if seconds > 0 {
             allowance = Int(min(UInt64(Self.burst), UInt64(allowance) + seconds))
             refilled = now

@@ -14,6 +14,15 @@ struct CoordinatorMachineTests {
         #expect(actions.evictions == ["told twice of step 0"])
     }
 
+    @Test("A worker that tells of a replica before its snapshot has left is evicted")
+    func tellsTooEarly() {
+        // More parts than credits: without an acknowledgement the last ones wait.
+        var bench = MachineBench(snapshotParts: 100)
+        let actions = bench.join(1)
+        #expect(actions.evictions == ["told of a replica that it has not got"])
+        #expect(!actions.contains { if case .joined = $0 { true } else { false } })
+    }
+
     @Test("The longest times that workers can tell of do not overflow")
     func longTimes() {
         var bench = MachineBench(shards: 4, minimum: 2)
