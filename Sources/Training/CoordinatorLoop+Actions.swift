@@ -13,7 +13,7 @@ extension CoordinatorLoop {
         // What the machine is told meanwhile makes new messages, which must not leave before those decided already.
         var afterwards: [CoordinatorAction] = []
         for action in actions {
-            if failure != nil { return }
+            guard failure == nil else { break }
             switch action {
             case .send(let worker, let item, let sequence, let acknowledged):
                 send(item, to: worker, sequence: sequence, acknowledged: acknowledged, socket)
@@ -51,12 +51,16 @@ extension CoordinatorLoop {
             case .recovered(let step): goOn(from: step)
             case .keptCheckpoint: goOnFromCheckpoint()
             case .fail(let reason, let savesState):
+                guard !savesState || parametersAreFinite() else { break }
                 self.savesState = savesState
                 failure = Failure(description: reason)
             case .finished: break
             }
         }
-        if let committed, failure == nil { update(committed) }
+        // Also where a send failed: the carries have moved on with the commit, and a checkpoint takes both. A commit that
+        // failed itself has no scalars.
+        if let committed, scalars[committed] != nil { update(committed) }
+        if failure != nil { return }
         if hasCommitted { forgetOldSteps() }
         loseUnreachable(socket)
         for action in afterwards where failure == nil {

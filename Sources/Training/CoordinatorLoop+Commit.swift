@@ -13,6 +13,7 @@ extension CoordinatorLoop {
         let norm = squares.squareRoot()
         let loss = treeSum(losses, machine.tree) / Double(configuration.batch * configuration.window)
         guard norm.isFinite, loss.isFinite else {
+            guard parametersAreFinite() else { return }
             failure = Failure(
                 description:
                     "the gradient of step \(step + 1) is not finite (norm \(norm), loss \(loss)): the last good "
@@ -53,6 +54,7 @@ extension CoordinatorLoop {
             charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
             workers: machine.readyWorkers.count, digest: digest)
         let due = upkeep.committed(step: step + 1, isLast: step + 1 == configuration.totalSteps)
+        if due.checkpoint, !parametersAreFinite() { return }
         let phases = progress.monitor.phases(step: step)
         if !phases.isEmpty { recorder?.post(.phases(step: step, phases)) }
         awaitingRecord = Upkeep(
@@ -61,6 +63,20 @@ extension CoordinatorLoop {
         if !machine.isEvaluating { self.record() }
         planEvaluation()
         progress.committed(record)
+    }
+
+    /// A finite gradient may still make parameters that are not, as with --epsilon 0. The run ends then, without a
+    /// checkpoint of them.
+    func parametersAreFinite() -> Bool {
+        guard !Kernels.isFinite(job.replica.parameters.bytes) else { return true }
+        savesState = false
+        failure =
+            failure
+            ?? Failure(
+                description: "the parameters after step \(committedStep) are not finite: the checkpoints so far stand; "
+                    + "begin a new run from one with --initialize-from, and a lower --learning-rate or another --epsilon"
+            )
+        return false
     }
 
     func forgetOldSteps() {

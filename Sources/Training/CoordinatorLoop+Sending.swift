@@ -8,7 +8,6 @@ extension CoordinatorLoop {
     func announce(_ worker: WorkerID) {
         guard let hello = machine.hello(of: worker) else { return }
         names[worker] = hello.name
-        snapshots[worker] = nil
         saidWaiting = nil
         if stepIsFresh { stepStarted = .now }
         let count = machine.readyWorkers.count
@@ -48,6 +47,8 @@ extension CoordinatorLoop {
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.snapshot(part), envelope), payload: snapshots[worker]![buffer],
                     range: range)
+                // The messages under way hold what they need.
+                if Int(part.part) == job.replica.partCount - 1 { snapshots[worker] = nil }
             case .lease(let lease):
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.lease(lease), envelope), bytes: leasePayload(lease))
@@ -72,6 +73,7 @@ extension CoordinatorLoop {
             if outcome != .sent { unreachable.append(worker) }
         } catch {
             failure = failure ?? Failure(description: "\(error)")
+            isCutShort = true
         }
     }
 

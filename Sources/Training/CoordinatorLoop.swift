@@ -52,6 +52,8 @@ package final class CoordinatorLoop {
     var newestSnapshot: (step: UInt64, buffers: [FloatBuffer])?
     let encodedConfiguration: [UInt8]
     var failure: Failure?
+    /// A message has left in part: what followed would be read as the rest of it.
+    var isCutShort = false
     var ending: Ending?
     var stepStarted = ContinuousClock.now
     let started = ContinuousClock.now
@@ -148,12 +150,12 @@ package final class CoordinatorLoop {
         // An evaluation that was under way is left out.
         record()
         // The checkpoint of the end, of the interruption, or of the last good step.
-        if savesState { checkpoint() }
+        if savesState, parametersAreFinite() { checkpoint() }
         if let failure {
             // Workers of a coordinator that fails are told, unless they have a newer one.
             let farewell = machine.finish(now: clock)
             self.failure = nil
-            if savesState { perform(farewell, socket) }
+            if savesState, !isCutShort { perform(farewell, socket) }
             throw failure
         }
         if !(keepsWorkers && ending == .interrupted("SIGTERM")) { perform(machine.finish(now: clock), socket) }
@@ -226,18 +228,12 @@ package final class CoordinatorLoop {
             _ = try? socket.send(to: RoutingIdentity.bytes(sender), control: Wire.encode(answer, envelope))
             return
         }
-        defer {
-            if let name = names[sender] { progress.monitor.heard(message, from: sender, name: name) }
-        }
         let payload = received.partCount > 1 ? received.byteCount(1) : 0
         guard received.partCount <= 2, payload == expectedPayload(message) else {
             perform(machine.violated(sender, "sent a payload of \(payload) bytes", now: clock), socket)
             return
         }
-        guard payload > 0 else {
-            perform(machine.received(message, envelope, now: clock), socket, message: message)
-            return
-        }
+        guard payload > 0 else { return take(message, envelope, payload: nil, socket) }
         received.withBytes(1) { take(message, envelope, payload: $0, socket) }
     }
 
@@ -273,16 +269,22 @@ package final class CoordinatorLoop {
         return (message, envelope)
     }
 
-    /// Hands the machine a message with floats behind it, of which it is told all that it asks for.
+    /// Hands the machine a message, and of the floats behind it what it asks for.
+    ///
+    /// - Parameter payload: nil where the message has none.
     private func take(
-        _ message: Message, _ envelope: Envelope, payload: UnsafeRawBufferPointer, _ socket: borrowing Socket
+        _ message: Message, _ envelope: Envelope, payload: UnsafeRawBufferPointer?, _ socket: borrowing Socket
     ) {
-        let digest = machine.wantsDigest(of: message) ? Kernels.digest(payload) : 0
-        var isFinite = Kernels.isFinite(payload)
+        let digest = payload.map { machine.wantsDigest(of: message) ? Kernels.digest($0) : 0 } ?? 0
+        var isFinite = payload.map { Kernels.isFinite($0) } ?? true
         if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite { isFinite = false }
-        perform(
-            machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock), socket,
-            message: message, payload: payload)
+        let actions = machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock)
+        perform(actions, socket, message: message, payload: payload)
+        // What is discarded may come again and again.
+        if case .discard? = actions.first { return }
+        if let name = names[envelope.worker] {
+            progress.monitor.heard(message, from: envelope.worker, name: name)
+        }
     }
 
     func expectedPayload(_ message: Message) -> Int {
