@@ -94,10 +94,11 @@ sanitize: setup ## Look for data races: the Training tests and runs of real proc
 lint: ## Check the format of Swift files and the syntax of scripts
 	swift format lint --strict -r -p Sources Tests Package.swift
 	@for script in .ci/run Benchmarks/run Benchmarks/shapes Benchmarks/overhead Benchmarks/reproduce Benchmarks/losses \
-		Tests/Fuzz/run Tests/sanitize \
+		Tests/Fuzz/run Tests/sanitize deploy/slurm/lockstep.sbatch \
 		$$(find . -path './.*' -prune -o -name '*.sh' -print); do \
 		if [ -e "$$script" ]; then bash -n "$$script"; fi; \
 	done
+	@sh -n deploy/systemd/coordinator-service
 	@if grep -nE '[[:blank:]]+$$' Makefile .ci/run *.md; then \
 		echo "make lint: the lines above end in blanks: take them off" >&2; exit 1; \
 	fi
@@ -111,6 +112,15 @@ bench: setup ## Time whole steps; CORPUS=text PEER_PYTHON=python3 times PyTorch 
 .PHONY: bench-shapes
 bench-shapes: setup ## Time steps of few rows, odd sizes, short windows and other vocabularies, and of one worker against two
 	Benchmarks/shapes
+
+.PHONY: bench-overhead
+bench-overhead: build ## Time a checkpoint after each step, and audits, against neither: PAIRS=5 STEPS=20 CORPUS=text
+	LOCKSTEP="$$($(RELEASE) --show-bin-path)/lockstep" Benchmarks/overhead
+
+.PHONY: bench-watching
+bench-watching: build ## Time what watching a run costs its coordinator: PAIRS=3 STEPS=40 CORPUS=text
+	Benchmarks/watching --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)") \
+		$(if $(PAIRS),--pairs $(PAIRS)) $(if $(STEPS),--steps $(STEPS)) $(if $(MODEL),--model "$(MODEL)")
 
 .PHONY: bench-losses
 bench-losses: setup ## Set the losses of STEPS=600 steps beside PyTorch's: CORPUS=text PEER_PYTHON=python3
