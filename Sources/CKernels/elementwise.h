@@ -3,41 +3,41 @@
 // MARK: Updates, as torch.optim's single-tensor path
 
 // The gradient as an update takes it: times the clip coefficient, then each element clamped.
-INLINE f16 clipped(const float *g, long n, ls_update u) {
-    f16 d = load_some(g, n) * splat(u.clip);
+INLINE f32x16 clipped(const float *g, long n, ls_update u) {
+    f32x16 d = load_some(g, n) * splat(u.clip);
     d = d > splat(u.clamp) ? splat(u.clamp) : d;
     return d < splat(-u.clamp) ? splat(-u.clamp) : d;
 }
 
 INLINE void adam_some(long n, float *p, const float *g, float *m, float *v, float *v_max, ls_update u) {
-    f16 w = load_some(p, n) * splat(u.shrink);
-    f16 d = clipped(g, n, u) + w * splat(u.weight_decay);
-    f16 first = load_some(m, n);
-    first += splat(u.rest1) * (d - first);
-    f16 second = load_some(v, n) * splat(u.beta2) + splat(u.rest2) * d * d;
+    f32x16 w = load_some(p, n) * splat(u.shrink);
+    f32x16 d = clipped(g, n, u) + w * splat(u.weight_decay);
+    f32x16 first = load_some(m, n);
+    first += splat(u.one_minus_beta1) * (d - first);
+    f32x16 second = load_some(v, n) * splat(u.beta2) + splat(u.one_minus_beta2) * d * d;
     store_some(m, first, n);
     store_some(v, second, n);
     if (v_max) {
         second = larger(load_some(v_max, n), second);
         store_some(v_max, second, n);
     }
-    f16 divisor = __builtin_elementwise_sqrt(second) / splat(u.root) + splat(u.epsilon);
+    f32x16 divisor = __builtin_elementwise_sqrt(second) / splat(u.bias_correction2_root) + splat(u.epsilon);
     store_some(p, w - splat(u.rate) * first / divisor, n);
 }
 
 INLINE void rmsprop_some(long n, float *p, const float *g, float *square, float *mean, float *buffer, ls_update u) {
-    f16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
-    f16 s = load_some(square, n) * splat(u.beta2) + splat(u.rest2) * d * d;
+    f32x16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
+    f32x16 s = load_some(square, n) * splat(u.beta2) + splat(u.one_minus_beta2) * d * d;
     store_some(square, s, n);
     if (mean) {
-        f16 a = load_some(mean, n);
-        a += splat(u.rest2) * (d - a);
+        f32x16 a = load_some(mean, n);
+        a += splat(u.one_minus_beta2) * (d - a);
         store_some(mean, a, n);
         s -= a * a;
     }
-    f16 divisor = __builtin_elementwise_sqrt(s) + splat(u.epsilon);
+    f32x16 divisor = __builtin_elementwise_sqrt(s) + splat(u.epsilon);
     if (buffer) {
-        f16 b = load_some(buffer, n) * splat(u.momentum) + d / divisor;
+        f32x16 b = load_some(buffer, n) * splat(u.momentum) + d / divisor;
         store_some(buffer, b, n);
         store_some(p, w - splat(u.rate) * b, n);
     } else {
@@ -46,9 +46,9 @@ INLINE void rmsprop_some(long n, float *p, const float *g, float *square, float 
 }
 
 INLINE void sgd_some(long n, float *p, const float *g, float *buffer, ls_update u) {
-    f16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
+    f32x16 w = load_some(p, n), d = clipped(g, n, u) + w * splat(u.weight_decay);
     if (buffer) {
-        f16 b = u.is_first ? d : load_some(buffer, n) * splat(u.momentum) + splat(u.undamped) * d;
+        f32x16 b = u.is_first ? d : load_some(buffer, n) * splat(u.momentum) + splat(u.one_minus_dampening) * d;
         store_some(buffer, b, n);
         d = u.nesterov ? d + splat(u.momentum) * b : b;
     }
@@ -75,26 +75,26 @@ static void sgd(long count, float *p, const float *g, float *buffer, ls_update u
 // MARK: Sums and digests
 
 static double sum_of_squares(long count, const float *x) {
-    d16 lanes = (d16)(0.0);
+    f64x16 lanes = (f64x16)(0.0);
     long j = 0;
     for (; j + WIDTH <= count; j += WIDTH) {
-        d16 d = __builtin_convertvector(load(x + j), d16);
+        f64x16 d = __builtin_convertvector(load(x + j), f64x16);
         lanes += d * d;
     }
     if (j < count) {
-        d16 d = __builtin_convertvector(load_some(x + j, count - j), d16);
+        f64x16 d = __builtin_convertvector(load_some(x + j, count - j), f64x16);
         lanes += d * d;
     }
     return sum_lanes(lanes);
 }
 
 static int is_finite(long count, const float *x) {
-    u16 bad = (u16)(0u), exponent = (u16)(0x7F800000u);
+    u32x16 bad = (u32x16)(0u), exponent = (u32x16)(0x7F800000u);
     for (long j = 0; j < count; j += WIDTH) {
-        f16 v = load_some(x + j, count - j < WIDTH ? count - j : WIDTH);
-        u16 bits;
+        f32x16 v = load_some(x + j, count - j < WIDTH ? count - j : WIDTH);
+        u32x16 bits;
         memcpy(&bits, &v, sizeof bits);
-        bad |= (bits & exponent) == exponent ? (u16)(1u) : (u16)(0u);
+        bad |= (bits & exponent) == exponent ? (u32x16)(1u) : (u32x16)(0u);
     }
     uint32_t any = 0;
     for (int i = 0; i < WIDTH; i++) any |= bad[i];
@@ -106,11 +106,11 @@ static int is_finite(long count, const float *x) {
 // the lane, so a change within one word always shows. SplitMix64's finaliser joins the lanes.
 static uint64_t digest(long bytes, const void *data) {
     const char *from = data;
-    w16 lanes[2];
+    u64x16 lanes[2];
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < WIDTH; j++) lanes[i][j] = 0x9E3779B97F4A7C15ull * (uint64_t)(i * WIDTH + j + 1);
     for (long first = 0; first < bytes; first += 256) {
-        w16 next[2];
+        u64x16 next[2];
         if (bytes - first >= 256) {
             memcpy(next, from + first, sizeof next);
         } else {
@@ -118,9 +118,9 @@ static uint64_t digest(long bytes, const void *data) {
             memcpy(next, from + first, (size_t)(bytes - first));
         }
         for (int i = 0; i < 2; i++) {
-            w16 x = (lanes[i] ^ next[i]) * (w16)(0xFF51AFD7ED558CCDull);
+            u64x16 x = (lanes[i] ^ next[i]) * (u64x16)(0xFF51AFD7ED558CCDull);
             x ^= x >> 33;
-            lanes[i] = x * (w16)(0xC4CEB9FE1A85EC53ull);
+            lanes[i] = x * (u64x16)(0xC4CEB9FE1A85EC53ull);
         }
     }
     uint64_t h = (uint64_t)bytes;
@@ -138,9 +138,9 @@ static uint64_t digest(long bytes, const void *data) {
 #define CHAINS (LS_TILE_ROWS > 6 ? 12 : 6)
 
 static double multiply_adds(long rounds) {
-    f16 a[CHAINS];
+    f32x16 a[CHAINS];
     UNROLL for (int i = 0; i < CHAINS; i++) a[i] = splat((float)i);
-    f16 x = splat(0.9999f), y = splat(1e-6f);
+    f32x16 x = splat(0.9999f), y = splat(1e-6f);
     for (long r = 0; r < rounds; r++) {
         UNROLL for (int i = 0; i < CHAINS; i++) a[i] = fma16(a[i], x, y);
     }
@@ -151,13 +151,13 @@ static double multiply_adds(long rounds) {
 }
 
 static float read_all(long count, const float *x) {
-    f16 sums[4];
+    f32x16 sums[4];
     UNROLL for (int i = 0; i < 4; i++) sums[i] = splat(0);
     long j = 0;
     for (; j + 4 * WIDTH <= count; j += 4 * WIDTH) {
         UNROLL for (int i = 0; i < 4; i++) sums[i] += load(x + j + i * WIDTH);
     }
     for (; j < count; j++) sums[0] += splat(x[j]);
-    f16 all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    f32x16 all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     return all[0];
 }

@@ -104,7 +104,7 @@ typedef struct {
 } coming;
 
 // acc += each of TILE values times a row of B.
-INLINE void outer_product(const int vectors, f16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
+INLINE void outer_product(const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
     const float *thirds[THIRDS];
     UNROLL for (int i = 0; i < TILE; i += 3) thirds[i / 3] = a + i;
     multiply_row(TILE, vectors, acc, thirds, 1, 0, b);
@@ -115,7 +115,7 @@ INLINE void outer_product(const int vectors, f16 acc[TILE][LS_VECTORS], const fl
 // apart. Fetches of `next`, the panel behind, and of `soon`, unless that is null, from row `first` on.
 INLINE void outer_products(const int vectors, long inner, const float *a, const float *b, const float *from, float *to,
                            long joins, long size, const float *next, const coming *soon, long first) {
-    f16 acc[TILE][LS_VECTORS];
+    f32x16 acc[TILE][LS_VECTORS];
     if (from) {
         UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
             acc[i][j] = load(from + i * PANEL + j * WIDTH);
@@ -155,7 +155,7 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
 
 // n columns: sums += each row in turn.
 INLINE void add_columns(long rows, long n, const float *x, long stride, float *sums) {
-    f16 sum = load_some(sums, n);
+    f32x16 sum = load_some(sums, n);
     for (long r = 0; r < rows; r++) sum += load_some(x + r * stride, n);
     store_some(sums, sum, n);
 }

@@ -50,32 +50,32 @@ typedef struct {
 // acc[i] += a value of row i times `vectors` vectors of a row of B. The values lie `stride` apart; `thirds` are the
 // addresses of the first, the fourth and so on, so that an address is a base and once or twice the stride.
 #ifdef LS_ALL_REGISTERS
-INLINE f8 multiply_add_in_order(f8 a, f8 b, f8 c) {
+INLINE f32x8 multiply_add_in_order(f32x8 a, f32x8 b, f32x8 c) {
     asm volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
     return c;
 }
 
 // Twelve sums, three values and a piece of B are all the registers there are. In any order but this one, and the
 // compiler does not keep it, some of them are spilled.
-INLINE void multiply_row(const int m, const int vectors, f16 acc[TILE][LS_VECTORS], const float *const *thirds,
+INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *const *thirds,
                          long stride, long at, const float *b) {
-    f8 values[TILE], row;
+    f32x8 values[TILE], row;
     UNROLL for (int i = 0; i < m; i++)
         asm volatile("vbroadcastss %1, %0" : "=x"(values[i]) : "m"(thirds[i / 3][i % 3 * stride + at]));
     UNROLL for (int j = 0; j < vectors; j++) {
-        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f8 *)(b + j * WIDTH)));
+        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f32x8 *)(b + j * WIDTH)));
         UNROLL for (int i = 0; i < m; i++) acc[i][j].lo = multiply_add_in_order(values[i], row, acc[i][j].lo);
-        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f8 *)(b + j * WIDTH + WIDTH / 2)));
+        asm volatile("vmovups %1, %0" : "=x"(row) : "m"(*(const f32x8 *)(b + j * WIDTH + WIDTH / 2)));
         UNROLL for (int i = 0; i < m; i++) acc[i][j].hi = multiply_add_in_order(values[i], row, acc[i][j].hi);
     }
 }
 #else
-INLINE void multiply_row(const int m, const int vectors, f16 acc[TILE][LS_VECTORS], const float *const *thirds,
+INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *const *thirds,
                          long stride, long at, const float *b) {
-    f16 row[LS_VECTORS];
+    f32x16 row[LS_VECTORS];
     UNROLL for (int j = 0; j < vectors; j++) row[j] = load(b + j * WIDTH);
     UNROLL for (int i = 0; i < m; i++) {
-        f16 s = splat(thirds[i / 3][i % 3 * stride + at]);
+        f32x16 s = splat(thirds[i / 3][i % 3 * stride + at]);
         UNROLL for (int j = 0; j < vectors; j++) acc[i][j] = fma16(s, row[j], acc[i][j]);
     }
 }
@@ -83,7 +83,7 @@ INLINE void multiply_row(const int m, const int vectors, f16 acc[TILE][LS_VECTOR
 
 // `far`: the row behind this part of the panel from which on some are fetched into L2.
 INLINE void tile_rows(const int m, const int vectors, const terms *of, const target *to, long far) {
-    f16 acc[TILE][LS_VECTORS];
+    f32x16 acc[TILE][LS_VECTORS];
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
     if (to->start)
@@ -156,7 +156,7 @@ static void tile(long m, long vectors, const terms *of, const target *to, long f
 #define PANELS_OF_ONE (TILE > 3 ? 4 : 3)
 
 INLINE void tile_panels(const int m, const int panels, const terms *of, const target *to) {
-    f16 acc[3][4 * LS_VECTORS];
+    f32x16 acc[3][4 * LS_VECTORS];
     const long k = of->length;
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
@@ -164,10 +164,10 @@ INLINE void tile_panels(const int m, const int panels, const terms *of, const ta
         const float *a = p->a, *b = p->packed;
         const long lda = p->stride;
         for (long x = 0; x < k; x++) {
-            f16 s[3];
+            f32x16 s[3];
             UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda + x]);
             UNROLL for (int q = 0; q < panels; q++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
-                f16 row = load(b + (q * k + x) * PANEL + j * WIDTH);
+                f32x16 row = load(b + (q * k + x) * PANEL + j * WIDTH);
                 UNROLL for (int i = 0; i < m; i++)
                     acc[i][q * LS_VECTORS + j] = fma16(s[i], row, acc[i][q * LS_VECTORS + j]);
             }

@@ -4,30 +4,30 @@
 
 // e^x = (1 + q) 2^n, |x - n ln 2| <= ln 2 / 2: Cephes' expf in fused multiply-adds.
 typedef struct {
-    f16 q, scale;
+    f32x16 q, scale;
 } exp_parts;
 
-INLINE exp_parts exp_parts16(f16 x) {
-    f16 magic = splat(12582912.0f);
-    f16 t = fma16(x, splat(1.44269504088896341f), magic), n = t - magic;
-    f16 r = fma16(n, splat(-0.693359375f), x);
+INLINE exp_parts exp_parts16(f32x16 x) {
+    f32x16 magic = splat(12582912.0f);
+    f32x16 t = fma16(x, splat(1.44269504088896341f), magic), n = t - magic;
+    f32x16 r = fma16(n, splat(-0.693359375f), x);
     r = fma16(n, splat(2.12194440e-4f), r);
-    f16 p = splat(1.9875691500e-4f);
+    f32x16 p = splat(1.9875691500e-4f);
     p = fma16(p, r, splat(1.3981999507e-3f));
     p = fma16(p, r, splat(8.3334519073e-3f));
     p = fma16(p, r, splat(4.1665795894e-2f));
     p = fma16(p, r, splat(1.6666665459e-1f));
     p = fma16(p, r, splat(5.0000001201e-1f));
-    u16 bits;
+    u32x16 bits;
     memcpy(&bits, &t, sizeof bits);
-    bits = (bits << 23) + (u16)(127u << 23);
-    f16 scale;
+    bits = (bits << 23) + (u32x16)(127u << 23);
+    f32x16 scale;
     memcpy(&scale, &bits, sizeof scale);
     return (exp_parts){fma16(p, r * r, r), scale};
 }
 
 // Saturates at the ends of the normal range; NaN stays NaN.
-INLINE f16 exp16(f16 x) {
+INLINE f32x16 exp16(f32x16 x) {
     x = x < splat(-87.3365f) ? splat(-87.3365f) : x;
     x = x > splat(88.3762f) ? splat(88.3762f) : x;
     exp_parts e = exp_parts16(x);
@@ -36,27 +36,27 @@ INLINE f16 exp16(f16 x) {
 
 // e^x = 2^n e^r, |r| <= ln 2 / 2, e^r by Taylor: r^16 / 16! is below 1e-20. 2^n in two factors, so that results below
 // the normal range round once.
-INLINE d16 exp_of_doubles16(d16 x) {
-    d16 near = x < (d16)(-746.0) ? (d16)(-746.0) : x;
-    near = near > (d16)(710.0) ? (d16)(710.0) : near;
-    d16 magic = (d16)(0x1.8p52);
-    d16 n = near * (d16)(0x1.71547652b82fep0) + magic - magic;
-    d16 r = __builtin_elementwise_fma(-n, (d16)(0x1.62e42fefa3800p-1), near);
-    r = __builtin_elementwise_fma(-n, (d16)(0x1.ef35793c76730p-45), r);
-    d16 sum = (d16)(1.0);
-    UNROLL for (int k = 16; k >= 1; k--) sum = __builtin_elementwise_fma(sum, r / (d16)((double)k), (d16)(1.0));
-    d16 half = __builtin_elementwise_floor(n * (d16)(0.5));
-    d16 parts[2] = {half + magic, n - half + magic};
+INLINE f64x16 exp_of_doubles16(f64x16 x) {
+    f64x16 near = x < (f64x16)(-746.0) ? (f64x16)(-746.0) : x;
+    near = near > (f64x16)(710.0) ? (f64x16)(710.0) : near;
+    f64x16 magic = (f64x16)(0x1.8p52);
+    f64x16 n = near * (f64x16)(0x1.71547652b82fep0) + magic - magic;
+    f64x16 r = __builtin_elementwise_fma(-n, (f64x16)(0x1.62e42fefa3800p-1), near);
+    r = __builtin_elementwise_fma(-n, (f64x16)(0x1.ef35793c76730p-45), r);
+    f64x16 sum = (f64x16)(1.0);
+    UNROLL for (int k = 16; k >= 1; k--) sum = __builtin_elementwise_fma(sum, r / (f64x16)((double)k), (f64x16)(1.0));
+    f64x16 half = __builtin_elementwise_floor(n * (f64x16)(0.5));
+    f64x16 parts[2] = {half + magic, n - half + magic};
     UNROLL for (int i = 0; i < 2; i++) {
-        w16 bits;
+        u64x16 bits;
         memcpy(&bits, &parts[i], sizeof bits);
-        bits = (bits << 52) + (w16)(1023ull << 52);
-        d16 scale;
+        bits = (bits << 52) + (u64x16)(1023ull << 52);
+        f64x16 scale;
         memcpy(&scale, &bits, sizeof scale);
         sum *= scale;
     }
-    sum = x >= (d16)(709.782712893384) ? (d16)(__builtin_inf()) : sum;
-    sum = x <= (d16)(-745.2) ? (d16)(0.0) : sum;
+    sum = x >= (f64x16)(709.782712893384) ? (f64x16)(__builtin_inf()) : sum;
+    sum = x <= (f64x16)(-745.2) ? (f64x16)(0.0) : sum;
     // Which of its bits a NaN keeps differs between processors.
     return x != x ? x : sum;
 }
@@ -64,22 +64,22 @@ INLINE d16 exp_of_doubles16(d16 x) {
 static void exponential_of_doubles(long count, double *x) {
     for (long j = 0; j < count; j += WIDTH) {
         size_t bytes = sizeof(double) * (size_t)(count - j < WIDTH ? count - j : WIDTH);
-        d16 v = (d16)(0.0);
+        f64x16 v = (f64x16)(0.0);
         memcpy(&v, x + j, bytes);
         v = exp_of_doubles16(v);
         memcpy(x + j, &v, bytes);
     }
 }
 
-INLINE f16 sigmoid16(f16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
+INLINE f32x16 sigmoid16(f32x16 x) { return splat(1.0f) / (splat(1.0f) + exp16(-x)); }
 
 // tanh |x| = m / (m + 2) with m = e^2|x| - 1, of which no digits are lost near 0. From 10 on it is 1 in single
 // precision.
-INLINE f16 tanh16(f16 x) {
-    f16 size = __builtin_elementwise_abs(x);
-    f16 twice = size > splat(10.0f) ? splat(20.0f) : size + size;
+INLINE f32x16 tanh16(f32x16 x) {
+    f32x16 size = __builtin_elementwise_abs(x);
+    f32x16 twice = size > splat(10.0f) ? splat(20.0f) : size + size;
     exp_parts e = exp_parts16(twice);
-    f16 m = fma16(e.q, e.scale, e.scale - splat(1.0f));
+    f32x16 m = fma16(e.q, e.scale, e.scale - splat(1.0f));
     return __builtin_elementwise_copysign(m / (m + splat(2.0f)), x);
 }
 
@@ -94,7 +94,7 @@ ELEMENTWISE(hyperbolic_tangent, tanh16)
 ELEMENTWISE(sigmoid, sigmoid16)
 
 INLINE void next_state(long n, long hidden, const float *g, const float *cp, float *c) {
-    f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    f32x16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
     store_some(c, fma16(f, load_some(cp, n), i * u), n);
 }
 
@@ -117,14 +117,14 @@ static void cell_forward(long hidden, float *gates, const float *cp, float *c, f
 
 INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, const float *c, const float *dh,
                                float *dc) {
-    f16 one = splat(1.0f);
-    f16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
-    f16 o = load_some(g + 3 * hidden, n), t = tanh16(load_some(c, n)), d = load_some(dh, n);
+    f32x16 one = splat(1.0f);
+    f32x16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    f32x16 o = load_some(g + 3 * hidden, n), t = tanh16(load_some(c, n)), d = load_some(dh, n);
     // What the row below this one will ask for: it was written long ago, and each of these runs is too short for the
     // hardware to guess the next. Where rows are padded this is a line short.
     for (int gate = 4; gate < 8; gate++) __builtin_prefetch(g + gate * hidden, 0, 3);
     __builtin_prefetch(cp + hidden, 0, 3);
-    f16 state = fma16(d * o, one - t * t, load_some(dc, n));
+    f32x16 state = fma16(d * o, one - t * t, load_some(dc, n));
     store_some(g, state * u * i * (one - i), n);
     store_some(g + hidden, state * load_some(cp, n) * f * (one - f), n);
     store_some(g + 2 * hidden, state * i * (one - u * u), n);
@@ -141,16 +141,16 @@ static void cell_backward(long hidden, float *gates, const float *cp, const floa
 // MARK: Dropout
 
 // Philox4x32-10 (Salmon et al., 2011) on 16 counters at once, which differ in word 0 only.
-INLINE void philox16(u16 c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, u16 out[4]) {
-    u16 x0 = c0, x1 = (u16)(c1), x2 = (u16)(c2), x3 = (u16)(c3);
+INLINE void philox16(u32x16 c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, u32x16 out[4]) {
+    u32x16 x0 = c0, x1 = (u32x16)(c1), x2 = (u32x16)(c2), x3 = (u32x16)(c3);
     for (int round = 0; round < 10; round++) {
-        w16 p0 = __builtin_convertvector(x0, w16) * (w16)(0xD2511F53ull);
-        w16 p1 = __builtin_convertvector(x2, w16) * (w16)(0xCD9E8D57ull);
-        u16 high0 = __builtin_convertvector(p0 >> 32, u16), low0 = __builtin_convertvector(p0, u16);
-        u16 high1 = __builtin_convertvector(p1 >> 32, u16), low1 = __builtin_convertvector(p1, u16);
-        x0 = high1 ^ x1 ^ (u16)(k0);
+        u64x16 p0 = __builtin_convertvector(x0, u64x16) * (u64x16)(0xD2511F53ull);
+        u64x16 p1 = __builtin_convertvector(x2, u64x16) * (u64x16)(0xCD9E8D57ull);
+        u32x16 high0 = __builtin_convertvector(p0 >> 32, u32x16), low0 = __builtin_convertvector(p0, u32x16);
+        u32x16 high1 = __builtin_convertvector(p1 >> 32, u32x16), low1 = __builtin_convertvector(p1, u32x16);
+        x0 = high1 ^ x1 ^ (u32x16)(k0);
         x1 = low1;
-        x2 = high0 ^ x3 ^ (u16)(k1);
+        x2 = high0 ^ x3 ^ (u32x16)(k1);
         x3 = low0;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
@@ -162,17 +162,17 @@ INLINE void philox16(u16 c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
 }
 
 static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    u16 words[4];
-    philox16((u16)(counter[0]), counter[1], counter[2], counter[3], key[0], key[1], words);
+    u32x16 words[4];
+    philox16((u32x16)(counter[0]), counter[1], counter[2], counter[3], key[0], key[1], words);
     for (int i = 0; i < 4; i++) out[i] = words[i][0];
 }
 
-#define LANES ((u16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+#define LANES ((u32x16){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
 
 // Where a bit of two bytes of a mask is set: x * scale; else 0.
-INLINE f16 masked(uint32_t bits, f16 x, float scale) {
-    u16 kept = (u16)(bits) >> LANES & (u16)(1u);
-    return kept != (u16)(0u) ? x * splat(scale) : splat(0.0f);
+INLINE f32x16 masked(uint32_t bits, f32x16 x, float scale) {
+    u32x16 kept = (u32x16)(bits) >> LANES & (u32x16)(1u);
+    return kept != (u32x16)(0u) ? x * splat(scale) : splat(0.0f);
 }
 
 INLINE void apply_mask(long hidden, float scale, const uint8_t *mask, const float *x, float *out) {
@@ -190,15 +190,15 @@ static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t
                             uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask) {
     // 16 blocks of 8 units, two units a word.
     for (long first = 0; first < hidden; first += 128) {
-        u16 block = (LANES + (u16)((uint32_t)(first / 8))) | (u16)(layer << 16), words[4];
+        u32x16 block = (LANES + (u32x16)((uint32_t)(first / 8))) | (u32x16)(layer << 16), words[4];
         philox16(block, time, row, step, (uint32_t)seed, (uint32_t)(seed >> 32), words);
-        u16 bits = (u16)(0u), limit = (u16)(threshold);
+        u32x16 bits = (u32x16)(0u), limit = (u32x16)(threshold);
         for (uint32_t j = 0; j < 4; j++) {
-            u16 low = words[j] & (u16)(0xFFFFu), high = words[j] >> 16;
-            bits |= low >= limit ? (u16)(1u << (2 * j)) : (u16)(0u);
-            bits |= high >= limit ? (u16)(2u << (2 * j)) : (u16)(0u);
+            u32x16 low = words[j] & (u32x16)(0xFFFFu), high = words[j] >> 16;
+            bits |= low >= limit ? (u32x16)(1u << (2 * j)) : (u32x16)(0u);
+            bits |= high >= limit ? (u32x16)(2u << (2 * j)) : (u32x16)(0u);
         }
-        b16 bytes = __builtin_convertvector(bits, b16);
+        u8x16 bytes = __builtin_convertvector(bits, u8x16);
         long blocks = (hidden - first + 7) / 8;
         memcpy(mask + first / 8, &bytes, blocks < 16 ? (size_t)blocks : 16);
     }
@@ -211,10 +211,10 @@ static void dropout_backward(long hidden, float scale, const uint8_t *mask, floa
 
 // MARK: Loss
 
-INLINE f16 larger(f16 a, f16 b) { return a > b ? a : b; }
+INLINE f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
 
 INLINE float largest(long count, const float *x) {
-    f16 m = splat(x[0]);
+    f32x16 m = splat(x[0]);
     long j = 0;
     for (; j + WIDTH <= count; j += WIDTH) m = larger(load(x + j), m);
     float lanes[WIDTH], all;
@@ -226,7 +226,7 @@ INLINE float largest(long count, const float *x) {
 }
 
 // The sum of 16 lanes, in pairs.
-INLINE double sum_lanes(d16 v) {
+INLINE double sum_lanes(f64x16 v) {
     double s[WIDTH];
     memcpy(s, &v, sizeof s);
     for (int width = 8; width >= 1; width /= 2)
@@ -235,8 +235,8 @@ INLINE double sum_lanes(d16 v) {
 }
 
 // e^(x - m) of n logits; behind the last of them zeros.
-INLINE f16 exponentials(const float *logits, float m, long n) {
-    f16 e = exp16(load_some(logits, n) - splat(m));
+INLINE f32x16 exponentials(const float *logits, float m, long n) {
+    f32x16 e = exp16(load_some(logits, n) - splat(m));
     if (n >= WIDTH) return e;
     float held[WIDTH];
     store(held, e);
@@ -245,23 +245,23 @@ INLINE f16 exponentials(const float *logits, float m, long n) {
 
 static double loss(long vocabulary, const float *logits, uint32_t target) {
     float m = largest(vocabulary, logits);
-    f16 lanes = splat(0);
+    f32x16 lanes = splat(0);
     for (long j = 0; j < vocabulary; j += WIDTH)
         lanes += exponentials(logits + j, m, vocabulary - j < WIDTH ? vocabulary - j : WIDTH);
-    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    double sum = sum_lanes(__builtin_convertvector(lanes, f64x16));
     return ls_log(sum) + ((double)m - (double)logits[target]);
 }
 
 static double softmax_loss(long vocabulary, float *logits, uint32_t target, float scale) {
     float m = largest(vocabulary, logits), chosen = logits[target];
-    f16 lanes = splat(0);
+    f32x16 lanes = splat(0);
     for (long j = 0; j < vocabulary; j += WIDTH) {
         long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;
-        f16 e = exponentials(logits + j, m, n);
+        f32x16 e = exponentials(logits + j, m, n);
         store_some(logits + j, e, n);
         lanes += e;
     }
-    double sum = sum_lanes(__builtin_convertvector(lanes, d16));
+    double sum = sum_lanes(__builtin_convertvector(lanes, f64x16));
     float factor = (float)((double)scale / sum);
     for (long j = 0; j < vocabulary; j += WIDTH) {
         long n = vocabulary - j < WIDTH ? vocabulary - j : WIDTH;

@@ -6,13 +6,12 @@
 
 #pragma clang diagnostic ignored "-Wpsabi"
 
-typedef float f16 __attribute__((ext_vector_type(16), aligned(4)));
-typedef float f8 __attribute__((ext_vector_type(8), aligned(4)));
-typedef int32_t i16 __attribute__((ext_vector_type(16), aligned(4)));
-typedef uint32_t u16 __attribute__((ext_vector_type(16), aligned(4)));
-typedef uint8_t b16 __attribute__((ext_vector_type(16), aligned(1)));
-typedef uint64_t w16 __attribute__((ext_vector_type(16), aligned(8)));
-typedef double d16 __attribute__((ext_vector_type(16), aligned(8)));
+typedef float f32x16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef float f32x8 __attribute__((ext_vector_type(8), aligned(4)));
+typedef uint32_t u32x16 __attribute__((ext_vector_type(16), aligned(4)));
+typedef uint8_t u8x16 __attribute__((ext_vector_type(16), aligned(1)));
+typedef uint64_t u64x16 __attribute__((ext_vector_type(16), aligned(8)));
+typedef double f64x16 __attribute__((ext_vector_type(16), aligned(8)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -20,19 +19,19 @@ typedef double d16 __attribute__((ext_vector_type(16), aligned(8)));
 #define PANEL (LS_VECTORS * WIDTH)
 #define TILE LS_TILE_ROWS
 
-INLINE f16 load(const float *p) { return *(const f16 *)p; }
-INLINE void store(float *p, f16 v) { *(f16 *)p = v; }
-INLINE f16 splat(float x) { return (f16)(x); }
-INLINE f16 fma16(f16 a, f16 b, f16 c) { return __builtin_elementwise_fma(a, b, c); }
+INLINE f32x16 load(const float *p) { return *(const f32x16 *)p; }
+INLINE void store(float *p, f32x16 v) { *(f32x16 *)p = v; }
+INLINE f32x16 splat(float x) { return (f32x16)(x); }
+INLINE f32x16 fma16(f32x16 a, f32x16 b, f32x16 c) { return __builtin_elementwise_fma(a, b, c); }
 
 // The first n of 16 floats, zeros behind them; n is a constant 16 in the main loops.
-INLINE f16 load_some(const float *p, long n) {
+INLINE f32x16 load_some(const float *p, long n) {
     if (n >= WIDTH) return load(p);
-    f16 v = splat(0);
+    f32x16 v = splat(0);
     memcpy(&v, p, (size_t)n * sizeof(float));
     return v;
 }
-INLINE void store_some(float *p, f16 v, long n) {
+INLINE void store_some(float *p, f32x16 v, long n) {
     if (n >= WIDTH)
         store(p, v);
     else
@@ -45,9 +44,34 @@ INLINE void store_some(float *p, f16 v, long n) {
 #include "elementwise.h"
 
 const ls_kernels LS_TABLE = {
-    LS_NAME,         TILE,        PANEL,           BLOCK_ROWS,       pack_transposed, pack,        gemm,
-    pack_rows,       weight_gradient, table_gradient,  cell_forward, cell_backward, dropout_forward,
-    dropout_backward, softmax_loss, loss,          adam,             rmsprop,       sgd,
-    add,             sum_of_squares, is_finite,    digest,           exponential,   hyperbolic_tangent,
-    sigmoid,         exponential_of_doubles, philox, multiply_adds,   read_all,
+    .name = LS_NAME,
+    .tile_rows = TILE,
+    .panel_width = PANEL,
+    .block_rows = BLOCK_ROWS,
+    .pack_transposed = pack_transposed,
+    .pack = pack,
+    .gemm = gemm,
+    .pack_rows = pack_rows,
+    .weight_gradient = weight_gradient,
+    .table_gradient = table_gradient,
+    .cell_forward = cell_forward,
+    .cell_backward = cell_backward,
+    .dropout_forward = dropout_forward,
+    .dropout_backward = dropout_backward,
+    .softmax_loss = softmax_loss,
+    .loss = loss,
+    .adam = adam,
+    .rmsprop = rmsprop,
+    .sgd = sgd,
+    .add = add,
+    .sum_of_squares = sum_of_squares,
+    .is_finite = is_finite,
+    .digest = digest,
+    .exponential = exponential,
+    .hyperbolic_tangent = hyperbolic_tangent,
+    .sigmoid = sigmoid,
+    .exponential_of_doubles = exponential_of_doubles,
+    .philox = philox,
+    .multiply_adds = multiply_adds,
+    .read_all = read_all,
 };

@@ -13,18 +13,16 @@ package struct UpdateCoefficients: Sendable {
     package var shrink: Float = 1
     /// The learning rate; for Adam over its first bias correction.
     package var rate: Float = 0
-    /// `1 - beta1`.
-    package var rest1: Float = 0
+    package var oneMinusBeta1: Float = 0
     /// The smoothing of squares and 1 less it: `beta2`, or RMSprop's alpha.
     package var beta2: Float = 0
-    package var rest2: Float = 0
-    /// Of Adam's second bias correction.
-    package var root: Float = 1
+    package var oneMinusBeta2: Float = 0
+    /// The square root of Adam's second bias correction.
+    package var biasCorrection2Root: Float = 1
     /// Added to the root that an update is divided by.
     package var epsilon: Float = 0
     package var momentum: Float = 0
-    /// `1 - dampening`.
-    package var undamped: Float = 1
+    package var oneMinusDampening: Float = 1
     package var isNesterov = false
     /// The first update of a run: momentum begins with the gradient.
     package var isFirst = false
@@ -33,8 +31,10 @@ package struct UpdateCoefficients: Sendable {
 
     var raw: ls_update {
         ls_update(
-            clip: clip, clamp: clamp, weight_decay: weightDecay, shrink: shrink, rate: rate, rest1: rest1, beta2: beta2,
-            rest2: rest2, root: root, epsilon: epsilon, momentum: momentum, undamped: undamped,
+            clip: clip, clamp: clamp, weight_decay: weightDecay, shrink: shrink, rate: rate,
+            one_minus_beta1: oneMinusBeta1, beta2: beta2, one_minus_beta2: oneMinusBeta2,
+            bias_correction2_root: biasCorrection2Root, epsilon: epsilon, momentum: momentum,
+            one_minus_dampening: oneMinusDampening,
             nesterov: isNesterov ? 1 : 0, is_first: isFirst ? 1 : 0)
     }
 }

@@ -51,13 +51,13 @@ package final class Optimizer: Sendable {
             values.weightDecay = Float(own.weightDecay)
         }
         let smoothing = own.kind == .rmsprop ? own.alpha : own.beta2
-        values.rest1 = Float(1 - own.beta1)
+        values.oneMinusBeta1 = Float(1 - own.beta1)
         values.beta2 = Float(smoothing)
-        values.rest2 = Float(1 - smoothing)
-        values.root = Float(scalars.biasCorrection2.squareRoot())
+        values.oneMinusBeta2 = Float(1 - smoothing)
+        values.biasCorrection2Root = Float(scalars.biasCorrection2.squareRoot())
         values.epsilon = Float(own.epsilon)
         values.momentum = Float(own.momentum)
-        values.undamped = Float(1 - own.dampening)
+        values.oneMinusDampening = Float(1 - own.dampening)
         values.isNesterov = own.nesterov
         values.isFirst = scalars.update == 1
         return values

@@ -5,9 +5,9 @@ import Testing
 @Suite("Optimizer updates")
 struct UpdateTests {
     private static let update = ls_update(
-        clip: 0.5, clamp: .infinity, weight_decay: 0.01, shrink: 0.999, rate: 0.003, rest1: 0.1, beta2: 0.99,
-        rest2: 0.01, root: 0.3,
-        epsilon: 1e-6, momentum: 0.9, undamped: 0.7, nesterov: 0, is_first: 0)
+        clip: 0.5, clamp: .infinity, weight_decay: 0.01, shrink: 0.999, rate: 0.003, one_minus_beta1: 0.1, beta2: 0.99,
+        one_minus_beta2: 0.01, bias_correction2_root: 0.3,
+        epsilon: 1e-6, momentum: 0.9, one_minus_dampening: 0.7, nesterov: 0, is_first: 0)
 
     /// Parameters, gradient and up to three positive slots. The first slot is above the second one's squares, as a mean
     /// of squares is above the square of a mean.
@@ -36,10 +36,10 @@ struct UpdateTests {
             for j in 0..<count {
                 let w = before[0][j] * u.shrink
                 let d = before[1][j] * u.clip + w * u.weight_decay
-                let m = before[2][j] + u.rest1 * (d - before[2][j])
-                let v = before[3][j] * u.beta2 + u.rest2 * d * d
+                let m = before[2][j] + u.one_minus_beta1 * (d - before[2][j])
+                let v = before[3][j] * u.beta2 + u.one_minus_beta2 * d * d
                 let largest = isLargest ? max(v, before[4][j]) : v
-                let p = w - u.rate * m / (largest.squareRoot() / u.root + u.epsilon)
+                let p = w - u.rate * m / (largest.squareRoot() / u.bias_correction2_root + u.epsilon)
                 #expect([after[0][j], after[2][j], after[3][j]].bits == [p, m, v].bits)
                 #expect(after[4][j] == (isLargest ? largest : before[4][j]))
             }
@@ -56,8 +56,8 @@ struct UpdateTests {
             }
             for j in 0..<count {
                 let d = before[1][j] * u.clip + before[0][j] * u.weight_decay
-                let s = before[2][j] * u.beta2 + u.rest2 * d * d
-                let mean = before[3][j] + u.rest2 * (d - before[3][j])
+                let s = before[2][j] * u.beta2 + u.one_minus_beta2 * d * d
+                let mean = before[3][j] + u.one_minus_beta2 * (d - before[3][j])
                 let divisor = (isCentered ? s - mean * mean : s).squareRoot() + u.epsilon
                 let buffer = before[4][j] * u.momentum + d / divisor
                 let p = before[0][j] - (hasMomentum ? u.rate * buffer : u.rate * d / divisor)
@@ -77,7 +77,7 @@ struct UpdateTests {
             let after = Self.run(count) { path.table.sgd(count, $0, $1, hasMomentum ? $2[0] : nil, u) }
             for j in 0..<count {
                 var d = before[1][j] * u.clip + before[0][j] * u.weight_decay
-                let buffer = first == 1 ? d : before[2][j] * u.momentum + u.undamped * d
+                let buffer = first == 1 ? d : before[2][j] * u.momentum + u.one_minus_dampening * d
                 if hasMomentum { d = nesterov == 1 ? d + u.momentum * buffer : buffer }
                 #expect(after[0][j] == before[0][j] - u.rate * d)
                 #expect(after[2][j] == (hasMomentum ? buffer : before[2][j]))
@@ -106,8 +106,9 @@ struct UpdateTests {
         let sgd = Self.run(count) { p, g, _ in path.table.sgd(count, p, g, nil, u) }
         #expect(sgd[0] == (0..<count).map { before[0][$0] - u.rate * clamped[$0] })
         let rmsprop = Self.run(count) { path.table.rmsprop(count, $0, $1, $2[0], nil, nil, u) }
-        #expect(rmsprop[2] == (0..<count).map { before[2][$0] * u.beta2 + u.rest2 * clamped[$0] * clamped[$0] })
+        #expect(
+            rmsprop[2] == (0..<count).map { before[2][$0] * u.beta2 + u.one_minus_beta2 * clamped[$0] * clamped[$0] })
         let adam = Self.run(count) { path.table.adam(count, $0, $1, $2[0], $2[1], nil, u) }
-        #expect(adam[2] == (0..<count).map { before[2][$0] + u.rest1 * (clamped[$0] - before[2][$0]) })
+        #expect(adam[2] == (0..<count).map { before[2][$0] + u.one_minus_beta1 * (clamped[$0] - before[2][$0]) })
     }
 }

@@ -14,11 +14,11 @@ typedef struct {
     float weight_decay; // of the parameter, added to the gradient
     float shrink;       // what the parameter is multiplied by before all else: 1 - rate * decay for AdamW, else 1
     float rate;         // learning rate; for Adam over its first bias correction
-    float rest1;        // 1 - beta1
-    float beta2, rest2; // smoothing of squares, and 1 less it; alpha for RMSprop
-    float root;         // of Adam's second bias correction
+    float one_minus_beta1;
+    float beta2, one_minus_beta2; // smoothing of squares, and 1 less it; alpha for RMSprop
+    float bias_correction2_root;  // of Adam
     float epsilon, momentum;
-    float undamped;     // 1 - dampening
+    float one_minus_dampening;
     int nesterov, is_first;
 } ls_update;
 
