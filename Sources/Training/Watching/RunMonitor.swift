@@ -11,7 +11,9 @@ package final class RunMonitor: Sendable {
     static let stepsKept = 24
     static let checkpointsKept = 50
     /// Seconds between two looks at the cluster while nobody waits for one.
-    private static let interval = 1.0
+    private static let interval = Duration.seconds(1)
+    /// A status is answered with the one before for so long.
+    private static let answerInterval = Duration.milliseconds(100)
     private let patience: Double
 
     struct WorkerFacts {
@@ -28,16 +30,22 @@ package final class RunMonitor: Sendable {
         var metrics = RunCounters()
         var workers: [WorkerID: WorkerFacts] = [:]
         var secondsPerStep: Double?
-        var lastStatus = 0.0
+        var lastStatus: ContinuousClock.Instant?
         /// A reader waits for the cluster's state.
         var isAwaited = false
         var isOver = false
-        var answer: (time: Double, bytes: [UInt8])?
+        /// Readers to be woken when it is there.
+        var readers: [DispatchSemaphore] = []
+        var answer: (time: ContinuousClock.Instant, bytes: [UInt8])?
+
+        mutating func wakeReaders() {
+            isAwaited = false
+            for reader in readers { reader.signal() }
+            readers = []
+        }
     }
 
     private let state: Mutex<State>
-    /// Signalled when `isAwaited` becomes false.
-    private let looked = NSCondition()
     private let charactersPerStep: Double
     private let charactersPerShard: Double
     private let trace: TraceWriter?
@@ -47,7 +55,7 @@ package final class RunMonitor: Sendable {
     ///   - folder: the run folder as the user would write it.
     ///   - trace: gets every step too.
     ///   - patience: seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
-    ///   - time: seconds since 1970.
+    ///   - time: seconds since 1970, for what is shown. No interval is measured by it, as it may be set back.
     package init(
         job: TrainingJob, folder: String, trace: TraceWriter? = nil, patience: Double = 0.25,
         time: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
@@ -192,20 +200,19 @@ package final class RunMonitor: Sendable {
 
     /// Whether the cluster's state is to be given now: where a reader waits for it, else once a second.
     func wantsStatus() -> Bool {
-        let now = time()
-        return state.withLock { $0.isAwaited || now - $0.lastStatus >= Self.interval }
+        state.withLock { state in
+            state.isAwaited || state.lastStatus.map { ContinuousClock.now - $0 >= Self.interval } ?? true
+        }
     }
 
     func cluster(_ status: ClusterStatus) {
-        let now = time()
         state.withLock { state in
-            state.lastStatus = now
+            state.lastStatus = .now
             let present = Set(status.members.map(\.worker))
             state.workers = state.workers.filter { present.contains($0.key) }
             state.snapshot.take(status, facts: state.workers, charactersPerShard: charactersPerShard)
-            state.isAwaited = false
+            state.wakeReaders()
         }
-        looked.withLock { looked.broadcast() }
     }
 
     /// The run is over: no reader waits for the cluster any more, and the trace is completed.
@@ -214,10 +221,9 @@ package final class RunMonitor: Sendable {
             state.snapshot.state = ending
             state.snapshot.openStep = nil
             state.snapshot.progress.remainingSeconds = ending == .finished ? 0 : nil
-            state.isAwaited = false
+            state.wakeReaders()
             state.isOver = true
         }
-        looked.withLock { looked.broadcast() }
         trace?.finish()
     }
 
@@ -251,10 +257,16 @@ package final class RunMonitor: Sendable {
     /// With the cluster as it is now: the coordinator's thread is asked, and waited for a little. What is at hand may be
     /// many steps old.
     package func freshSnapshot() -> RunSnapshot {
-        state.withLock { $0.isAwaited = !$0.isOver }
-        let end = Date(timeIntervalSinceNow: patience)
-        looked.withLock {
-            while state.withLock({ $0.isAwaited }), looked.wait(until: end) {}
+        let reader = DispatchSemaphore(value: 0)
+        let isOver = state.withLock { state in
+            guard !state.isOver else { return true }
+            state.isAwaited = true
+            state.readers.append(reader)
+            return false
+        }
+        // By a clock that nobody sets, as an NSCondition does not wait.
+        if !isOver, reader.wait(timeout: .now() + patience) == .timedOut {
+            state.withLock { $0.readers.removeAll { $0 === reader } }
         }
         return snapshot()
     }
@@ -268,8 +280,8 @@ package final class RunMonitor: Sendable {
     ///
     /// - Parameter status: the cluster's state as it is now.
     func statusAnswer(_ status: () -> ClusterStatus) -> [UInt8] {
-        let now = time()
-        if let answer = state.withLock({ $0.answer }), now - answer.time < 0.1 { return answer.bytes }
+        let now = ContinuousClock.now
+        if let answer = state.withLock({ $0.answer }), now - answer.time < Self.answerInterval { return answer.bytes }
         cluster(status())
         let bytes = snapshot().encoded(limit: Wire.maximumStatus)
         state.withLock { $0.answer = (now, bytes) }
