@@ -18,6 +18,13 @@ extension CoordinatorMachine {
         return actions + commitIfComplete(now: now) + pump(now: now)
     }
 
+    /// One of the workers that the first step was to wait for will not come.
+    package mutating func expectOneLess(now: UInt64) -> [CoordinatorAction] {
+        configuration.minimumWorkers = max(1, configuration.minimumWorkers - 1)
+        leaseWhatIsFree(now: now)
+        return pump(now: now)
+    }
+
     /// Ends the session of a worker whose message made no sense; it is told why.
     package mutating func violated(_ worker: WorkerID, _ reason: String, now: UInt64) -> [CoordinatorAction] {
         evict(worker, reason, .protocolViolation, now: now)

@@ -155,7 +155,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         init(_ hello: Hello) { (name, host) = (hello.name, hello.host) }
     }
 
-    package let configuration: Configuration
+    package internal(set) var configuration: Configuration
     package let tree: ReductionTree
     /// The open step; how many are committed.
     package internal(set) var step: UInt64

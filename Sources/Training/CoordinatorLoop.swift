@@ -13,6 +13,8 @@ package enum CoordinatorEvent: Sendable {
     case processEnded(name: String, description: String)
     case failed(String)
     case recorded(RecorderReport)
+    /// A worker process of this machine ended for good, and others go on.
+    case givenUp(String)
     /// For the log.
     case noted(String)
 }
@@ -209,6 +211,9 @@ package final class CoordinatorLoop {
                 failure = failure ?? Failure(description: reason)
             default: break
             }
+        case .givenUp(let text):
+            progress.warning("\(text)" + (machine.hasStarted ? "" : ": the first step waits for one less"))
+            perform(machine.expectOneLess(now: clock), socket)
         case .noted(let text): progress.event(text)
         }
     }

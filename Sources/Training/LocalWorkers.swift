@@ -61,16 +61,19 @@ final class LocalWorkers: @unchecked Sendable {
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
         if status.isSuccess {
             // It was told to finish, or to leave: no death to make good.
-            if remaining == 0 { inbox.post(.failed("every worker process has left")) }
+            inbox.post(
+                remaining == 0 ? .failed("every worker process has left") : .givenUp("worker w\(number) has left"))
         } else if mayRestart {
             // Without the faults that were asked for: they have struck.
             defer { state.withLock { $0.starting -= 1 } }
             do { try start(number, faults: "") } catch {
                 inbox.post(
-                    remaining == 0 ? .failed("\(error)") : .noted("worker w\(number) is not started again: \(error)"))
+                    remaining == 0 ? .failed("\(error)") : .givenUp("worker w\(number) is not started again: \(error)"))
             }
         } else if remaining == 0 {
             inbox.post(.failed("no worker process is left to go on with: see the lines above"))
+        } else {
+            inbox.post(.givenUp("worker w\(number) is not started again: its process \(status)"))
         }
     }
 
