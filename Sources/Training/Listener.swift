@@ -1,7 +1,8 @@
 import Foundation
 import ZeroMQ
 
-/// A coordinator's socket, bound before anything else is touched: a busy address leaves no run folder behind.
+/// A coordinator's socket, bound before anything else is touched: a busy address leaves no run folder behind. What
+/// another coordinator may have written, such as the file of its address, comes once the run folder is locked.
 ///
 /// Used by the thread that made it.
 package struct Listener: ~Copyable {
@@ -13,10 +14,8 @@ package struct Listener: ~Copyable {
     /// - Parameters:
     ///   - address: nil for a private socket within this machine.
     ///   - keys: nil to let everyone in who reaches the address.
-    ///   - endpointFile: gets the address, once it is bound.
-    /// - Throws: ``ZeroMQError`` where the address is malformed, busy or not this machine's; ``ConfigurationError`` where
-    ///   the file cannot be written.
-    package init(address: String?, keys: Admission.Keys? = nil, endpointFile: String?) throws {
+    /// - Throws: ``ZeroMQError`` where the address is malformed, busy or not this machine's.
+    package init(address: String?, keys: Admission.Keys? = nil) throws {
         let folder = try address == nil ? PrivateFolder() : nil
         let socket = try Socket(.router, context: Context())
         try socket.prepare(maximumFrame: Socket.maximumFrame)
@@ -24,19 +23,33 @@ package struct Listener: ~Copyable {
         let admission = try Admission(socket: socket, keys: keys)
         try socket.bind(address ?? "ipc://\(folder!.path)/bus")
         try admission.begin(socket)
-        let endpoint = try socket.lastEndpoint
-        if let endpointFile {
-            do {
-                try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: endpointFile), options: .atomic)
-            } catch {
-                throw ConfigurationError(
-                    "--endpoint-file \(endpointFile) cannot be written: name a file in a folder that can")
-            }
-        }
-        self.endpoint = endpoint
+        endpoint = try socket.lastEndpoint
         privateFolder = folder
         self.socket = socket
         self.admission = admission
+    }
+
+    /// - Throws: ``ConfigurationError`` where no file of the address can be made there. What stands there stays.
+    package static func check(endpointFile path: String) throws(ConfigurationError) {
+        // It is written beside, and takes its name then.
+        guard OutputFile.problem("\(path).\(getpid())") == nil, !OutputFile.isFolder(path) else {
+            throw unwritable(path)
+        }
+    }
+
+    /// Writes the address to a file, in the place of what stands there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the file cannot be written.
+    package func write(endpointFile path: String) throws(ConfigurationError) {
+        do {
+            try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw Self.unwritable(path)
+        }
+    }
+
+    private static func unwritable(_ path: String) -> ConfigurationError {
+        ConfigurationError("--endpoint-file \(path) cannot be written: name a file in a folder that can")
     }
 
     deinit { admission.close(socket) }

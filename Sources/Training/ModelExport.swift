@@ -34,17 +34,19 @@ package enum ModelExport {
         let url = URL(fileURLWithPath: output, isDirectory: toFolder)
         let file = toFolder ? url.appendingPathComponent(fileName) : url
         let folder = file.deletingLastPathComponent()
-        let configuration = folder.appendingPathComponent(configurationName)
+        let configurationFile = folder.appendingPathComponent(configurationName)
         if FileManager.default.fileExists(atPath: file.path), (try? SafetensorsFile(file)) == nil {
             throw ConfigurationError("\(file.path): a file that is no model stands there: choose another name")
         }
         if (try? Checkpoint.isOne(file)) == true {
             throw ConfigurationError("\(file.path): a run's checkpoint stands there: choose another name")
         }
-        if FileManager.default.fileExists(atPath: configuration.path), !isExported(configuration) {
+        if FileManager.default.fileExists(atPath: configurationFile.path), !isExported(configurationFile) {
             throw ConfigurationError(
-                "\(configuration.path): stands there and is of another model: export to a folder of its own")
+                "\(configurationFile.path): stands there and is of another model: export to a folder of its own")
         }
+        // An imported model that has not been trained here has no dropout that is known of.
+        let configuration = try source.configuration().flatMap { $0.lacksText ? nil : $0 }
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         } catch {
@@ -56,11 +58,12 @@ package enum ModelExport {
         ).write(to: file)
         let fields = Configuration(
             vocabSize: source.shape.vocabulary, hiddenSize: source.shape.hidden, numHiddenLayers: source.shape.layers,
-            bias: source.shape.bias, dropout: try source.configuration()?.dropout ?? 0)
+            bias: source.shape.bias, dropout: configuration?.dropout ?? 0)
         do {
-            try encoder.encode(fields).write(to: configuration, options: .atomic)
+            try encoder.encode(fields).write(to: configurationFile, options: .atomic)
         } catch {
-            throw ConfigurationError("\(configuration.path): cannot be written: check the folder and the free space")
+            throw ConfigurationError(
+                "\(configurationFile.path): cannot be written: check the folder and the free space")
         }
         return file
     }

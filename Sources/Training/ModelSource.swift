@@ -78,12 +78,28 @@ package struct ModelSource {
     }
 
     /// What the run was trained with; nil for an exported model.
+    ///
+    /// - Throws: ``ConfigurationError`` where the checkpoint states what cannot be: a digest tells of damage, not of who
+    ///   wrote it.
     package func configuration() throws -> RunConfiguration? {
         guard let checkpoint else { return nil }
+        let configuration: RunConfiguration
         do {
-            return try JSONDecoder().decode(RunConfiguration.self, from: Data(checkpoint.configuration.utf8))
+            configuration = try JSONDecoder().decode(
+                RunConfiguration.self, from: Data(checkpoint.configuration.utf8))
         } catch {
             throw ConfigurationError("\(url.path): its configuration cannot be read by this version of lockstep")
         }
+        do { try configuration.validate() } catch {
+            throw ConfigurationError(
+                "\(url.path): its configuration was changed by another program: \(error.description); take another "
+                    + "checkpoint")
+        }
+        guard checkpoint.step <= RunConfiguration.maximumSteps, checkpoint.epoch <= checkpoint.step else {
+            throw ConfigurationError(
+                "\(url.path): it states step \(checkpoint.step) and epoch \(checkpoint.epoch), which cannot be; take "
+                    + "another checkpoint")
+        }
+        return configuration
     }
 }

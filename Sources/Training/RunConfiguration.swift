@@ -59,6 +59,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
 
     package static let currentFormat = 1
     static let maximumSteps: UInt64 = 1 << 32 - 1
+    package static let hiddenRange = 1...16384
+    package static let batchRange = 1...65536
+    package static let windowRange = 1...65536
+    package static let shardsRange = 1...4096
 
     package var format = Self.currentFormat
     /// The version of the program that made the run.
@@ -156,18 +160,25 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require(format == Self.currentFormat, "run format \(format) is not known: upgrade lockstep")
         try require(runNumber != 0, "the run's identity is not 16 hex digits")
         try require((2...0x110000).contains(model.vocabulary), "the vocabulary must have 2 characters or more")
-        try require((1...16384).contains(model.hidden), "--hidden must be from 1 to 16384, not \(model.hidden)")
+        try require(
+            Self.hiddenRange.contains(model.hidden),
+            "--hidden must be from 1 to \(Self.hiddenRange.upperBound), not \(model.hidden)")
         try require((1...64).contains(model.layers), "--layers must be from 1 to 64, not \(model.layers)")
         try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
         try require(forgetBias?.isFinite ?? true, "--forget-bias must be finite, not \(forgetBias ?? 0)")
-        try require((1...65536).contains(batch), "--batch must be from 1 to 65536, not \(batch)")
+        try require(
+            Self.batchRange.contains(batch), "--batch must be from 1 to \(Self.batchRange.upperBound), not \(batch)")
         try require(
             validationSplit != .columns || validation == 0 || batch <= Wire.maximumShards,
             "--validation-split columns scores all rows at once, \(Wire.maximumShards) at most: lower --batch \(batch), "
                 + "or hold out the tail")
-        try require((1...65536).contains(window), "--window must be from 1 to 65536, not \(window)")
+        try require(
+            Self.windowRange.contains(window),
+            "--window must be from 1 to \(Self.windowRange.upperBound), not \(window)")
         try require(validation >= 0 && validation < 1, "--validation must be at least 0 and below 1, not \(validation)")
-        try require((1...4096).contains(shards), "--shards must be from 1 to 4096, not \(shards)")
+        try require(
+            Self.shardsRange.contains(shards),
+            "--shards must be from 1 to \(Self.shardsRange.upperBound), not \(shards)")
         try require(
             batch % shards == 0,
             "--shards \(shards) does not divide --batch \(batch): choose a divisor, "
@@ -198,7 +209,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require(
             (1...Self.maximumSteps).contains(totalSteps),
             "--steps must be from 1 to \(Self.maximumSteps), not \(totalSteps)")
-        try require(stepsPerEpoch >= 1, "an epoch must have a step")
+        try require(
+            (1...Self.maximumSteps).contains(stepsPerEpoch),
+            "an epoch must have from 1 to \(Self.maximumSteps) steps, not \(stepsPerEpoch)")
+        try require(corpus.characters >= 0, "the text must have 0 characters or more, not \(corpus.characters)")
         do { try schedule.validate() } catch { throw ConfigurationError(error.description) }
         try require(upkeep.patience ?? 1 >= 1, "--patience must be 0 (none) or more, not \(upkeep.patience ?? 0)")
         try require(

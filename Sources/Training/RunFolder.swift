@@ -134,8 +134,13 @@ package final class RunLock: Sendable {
         var text = [UInt8](repeating: 0, count: 16)
         let count = max(0, pread(descriptor, &text, text.count, 0))
         let starts = (UInt32(String(decoding: text[..<count], as: UTF8.self)) ?? 0) &+ 1
-        let bytes = Array("\(starts)".utf8)
-        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else {
+        // Over the old text, which a full disk then leaves as it is: emptied first, the count would be lost, and a later
+        // start stopped by its own workers as older than the one they served. As long as the old one at least, so that
+        // no digit of that is left behind it, whatever happens in between.
+        let digits = "\(starts)"
+        let bytes = Array((String(repeating: "0", count: max(0, count - digits.count)) + digits).utf8)
+        guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count, ftruncate(descriptor, off_t(bytes.count)) == 0
+        else {
             let code = errno
             close(descriptor)
             throw .notWritable(path: folder.path, reason: String(cString: strerror(code)))

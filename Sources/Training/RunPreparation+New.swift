@@ -6,10 +6,10 @@ import LanguageModel
 
 // A run that begins: with drawn parameters, or with those of a model.
 extension RunPreparation {
-    static func fresh(_ request: Request) throws -> (TrainingJob, RunLock) {
+    static func fresh(_ request: Request, warn: (String) -> Void) throws -> (TrainingJob, RunLock) {
         let model = try request.initialModel.map { path in
             // A damaged checkpoint of another run is no reason to start from an older one without a word.
-            try ModelSource(path: path) { _ in }
+            try ModelSource(path: path, warn: warn)
         }
         let vocabulary = try request.vocabularyFile.map { try Vocabulary(path: $0) }
         if let model, let vocabulary, vocabulary != model.vocabulary {
@@ -151,7 +151,8 @@ extension RunPreparation {
     // MARK: An imported model that is given a text
 
     static func adopted(
-        _ request: Request, _ base: RunConfiguration, _ folder: RunFolder, _ lock: RunLock
+        _ request: Request, _ base: RunConfiguration, _ folder: RunFolder, _ lock: RunLock,
+        warn: (String) -> Void
     ) throws -> (TrainingJob, RunLock) {
         guard let path = request.corpus else {
             throw ConfigurationError(
@@ -159,7 +160,7 @@ extension RunPreparation {
                     + "TEXT --run \(request.run ?? folder.url.path) --resume")
         }
         let vocabulary = try vocabulary(of: folder, request)
-        guard let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: { _ in }) else {
+        guard let (url, checkpoint) = CheckpointStore(folder: folder.checkpoints).newestVerified(warn: warn) else {
             throw ConfigurationError("\(folder.url.path): its model is gone or damaged: import it again")
         }
         let (corpus, fingerprint) = try load(path: path, vocabulary: vocabulary)

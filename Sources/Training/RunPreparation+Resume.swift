@@ -18,7 +18,7 @@ extension RunPreparation {
         let folder = try resumedFolder(request)
         let lock = try folder.lock()
         let base = try configuration(at: folder.configuration)
-        if base.lacksText { return try adopted(request, base, folder, lock) }
+        if base.lacksText { return try adopted(request, base, folder, lock, warn: warn) }
         var configuration = try request.settings.applied(to: base)
         // The default of --shards follows --batch, which a resume may repeat.
         if request.settings.shards == nil { configuration.shards = base.shards }

@@ -44,7 +44,7 @@ package enum RunPreparation {
     ///   errors of the files for what cannot be trained.
     package static func prepare(_ request: Request, warn: (String) -> Void) throws -> (job: TrainingJob, lock: RunLock)
     {
-        try request.resume ? resumed(request, warn: warn) : fresh(request)
+        try request.resume ? resumed(request, warn: warn) : fresh(request, warn: warn)
     }
 
     /// - Throws: ``ConfigurationError`` for what is missing, no regular file, larger than 1 MiB or not a configuration.

@@ -99,6 +99,9 @@ package struct RunSettings: Sendable {
         } else if batch != nil, result.batch > 0 {
             result.shards = RunConfiguration.defaultShards(batch: result.batch)
         }
+        if forgetBias != nil, !result.model.bias {
+            throw UsageError("--forget-bias sets a bias, and does nothing with --no-bias: leave one of them out")
+        }
         result.schedule = try resolvedSchedule(over: base.schedule)
         try checkOptimizerFlags(of: result.optimizer.kind)
         if epochs != nil && steps != nil {

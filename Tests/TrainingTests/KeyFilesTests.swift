@@ -99,8 +99,7 @@ import Testing
         try cluster.makeCoordinator()
         let allow = cluster.coordinator.allow
         let listener = try Listener(
-            address: "tcp://127.0.0.1:0", keys: Admission.Keys(folder: cluster.coordinator, allow: allow),
-            endpointFile: nil)
+            address: "tcp://127.0.0.1:0", keys: Admission.Keys(folder: cluster.coordinator, allow: allow))
         let told = Mutex<[String]>([])
         listener.admission.report { text in told.withLock { $0.append(text) } }
         let line = "\(try CurveKeyPair.generate().publicKey.z85) alpha\n"

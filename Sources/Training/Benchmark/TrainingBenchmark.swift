@@ -71,7 +71,7 @@ package struct TrainingBenchmark: Sendable {
         let request = RunPreparation.Request(
             corpus: corpus, settings: settings, run: "\(scratch.path)/run", resume: false, configurationFile: nil,
             vocabularyFile: vocabularyFile, initialModel: nil, software: software)
-        let listener = try Listener(address: nil, endpointFile: nil)
+        let listener = try Listener(address: nil)
         let (job, lock) = try RunPreparation.prepare(request, warn: warn)
         let peakBefore = PeakMeter.multiplyAdds(threads: workers * threads)
 

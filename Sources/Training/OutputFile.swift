@@ -1,0 +1,24 @@
+import Glibc
+
+/// Files that a flag names: whether they can be written is to be known before a run folder is made, and what stands in
+/// them, perhaps another coordinator's, is to stay until the run folder is locked.
+package enum OutputFile {
+    /// Why a file cannot be written; nil where it can. Leaves what is there as it is, and makes nothing.
+    package static func problem(_ path: String) -> String? {
+        let descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+        if descriptor >= 0 {
+            close(descriptor)
+            unlink(path)
+            return nil
+        }
+        // A link that leads nowhere is there too, and can be written through.
+        guard errno == EEXIST else { return String(cString: strerror(errno)) }
+        if isFolder(path) { return String(cString: strerror(EISDIR)) }
+        return access(path, W_OK) == 0 || errno == ENOENT ? nil : String(cString: strerror(errno))
+    }
+
+    static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+}
