@@ -35,19 +35,10 @@ struct BenchCommand: ParsableCommand {
     var mode = BenchmarkMode.train
     @Option(help: "A UTF-8 text. (default: the built-in demo corpus)") var corpus: String?
 
-    @Option(help: "Units of each LSTM layer. (default: 512)") var hidden: Int?
-    @Option(help: "LSTM layers. (default: 2)") var layers: Int?
-    @Option(help: "Dropout between layers and before the output, 0 for none. (default: 0.5)") var dropout: Double?
-    @Flag(name: .customLong("no-bias"), help: "LSTM layers without biases.") var noBias = false
-
-    @Option(help: "Rows of the global batch. (default: 128)") var batch: Int?
-    @Option(help: "Characters of a row in one step. (default: 100)") var window: Int?
-    @Option(help: "The tail of the text to hold out, as a fraction. (default: 0.1)") var validation: Double?
-    @Flag(help: "Reset the recurrent state at every window.") var stateless = false
-    @Option(help: "Take the vocabulary from this vocabulary.json.") var vocabulary: String?
-    @Option(help: "Leaves of the reduction tree. (default: at most 16, a power of two)") var shards: Int?
-    @Option(help: "Of initial parameters and dropout. (default: 0)") var seed: UInt64?
-    @Option(help: "adam, adamw, rmsprop or sgd. (default: adam)") var optimizer: OptimizerConfiguration.Kind?
+    @OptionGroup(title: "Model") var model: ModelOptions
+    @OptionGroup(title: "Text") var text: TextOptions
+    @OptionGroup(title: "Optimizer") var optimizer: OptimizerOptions
+    @OptionGroup(title: "Run") var arithmetic: ArithmeticOptions
 
     @Option(help: "Worker processes. (default: 2)") var workers: Int?
     @Option(help: "Threads of each worker. (default: the cores, shared among the workers; 1 with --sample)")
@@ -81,7 +72,10 @@ struct BenchCommand: ParsableCommand {
         let stop = Mutex<(@Sendable (String) -> Void)?>(nil)
         let watcher = SignalWatcher { signal, count in
             let handler = stop.withLock { $0 }
-            guard count == 1, let handler else { _exit(1) }
+            guard count == 1, let handler else {
+                FileHandle.standardError.write(Data("Error: stopped by \(signal)\n".utf8))
+                _exit(1)
+            }
             handler(signal)
         }
         defer { withExtendedLifetime(watcher) {} }
@@ -92,14 +86,15 @@ struct BenchCommand: ParsableCommand {
             let workers = workers ?? 2
             let threads = threads ?? max(1, cores / workers)
             let benchmark = TrainingBenchmark(
-                corpus: corpus, vocabularyFile: vocabulary, settings: settings, steps: steps ?? 10, workers: workers,
+                corpus: corpus, vocabularyFile: text.vocabulary, settings: settings, steps: steps ?? 10,
+                workers: workers,
                 threads: threads, software: Version.text)
             let result = try benchmark.run(
                 warn: { CoordinatorRun.warn($0) }, started: { handler in stop.withLock { $0 = handler } })
             report = BenchmarkReport(result, isa: isa, cores: cores, workers: workers, threads: threads)
         case .evaluate, .sample:
             let benchmark = ForwardBenchmark(
-                corpus: corpus, vocabularyFile: vocabulary, settings: settings,
+                corpus: corpus, vocabularyFile: text.vocabulary, settings: settings,
                 threads: threads ?? (mode == .sample ? 1 : cores), software: Version.text)
             let result =
                 try mode == .sample
@@ -116,17 +111,10 @@ struct BenchCommand: ParsableCommand {
 
     private var settings: RunSettings {
         var settings = RunSettings()
-        settings.hidden = hidden
-        settings.layers = layers
-        settings.dropout = dropout
-        settings.bias = noBias ? false : nil
-        settings.batch = batch
-        settings.window = window
-        settings.validation = validation
-        settings.stateless = stateless ? true : nil
-        settings.shards = shards
-        settings.seed = seed
-        settings.optimizer = optimizer
+        model.set(&settings)
+        text.set(&settings)
+        optimizer.set(&settings)
+        arithmetic.set(&settings)
         return settings
     }
 }

@@ -24,11 +24,14 @@ struct CoordinatorCommand: ParsableCommand {
     var allow: String?
     @Flag(help: "Listen beyond this machine without authentication. Only on a network that you trust.")
     var insecure = false
+    /// Not for it: named, so that it is refused with the reason and not as a flag that there is not.
+    @Option(help: .hidden) var inject: String?
 
     func validate() throws {
-        guard options.basics.inject == nil else {
+        guard inject == nil else {
             throw ValidationError(
-                "--inject (or LOCKSTEP_INJECT) is carried out by workers: give it to them, or to train")
+                "--inject (or LOCKSTEP_INJECT) is carried out by workers, which take no faults from their coordinator: "
+                    + "give it to lockstep worker, or to lockstep train")
         }
         guard keys != nil || allow == nil else {
             throw ValidationError("--allow needs --keys: without keys nobody can be told from another")

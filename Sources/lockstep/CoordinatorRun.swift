@@ -21,14 +21,14 @@ enum CoordinatorRun {
         raiseOpenFileLimit()
         let interruption = Interruption()
         let watcher = SignalWatcher { signal, count in
-            // The second one ends at once; what was committed since the last checkpoint is lost.
+            // The second one, unless it echoes the first, ends at once; what was committed since the last checkpoint is
+            // lost.
             if count > 1 { _exit(2) }
             interruption.came(signal)
         }
         defer { withExtendedLifetime(watcher) {} }
         var service = service
         service.isQuiet = options.basics.quiet
-        service.faults = try FaultPlan(options.basics.inject ?? "")
         try watching.check()
         var warnings = warnings
         func warn(_ text: String) {
@@ -37,9 +37,10 @@ enum CoordinatorRun {
         }
         // What can be refused comes before the run folder is made.
         let isResume = options.basics.resume
+        try watching.checkTrace()
+        if let endpointFile { try Listener.check(endpointFile: endpointFile) }
         var page = isResume ? nil : try watching.dashboardListener(warn: warn)
-        let trace = try watching.traceWriter()
-        let listener = try Listener(address: listen, keys: keys, endpointFile: endpointFile)
+        let listener = try Listener(address: listen, keys: keys)
         let (job, lock): (TrainingJob, RunLock)
         do {
             (job, lock) = try RunPreparation.prepare(request(options), warn: warn)
@@ -49,6 +50,9 @@ enum CoordinatorRun {
         }
         // A run that is finished already needs none.
         if isResume { page = try watching.dashboardListener(warn: warn) }
+        // Another coordinator's, where the folder is locked.
+        if let endpointFile { try listener.write(endpointFile: endpointFile) }
+        let trace = try watching.traceWriter()
         let coordinator = try CoordinatorService(service)
         interruption.tell(coordinator.interrupt)
         let folderName = relative(job.folder.url.path)
@@ -72,7 +76,7 @@ enum CoordinatorRun {
         RunPreparation.Request(
             corpus: options.corpus, settings: options.settings, run: options.basics.run, resume: options.basics.resume,
             configurationFile: options.basics.config, vocabularyFile: options.text.vocabulary,
-            initialModel: options.model.initializeFrom, software: Version.text)
+            initialModel: options.beginning.initializeFrom, software: Version.text)
     }
 
     /// - Returns: what the user was warned of.

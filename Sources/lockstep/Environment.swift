@@ -1,10 +1,15 @@
 import ArgumentParser
 import Foundation
+import Training
 
 /// Flags of `coordinator` and `worker` may come from the environment as `LOCKSTEP_<FLAG>`; a flag given wins.
 enum Environment {
-    /// The arguments with what the environment adds behind them.
-    static func completed(_ arguments: [String], environment: [String: String]) -> [String] {
+    /// The arguments with what the environment adds behind the flags.
+    ///
+    /// - Throws: `UsageError` for a variable of a flag without a value that says neither yes nor no.
+    static func completed(
+        _ arguments: [String], environment: [String: String]
+    ) throws(UsageError) -> [String] {
         guard let command = arguments.first, environment.contains(where: { $0.key.hasPrefix("LOCKSTEP_") }) else {
             return arguments
         }
@@ -14,28 +19,48 @@ enum Environment {
         case "coordinator": flags = self.flags(of: CoordinatorCommand.self)
         default: return arguments
         }
+        // What stands behind it is no flag.
+        let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
         func isGiven(_ name: String) -> Bool {
-            arguments.contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
+            arguments[..<end].contains { $0 == "--\(name)" || $0.hasPrefix("--\(name)=") }
         }
-        var result = arguments
-        for flag in flags where !isGiven(flag.name) && !(alternatives[flag.name].map(isGiven) ?? false) {
-            let variable = "LOCKSTEP_" + flag.name.uppercased().replacing("-", with: "_")
-            guard let value = environment[variable], !value.isEmpty else { continue }
+        func variable(_ name: String) -> String { "LOCKSTEP_" + name.uppercased().replacing("-", with: "_") }
+        func isOn(_ name: String) throws(UsageError) -> Bool {
+            try isYes(environment[variable(name)] ?? "", of: variable(name))
+        }
+        var isResume = isGiven("resume")
+        if !isResume, flags.contains(where: { $0.name == "resume" }) { isResume = try isOn("resume") }
+        var added: [String] = []
+        for flag in flags where !isGiven(flag.name) && !(alternatives[flag.name] ?? []).contains(where: isGiven) {
+            if isResume, beginnings.contains(flag.name) { continue }
             if flag.takesValue {
                 // One word, so that a value that begins with a dash is taken as a value.
-                result.append("--\(flag.name)=\(value)")
-            } else if ["1", "true", "yes"].contains(value.lowercased()) {
-                result.append("--\(flag.name)")
+                if let value = environment[variable(flag.name)], !value.isEmpty {
+                    added.append("--\(flag.name)=\(value)")
+                }
+            } else if try isOn(flag.name) {
+                added.append("--\(flag.name)")
             }
         }
-        return result
+        return arguments[..<end] + added + arguments[end...]
     }
 
-    /// Two ways to say one thing: the one that is given wins over the other's variable.
+    private static func isYes(_ value: String, of variable: String) throws(UsageError) -> Bool {
+        switch value.lowercased() {
+        case "1", "true", "yes", "on": return true
+        case "0", "false", "no", "off", "": return false
+        default: throw UsageError("\(variable) is yes or no, not '\(value)': set it to 1 or 0")
+        }
+    }
+
+    /// Flags that, given, win over the variable of another: they say the same in another way, or leave it nothing to say.
     private static let alternatives = [
-        "connect": "endpoint-file", "endpoint-file": "connect", "insecure": "keys", "keys": "insecure",
-        "epochs": "steps", "steps": "epochs",
+        "connect": ["endpoint-file"], "endpoint-file": ["connect"], "insecure": ["keys"], "keys": ["insecure"],
+        "allow": ["insecure"], "epochs": ["steps"], "steps": ["epochs"],
     ]
+
+    /// What a run begins from: nothing to a resume. A service keeps its environment when it is started again with one.
+    private static let beginnings: Set = ["config", "initialize-from"]
 
     private struct Flag {
         var name: String

@@ -19,13 +19,22 @@ struct InspectCommand: ParsableCommand {
         _ = try InstructionSet.select()
         let verification = verify ? try RunVerification(path: path) : nil
         if let verification, !verification.faults.isEmpty, !json { return try show(verification) }
-        let source = try ModelSource(path: path, best: best) { CoordinatorRun.warn($0) }
-        let configuration = try source.configuration()
+        let source: ModelSource
+        let configuration: RunConfiguration?
+        do {
+            source = try ModelSource(path: path, best: best) { CoordinatorRun.warn($0) }
+            configuration = try source.configuration()
+        } catch {
+            // No model is left to tell of; what was found is all the same.
+            guard let verification, !verification.faults.isEmpty else { throw error }
+            try printJSON(VerificationReport(path: path, verification: verification))
+            throw complaint(verification)
+        }
         var report = InspectReport(source, configuration)
         report.verification = verification
         if json {
             try printJSON(report)
-            guard verification?.faults.isEmpty ?? true else { throw ExitCode(1) }
+            if let verification, !verification.faults.isEmpty { throw complaint(verification) }
             return
         }
         show(report, configuration)
@@ -135,10 +144,24 @@ struct InspectCommand: ParsableCommand {
         for file in verification.files {
             print("  \(URL(fileURLWithPath: file.path).lastPathComponent): \(file.fault ?? "sound")")
         }
-        guard verification.faults.isEmpty else {
-            throw ConfigurationError(
-                "\(path): \(verification.faults.count) of \(verification.files.count) files are not sound: see above")
-        }
+        if !verification.faults.isEmpty { throw complaint(verification) }
+    }
+
+    /// What is damaged, and what to do.
+    private func complaint(_ verification: RunVerification) -> ConfigurationError {
+        let faults = verification.faults
+        let names = faults.map { URL(fileURLWithPath: $0.path).lastPathComponent }
+        let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", and \(names.count - 3) more" : "")
+        let count = verification.files.count
+        return ConfigurationError(
+            "\(path): \(faults.count) of \(count) file\(count == 1 ? " is" : "s are") not sound (\(shown)): put a copy in its "
+                + "place" + (runFolder == nil ? "" : ", or delete it, so that an older checkpoint is taken"))
+    }
+
+    /// What `--verify --json` says where no model is left.
+    private struct VerificationReport: Encodable {
+        var path: String
+        var verification: RunVerification
     }
 
     private static func four(_ value: Double) -> String { String(format: "%.4f", value) }

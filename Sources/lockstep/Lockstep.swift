@@ -33,10 +33,11 @@ struct Lockstep: ParsableCommand {
         ])
 
     static func main() {
-        let arguments = Arguments.prepared(
-            Environment.completed(
-                Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
+        var arguments: [String] = []
         do {
+            arguments = Arguments.prepared(
+                try Environment.completed(
+                    Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
             var command = try parseAsRoot(arguments)
             try command.run()
         } catch let error as UsageError {

@@ -36,14 +36,16 @@ struct PlanCommand: ParsableCommand {
         func require(_ isFine: Bool, _ message: String) throws { if !isFine { throw ValidationError(message) } }
         try require(stepSeconds > 0 && stepSeconds < 1e6, "--step-seconds must be above 0 and below 1000000")
         try require((0...10000).contains(latency), "--latency must be from 0 to 10000 milliseconds")
-        try require((1...8192).contains(hidden), "--hidden must be from 1 to 8192")
+        func require(_ flag: String, _ value: Int, in range: ClosedRange<Int>) throws {
+            try require(range.contains(value), "\(flag) must be from \(range.lowerBound) to \(range.upperBound)")
+        }
+        try require("--hidden", hidden, in: RunConfiguration.hiddenRange)
         try require((1...16).contains(layers), "--layers must be from 1 to 16")
         try require((1...1_000_000).contains(distinct), "--distinct must be from 1 to 1000000")
-        try require((1...65536).contains(batch), "--batch must be from 1 to 65536")
-        try require((1...65536).contains(window), "--window must be from 1 to 65536")
-        try require(
-            shards.map { (1...4096).contains($0) && batch.isMultiple(of: $0) } ?? true,
-            "--shards must be from 1 to 4096 and divide --batch")
+        try require("--batch", batch, in: RunConfiguration.batchRange)
+        try require("--window", window, in: RunConfiguration.windowRange)
+        if let shards { try require("--shards", shards, in: RunConfiguration.shardsRange) }
+        try require(shards.map { batch.isMultiple(of: $0) } ?? true, "--shards must divide --batch")
     }
 
     func run() throws {

@@ -22,7 +22,9 @@ struct RunOptions: ParsableArguments {
     var corpus: String?
 
     @OptionGroup(title: "Run") var basics: BasicOptions
+    @OptionGroup(title: "Run") var arithmetic: ArithmeticOptions
     @OptionGroup(title: "Model") var model: ModelOptions
+    @OptionGroup(title: "Model") var beginning: BeginningOptions
     @OptionGroup(title: "Text") var text: TextOptions
     @OptionGroup(title: "Optimizer") var optimizer: OptimizerOptions
     @OptionGroup(title: "Learning rate") var rate: RateOptions
@@ -31,6 +33,7 @@ struct RunOptions: ParsableArguments {
     var settings: RunSettings {
         var settings = RunSettings()
         basics.set(&settings)
+        arithmetic.set(&settings)
         model.set(&settings)
         text.set(&settings)
         optimizer.set(&settings)
@@ -46,15 +49,22 @@ struct BasicOptions: ParsableArguments {
     @Option(help: "Take settings and text from this run.json; flags and CORPUS win over it.") var config: String?
     @Option(help: "Times through the text. (default: 20)") var epochs: UInt64?
     @Option(help: "Updates in all, in place of --epochs.") var steps: UInt64?
-    @Option(help: "Of initial parameters and dropout. (default: 0)") var seed: UInt64?
-    @Option(help: "Leaves of the reduction tree; part of the run's identity. (default: at most 16, a power of two)")
-    var shards: Int?
     @Flag(help: "Print nothing but warnings and errors.") var quiet = false
-    @Option(help: "Faults to inject, for tests, such as kill@step=5,worker=1,phase=backward.") var inject: String?
 
     fileprivate func set(_ settings: inout RunSettings) {
         settings.epochs = epochs
         settings.steps = steps
+    }
+}
+
+// These groups are those of `bench` too.
+
+struct ArithmeticOptions: ParsableArguments {
+    @Option(help: "Of initial parameters and dropout. (default: 0)") var seed: UInt64?
+    @Option(help: "Leaves of the reduction tree; part of the run's identity. (default: at most 16, a power of two)")
+    var shards: Int?
+
+    func set(_ settings: inout RunSettings) {
         settings.seed = seed
         settings.shards = shards
     }
@@ -65,13 +75,11 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "LSTM layers, one on the other. (default: 2)") var layers: Int?
     @Option(help: "Dropout between layers and before the output, 0 for none. (default: 0.5)") var dropout: Double?
     @Flag(name: .customLong("no-bias"), help: "LSTM layers without biases.") var noBias = false
-    @Option(help: "Start from this model: a run, a checkpoint or an exported model, which gives shape and vocabulary.")
-    var initializeFrom: String?
     @Option(help: "How parameters are drawn: torch (the same bits as PyTorch), or uniform:R. (default: torch)")
     var initializer: Initializer?
     @Option(help: "Set the forget gates' bias to this after drawing.") var forgetBias: Float?
 
-    fileprivate func set(_ settings: inout RunSettings) {
+    func set(_ settings: inout RunSettings) {
         settings.hidden = hidden
         settings.layers = layers
         settings.dropout = dropout
@@ -91,7 +99,7 @@ struct TextOptions: ParsableArguments {
     @Flag(help: "Reset the recurrent state at every window, not at every epoch.") var stateless = false
     @Option(help: "Take the vocabulary from this vocabulary.json.") var vocabulary: String?
 
-    fileprivate func set(_ settings: inout RunSettings) {
+    func set(_ settings: inout RunSettings) {
         settings.batch = batch
         settings.window = window
         settings.validation = validation
@@ -113,7 +121,7 @@ struct OptimizerOptions: ParsableArguments {
     @Option(help: "Clamp each element of the gradient to this, after --clip; 0 for none. (default: 0)")
     var clipValue: Double?
 
-    fileprivate func set(_ settings: inout RunSettings) {
+    func set(_ settings: inout RunSettings) {
         settings.optimizer = optimizer
         settings.momentum = momentum
         settings.weightDecay = weightDecay
@@ -124,6 +132,12 @@ struct OptimizerOptions: ParsableArguments {
         settings.clip = clip
         settings.clipValue = clipValue
     }
+}
+
+/// A run that begins, and no benchmark.
+struct BeginningOptions: ParsableArguments {
+    @Option(help: "Start from this model: a run, a checkpoint or an exported model, which gives shape and vocabulary.")
+    var initializeFrom: String?
 }
 
 struct RateOptions: ParsableArguments {

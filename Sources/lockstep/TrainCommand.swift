@@ -19,6 +19,7 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
+    @Option(help: "Faults to inject, for tests, such as kill@step=5,worker=1,phase=backward.") var inject: String?
     @OptionGroup(title: "Supervision of workers") var supervision: SupervisionOptions
     @OptionGroup(title: "Watching") var watching: WatchingOptions
 
@@ -38,6 +39,7 @@ struct TrainCommand: ParsableCommand {
         var service = CoordinatorService.Options()
         service.settings = supervision.settings
         try service.settings.validate()
+        service.faults = try FaultPlan(inject ?? "")
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         try CoordinatorRun.run(

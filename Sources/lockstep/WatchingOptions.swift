@@ -30,6 +30,13 @@ struct WatchingOptions: ParsableArguments {
         try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)
     }
 
+    /// - Throws: `ConfigurationError` where the file of the trace cannot be written; what stands there stays.
+    func checkTrace() throws(ConfigurationError) {
+        if let trace, let problem = OutputFile.problem(trace) {
+            throw ConfigurationError("--trace \(trace) cannot be written: \(problem)")
+        }
+    }
+
     static func check(address: String?, of flag: String, token: String?) throws(UsageError) {
         if let address {
             do { _ = try DashboardAddress(address) } catch { throw UsageError("\(flag): \(error)") }

@@ -47,7 +47,8 @@ struct WorkerCommand: ParsableCommand {
         }
         guard case .seconds(let patience) = retryFor else { return }
         if let connect { _ = try Endpoint(connect, of: "--connect") }
-        let endpoint = try connect ?? waitForFile(patience, interrupted)
+        // Told to stop before there is a coordinator, it has done what it was asked for.
+        guard let endpoint = try connect ?? waitForFile(patience, interrupted) else { return }
         let access = try WorkerAccess(
             endpoint: endpoint, keys: keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: serverKey) })
         let host = ProcessInfo.processInfo.hostName
@@ -66,18 +67,21 @@ struct WorkerCommand: ParsableCommand {
         if !isQuiet, ending == .finished { FileHandle.standardError.write(Data("\(name): done\n".utf8)) }
     }
 
-    private func waitForFile(_ patience: Double, _ interrupted: InterruptFlag) throws -> String {
+    /// - Returns: nil when interrupted.
+    private func waitForFile(_ patience: Double, _ interrupted: InterruptFlag) throws -> String? {
         let started = ContinuousClock.now
         while !interrupted.isSet {
             if let text = Endpoint.text(inFile: endpointFile!), text.hasSuffix("\n") {
                 return text.trimmingCharacters(in: .whitespacesAndNewlines)
             }
-            guard (ContinuousClock.now - started) / .seconds(1) < patience else { break }
+            guard (ContinuousClock.now - started) / .seconds(1) < patience else {
+                throw ConfigurationError(
+                    "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started "
+                        + "with it?")
+            }
             Thread.sleep(forTimeInterval: 0.1)
         }
-        throw ConfigurationError(
-            "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started with it?"
-        )
+        return nil
     }
 }
 
