@@ -12,6 +12,7 @@ package struct OfferedState: Hashable, Sendable {
 /// Newest first, a state is taken when it is whole: some worker holds the replica, its digest is the one in
 /// `metrics.jsonl` (or, where no line was written, that of the most workers), every shard's carry is with somebody, and
 /// the lines that are missing are on record. At once where nothing newer can be there; else when the wait is over.
+/// Beyond an evaluation that is to be made nothing is taken (``EvaluationSearch``).
 package struct Recovery: Hashable, Sendable {
     struct Choice: Hashable, Sendable {
         let state: OfferedState
@@ -27,23 +28,34 @@ package struct Recovery: Hashable, Sendable {
     let knownDigests: [UInt64: UInt64]
     /// The newest step on record.
     let newestKnown: UInt64
+    /// The newest step that may be taken over.
+    let ceiling: UInt64
     let wait: UInt64
     var began: UInt64?
     var choice: Choice?
+    /// Who was asked for an earlier choice, which came to nothing: what they sent for it may still be on the way.
+    var askedBefore: Set<WorkerID> = []
 
     /// - Parameters:
     ///   - knownDigests: of steps beyond the checkpoint.
+    ///   - ceiling: the step of the first evaluation that is to be made; the last of all where there is none.
     ///   - wait: nanoseconds to wait for workers with something newer; more than the 3 s after which a
     ///     worker greets again.
-    package init(knownDigests: [UInt64: UInt64], checkpoint: UInt64, wait: UInt64 = 4_000_000_000) {
+    package init(
+        knownDigests: [UInt64: UInt64], checkpoint: UInt64, ceiling: UInt64 = .max, wait: UInt64 = 4_000_000_000
+    ) {
         self.knownDigests = knownDigests
+        self.ceiling = ceiling
         newestKnown = max(checkpoint, knownDigests.keys.max() ?? 0)
         self.wait = wait
     }
 
+    /// The newest step that is worth waiting for.
+    var newestWanted: UInt64 { min(newestKnown, ceiling) }
+
     var waitingReason: String {
         if let choice { return "taking over step \(choice.state.step) from the workers" }
-        return "looking for workers of step \(newestKnown), which is newer than the checkpoint"
+        return "looking for workers of step \(newestWanted), which is newer than the checkpoint"
     }
 }
 
@@ -64,7 +76,7 @@ extension CoordinatorMachine {
         }
         let choice = choose(now: now)
         let isOver = now >= began + recovery!.wait
-        if let choice, choice.state.step >= recovery!.newestKnown || isOver {
+        if let choice, choice.state.step >= recovery!.newestWanted || isOver {
             recall(choice)
             return []
         }
@@ -87,7 +99,8 @@ extension CoordinatorMachine {
     /// The newest whole state on offer.
     private func choose(now: UInt64) -> Recovery.Choice? {
         let offers = self.offers
-        let steps = Set(offers.map(\.1.step)).filter { $0 > step && $0 <= configuration.totalSteps }
+        let newest = min(configuration.totalSteps, recovery!.ceiling)
+        let steps = Set(offers.map(\.1.step)).filter { $0 > step && $0 <= newest }
         for wanted in steps.sorted(by: >) {
             let atStep = offers.filter { $0.1.step == wanted }
             let trusted = atStep.filter { isTrusted($0.1) }
@@ -136,7 +149,7 @@ extension CoordinatorMachine {
         guard let choice = recovery?.choice else { return [.discard(worker, reason: "nobody asked for its replica")] }
         guard choice.donor == worker, part.step == choice.state.step, Int(part.part) == choice.partsReceived,
             choice.partsReceived < configuration.snapshotParts
-        else { return evict(worker, "sent a replica that it was not asked for", .protocolViolation, now: now) }
+        else { return unwanted("a replica", from: worker, now: now) }
         recovery!.choice!.partsReceived += 1
         return [.storeRecalledPart(choice.partsReceived)] + verifyIfWhole()
     }
@@ -144,7 +157,7 @@ extension CoordinatorMachine {
     mutating func recalled(_ part: CarryPart, from worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         guard let choice = recovery?.choice else { return [.discard(worker, reason: "nobody asked for its carry")] }
         guard part.step == choice.state.step, choice.owed[worker]?.contains(Int(part.shard)) == true else {
-            return evict(worker, "sent a carry that it was not asked for", .protocolViolation, now: now)
+            return unwanted("a carry", from: worker, now: now)
         }
         recovery!.choice!.owed[worker]!.remove(Int(part.shard))
         return [.storeRecalledCarry(Int(part.shard))] + verifyIfWhole()
@@ -156,10 +169,22 @@ extension CoordinatorMachine {
             choice.state.step > recovery!.newestKnown
             ? Array(recovery!.newestKnown + 1...choice.state.step) : []
         guard choice.donor == worker, choice.awaitsHistory, records.map(\.step) == wanted else {
-            return evict(worker, "sent a history that it was not asked for", .protocolViolation, now: now)
+            return unwanted("a history", from: worker, now: now)
+        }
+        guard records.allSatisfy(\.isSound) else {
+            return ban(worker, "the history that it handed over is not finite", now: now)
         }
         recovery!.choice!.awaitsHistory = false
         return [.storeHistory(records)] + verifyIfWhole()
+    }
+
+    /// What does not fit the present choice. Of an earlier one it is what was under way when that was given up: a worker
+    /// that is asked again sends all of it again, so what does fit is taken from either, since both are the same.
+    private mutating func unwanted(_ what: String, from worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
+        guard recovery!.askedBefore.contains(worker) else {
+            return evict(worker, "sent \(what) that it was not asked for", .protocolViolation, now: now)
+        }
+        return [.discard(worker, reason: "\(what) came that nobody waits for any more")]
     }
 
     private func verifyIfWhole() -> [CoordinatorAction] {
@@ -180,6 +205,7 @@ extension CoordinatorMachine {
         recoveredState = choice.state
         digested(step: step, digest: digest)
         isFinished = step >= configuration.totalSteps
+        awaitedUntil = now + max(10_000_000_000, configuration.silenceLimit)
         var actions: [CoordinatorAction] = [.recovered(step: step)]
         for worker in order {
             actions += welcome(worker)
@@ -192,6 +218,9 @@ extension CoordinatorMachine {
     mutating func recallLost(_ worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         guard let choice = recovery?.choice, choice.donor == worker || choice.owed[worker] != nil else { return [] }
         recovery!.choice = nil
+        recovery!.askedBefore.formUnion(choice.owed.keys)
+        recovery!.askedBefore.insert(choice.donor)
+        recovery!.askedBefore.remove(worker)
         return recover(now: now)
     }
 }

@@ -199,6 +199,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
     var recoveredState: OfferedState?
     /// Workers whose replica was found good: the first step after a recovery waits for them.
     var awaited: Set<WorkerID> = []
+    /// When that wait is over: a worker may be there and never say that its replica stands.
+    var awaitedUntil: UInt64 = 0
     private var lastTick: UInt64?
 
     /// - Parameter recovery: what is known beside the checkpoint, where workers may hold something newer than it.
@@ -341,6 +343,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
         }
         for worker in order where now.since(members[worker]!.lastSent) >= configuration.heartbeatInterval {
             actions.append(stamped(worker, .heartbeat, now: now))
+        }
+        if !awaited.isEmpty, now >= awaitedUntil {
+            awaited = []
+            leaseWhatIsFree(now: now)
         }
         return actions + recover(now: now) + speculate(now: now) + boundAudit(now: now) + speculateSegments(now: now)
             + pump(now: now)

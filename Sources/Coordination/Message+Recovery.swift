@@ -79,4 +79,10 @@ package struct HistoryRecord: Hashable, Sendable {
         self.digest = digest
         self.facts = facts
     }
+
+    /// Whether the numbers can stand in a file: they come from a peer.
+    var isSound: Bool {
+        Double(bitPattern: facts.lossBits).isFinite && Double(bitPattern: facts.gradientNormBits).isFinite
+            && Double(bitPattern: learningRateBits).isFinite
+    }
 }

@@ -191,6 +191,13 @@ package struct WorkerMachine: Hashable, Sendable {
         }
         term = welcome.term
         step = welcome.step
+        // What is still to be handed over nobody waits for any more, and the replica will not stay as it is.
+        session.withdraw { item in
+            switch item {
+            case .snapshot, .carry, .history: true
+            default: false
+            }
+        }
         snapshotParts = Int(welcome.snapshotParts)
         configuration.heartbeatInterval = max(1_000_000, welcome.heartbeatInterval)
         // A coordinator may stand still for a while, settling a dispute: twice its own patience.

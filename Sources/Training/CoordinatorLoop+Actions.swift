@@ -96,7 +96,7 @@ extension CoordinatorLoop {
 
     private func goOnFromCheckpoint() {
         recalled = nil
-        progress.event("no worker holds a whole state newer than the checkpoint of step \(job.step)")
+        progress.event("nothing newer than the checkpoint of step \(job.step) can be taken over from the workers")
         attempt { try begin() }
     }
 

@@ -29,14 +29,16 @@ extension CoordinatorLoop {
         machine.evaluate(after: next, now: clock)
     }
 
-    /// Asks for the evaluation in which the last start of the run was interrupted, or died.
+    /// Asks for the evaluation of the step that the run goes on from, where the last start was interrupted or died in it,
+    /// or before all was written that follows from it.
     ///
     /// - Parameters:
     ///   - records: of steps that were recalled from workers. The last waits for its evaluation, as it did then.
-    ///   - unevaluated: the line of the last committed step, where that is on record without a loss.
+    ///   - unevaluated: the line of the last committed step, where that is on record without a loss that counts.
     /// - Returns: the records that wait for nothing.
     func repeatEvaluation(_ records: [StepRecord], _ unevaluated: StepRecord?) -> [StepRecord] {
-        guard let record = records.last ?? unevaluated, configuration.isEvaluated(after: record.step) else {
+        guard let record = records.last ?? unevaluated, configuration.nextEvaluation(from: record.step) == record.step
+        else {
             return records
         }
         awaitingRecord = Upkeep(

@@ -104,10 +104,11 @@ package final class CoordinatorLoop {
         settings.term = job.term
         settings.segments = job.validation?.batch ?? 0
         settings.segmentsPerLease = job.validation.map(Self.segmentsPerLease) ?? 1
+        let ceiling = job.pendingEvaluation ?? .max
         // What a worker kept can be newer than the checkpoint only if the run went on after it.
         let recovery =
-            options.seeksWorkers && !job.digestsBeyond.isEmpty
-            ? Recovery(knownDigests: job.digestsBeyond, checkpoint: job.step) : nil
+            options.seeksWorkers && !job.digestsBeyond.isEmpty && ceiling > job.step
+            ? Recovery(knownDigests: job.digestsBeyond, checkpoint: job.step, ceiling: ceiling) : nil
         machine = CoordinatorMachine(settings, step: job.step, recovery: recovery)
         fold = GradientFold(tree: machine.tree, chunks: chunks)
         carries = job.carries
@@ -172,7 +173,8 @@ package final class CoordinatorLoop {
         machine.digested(step: job.step, digest: job.replica.digest)
         committedStep = job.step
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
-        let history = MetricsReader.history(in: job.folder.metrics, upTo: job.step)
+        let history = MetricsReader.history(
+            in: job.folder.metrics, upTo: job.step, pending: job.pendingEvaluation)
         if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
         let records = repeatEvaluation(
             recalled?.history.map { $0.record(configuration) } ?? [], history.unevaluated)

@@ -34,18 +34,20 @@ package enum MetricsReader {
     package struct History: Equatable {
         /// Losses in nats a character, in the order of their steps.
         package var validations: [Double] = []
-        /// The step's own line, where it has no validation loss.
+        /// The step's own line, where it has no validation loss that counts.
         package var unevaluated: StepRecord?
     }
 
     /// Nothing where the file cannot be read.
-    package static func history(in url: URL, upTo step: UInt64) -> History {
+    ///
+    /// - Parameter pending: a step whose evaluation is to be made again: its loss does not count.
+    package static func history(in url: URL, upTo step: UInt64, pending: UInt64? = nil) -> History {
         var history = History()
         var last: UInt64 = 0
         read(url) { record, validationLoss in
             guard record.step > last, record.step <= step else { return }
             last = record.step
-            if let validationLoss {
+            if let validationLoss, record.step != pending {
                 history.validations.append(validationLoss)
             } else if record.step == step {
                 history.unevaluated = record

@@ -34,10 +34,4 @@ extension HistoryRecord {
             charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
             workers: Int(facts.workers), digest: digest)
     }
-
-    /// Whether the numbers can stand in a file: they come from a peer.
-    var isSound: Bool {
-        Double(bitPattern: facts.lossBits).isFinite && Double(bitPattern: facts.gradientNormBits).isFinite
-            && Double(bitPattern: learningRateBits).isFinite
-    }
 }

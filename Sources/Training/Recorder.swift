@@ -1,4 +1,5 @@
 package import Checkpoints
+import Coordination
 import Corpus
 import Foundation
 package import Kernels

@@ -1,4 +1,5 @@
 import Checkpoints
+import Coordination
 import Corpus
 import Foundation
 import Kernels
@@ -45,11 +46,12 @@ extension RunPreparation {
             configuration: configuration, vocabulary: vocabulary, batches: batches, validation: validation,
             folder: folder, replica: Replica(configuration: configuration), carries: emptyCarries(configuration),
             step: 0, entropyBound: entropyBound(configuration))
-        try restoreCheckpoint(of: &job, warn: warn)
+        let keepsLoss = try restoreCheckpoint(of: &job, warn: warn)
         job.term = lock.term
         job.digestsBeyond = MetricsReader.digests(
             in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
-        let history = MetricsReader.history(in: folder.metrics, upTo: job.step)
+        job.pendingEvaluation = pendingEvaluation(of: job, keepsLoss: keepsLoss)
+        let history = MetricsReader.history(in: folder.metrics, upTo: job.step, pending: job.pendingEvaluation)
         if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
         try checkUnfinished(job, history)
         return (job, lock)
@@ -64,14 +66,16 @@ extension RunPreparation {
 
     /// Puts the job where its newest whole checkpoint stands, or at the beginning where there is none.
     ///
+    /// - Returns: whether the checkpoint tells the validation loss of its own step.
     /// - Throws: ``ConfigurationError`` where there is none and the beginning is another run's model.
-    private static func restoreCheckpoint(of job: inout TrainingJob, warn: (String) -> Void) throws {
+    private static func restoreCheckpoint(of job: inout TrainingJob, warn: (String) -> Void) throws -> Bool {
         let folder = job.folder.checkpoints
         if let (url, checkpoint) = CheckpointStore(folder: folder).newestVerified(warn: warn) {
             (job.replica, job.carries) = try CheckpointMapping.restore(
                 checkpoint, of: job.configuration, from: url.path)
             job.step = checkpoint.step
             job.validations = ValidationHistory(best: checkpoint.bestValidationLoss)
+            return checkpoint.validationLoss != nil
         } else if let model = job.configuration.initialModel {
             throw ConfigurationError(
                 "\(folder.path) holds no whole checkpoint, and the run began from \(model.path): start a new run with "
@@ -81,7 +85,20 @@ extension RunPreparation {
                 "\(folder.path) holds no whole checkpoint: the run starts from its beginning, unless workers kept "
                     + "something newer")
             job.replica = Replica(configuration: job.configuration, parameters: drawn(job.configuration))
+            return false
         }
+    }
+
+    /// The step of the first evaluation, from the checkpoint's own on, that is to be made.
+    private static func pendingEvaluation(of job: TrainingJob, keepsLoss: Bool) -> UInt64? {
+        let configuration = job.configuration
+        var search = EvaluationSearch(
+            checkpoint: job.step, keepsLoss: keepsLoss, patience: configuration.upkeep.patience,
+            nextDue: { configuration.nextEvaluation(from: $0) })
+        MetricsReader.read(job.folder.metrics) { record, loss in
+            if record.step <= configuration.totalSteps { search.add(step: record.step, loss: loss) }
+        }
+        return search.pending
     }
 
     /// - Throws: ``AlreadyFinished`` where no step is left to do.
@@ -94,7 +111,7 @@ extension RunPreparation {
                     + "goes on")
         }
         // Its last evaluation may have been interrupted.
-        let lacksEvaluation = history.unevaluated != nil && job.configuration.isEvaluated(after: job.step)
+        let lacksEvaluation = history.unevaluated != nil && job.step == job.pendingEvaluation
         guard job.step < job.configuration.totalSteps || lacksEvaluation else {
             throw AlreadyFinished(
                 description:

@@ -1,3 +1,4 @@
+package import Coordination
 package import Corpus
 import LanguageModel
 
@@ -21,4 +22,6 @@ package struct TrainingJob {
     package var term: UInt64 = 1
     /// Of a resume: digests of the parameters after the steps that are in `metrics.jsonl` and not in the checkpoint.
     package var digestsBeyond: [UInt64: UInt64] = [:]
+    /// Of a resume: the step of the first evaluation that is to be made, from the checkpoint's own on; nil for none.
+    package var pendingEvaluation: UInt64?
 }

@@ -48,14 +48,14 @@ extension RunConfiguration.Upkeep {
 }
 
 extension RunConfiguration {
-    /// Whether an evaluation comes after this step, in whichever start of the run; false where only a clock can tell.
-    func isEvaluated(after step: UInt64) -> Bool {
-        guard validation > 0 else { return false }
-        let isLast = step == totalSteps
+    /// The first step from this one on after which there is an evaluation, in whichever start of the run; nil for none.
+    /// Where a clock asks for them, only the last is known.
+    func nextEvaluation(from step: UInt64) -> UInt64? {
+        guard validation > 0, step <= totalSteps else { return nil }
         return switch upkeep.evaluationInterval(stepsPerEpoch: stepsPerEpoch) {
-        case .never: false
-        case .steps(let count): isLast || step % count == 0
-        case .seconds: isLast
+        case .never: nil
+        case .steps(let count): min(totalSteps, step + (count - step % count) % count)
+        case .seconds: totalSteps
         }
     }
 }

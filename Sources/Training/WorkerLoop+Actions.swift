@@ -65,6 +65,7 @@ extension WorkerLoop {
     }
 
     private func adopt(_ welcome: Welcome) {
+        handedOver = [:]
         do {
             let configuration = try JSONDecoder().decode(RunConfiguration.self, from: Data(welcome.configuration))
             try configuration.validate()
@@ -89,6 +90,7 @@ extension WorkerLoop {
     }
 
     private func keepReplica(_ welcome: Welcome) {
+        handedOver = [:]
         hadWelcome = true
         term = machine.term
         machine.adopted(chunks: model!.replica.chunks.count)
@@ -109,8 +111,9 @@ extension WorkerLoop {
         var items: [WorkerItem] = []
         for shard in recall.shards {
             guard let carry = model.compute.carry(shard: Int(shard), step: recall.step) else { continue }
-            results[shard] = carry
-            items.append(.carry(CarryPart(step: recall.step, shard: shard)))
+            let part = CarryPart(step: recall.step, shard: shard)
+            handedOver[part] = carry
+            items.append(.carry(part))
         }
         if recall.wantsReplica {
             items += (0..<model.replica.partCount).map { .snapshot(SnapshotPart(step: recall.step, part: UInt32($0))) }
@@ -150,7 +153,7 @@ extension WorkerLoop {
                     control: Wire.encode(.snapshot(part), envelope), payload: model!.replica.buffers[buffer],
                     range: range)
             case .carry(let part):
-                let carry = results[part.shard]!.withUnsafeBytes { Array($0) }
+                let carry = handedOver[part]!.withUnsafeBytes { Array($0) }
                 outcome = try socket.send(control: Wire.encode(.carry(part), envelope), bytes: carry)
             case .history(let records):
                 outcome = try socket.send(control: Wire.encode(.history(records), envelope))

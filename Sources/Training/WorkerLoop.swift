@@ -65,6 +65,8 @@ package final class WorkerLoop {
     var average: FloatBuffer?
     var gradients: [GradientKey: FloatBuffer] = [:]
     var results: [UInt32: [Float]] = [:]
+    /// Carries that a coordinator which was started again asked for.
+    var handedOver: [CarryPart: [Float]] = [:]
     var verdict: Verdict?
     var hadWelcome = false
     private let started = ContinuousClock.now
@@ -193,5 +195,6 @@ package final class WorkerLoop {
         average = nil
         gradients = [:]
         results = [:]
+        handedOver = [:]
     }
 }

@@ -62,6 +62,16 @@ struct CoordinatorMachineTests {
         #expect(bench.join(2).leases.flatMap(\.shards) == [0, 1])
     }
 
+    @Test("The first step waits for one worker less where one is given up, and for one at least")
+    func givenUp() {
+        var bench = MachineBench(minimum: 2)
+        #expect(bench.join(1).leases.isEmpty)
+        #expect(bench.machine.expectOneLess(now: 0).leases.flatMap(\.shards) == [0, 1])
+        var alone = MachineBench()
+        _ = alone.machine.expectOneLess(now: 0)
+        #expect(alone.machine.configuration.minimumWorkers == 1)
+    }
+
     @Test("A step commits when all chunks and all shards are there, and the next one opens")
     func commit() {
         var bench = MachineBench()
@@ -331,48 +341,5 @@ struct CoordinatorMachineTests {
             #expect(failed == !isFinite)
             #expect(settled.evictions.isEmpty == !isFinite)
         }
-    }
-
-    private func offering(_ step: UInt64, shards: [UInt32], process: UInt32, digest: UInt64 = 8) -> Hello {
-        Hello(
-            run: 5, name: "w\(process)", host: "h", process: process, threads: 1, software: "t", term: 1,
-            offer: Offer(
-                step: step, digest: digest, stateDigest: 6, carries: [.init(step: step, shards: shards)],
-                historyFrom: 1))
-    }
-
-    @Test("A restarted coordinator takes the newest whole state from the workers, and welcomes them as they are")
-    func recovery() {
-        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
-        // One shard's carry is missing: not whole yet.
-        let first = bench.say(1, .hello(offering(1, shards: [0], process: 1)))
-        #expect(!first.contains { if case .send(_, .recall, _, _) = $0 { true } else { false } })
-        let second = bench.say(2, .hello(offering(1, shards: [1], process: 2)))
-        let recalls = second.compactMap { if case .send(_, .recall(let recall), _, _) = $0 { recall } else { nil } }
-        #expect(recalls.map(\.shards) == [[0], [1]])
-        #expect(recalls.map(\.wantsReplica) == [true, false])
-        _ = bench.say(1, .carry(CarryPart(step: 1, shard: 0)))
-        _ = bench.say(1, .snapshot(SnapshotPart(step: 1, part: 0)))
-        _ = bench.say(1, .history([]))
-        #expect(bench.say(2, .carry(CarryPart(step: 1, shard: 1))).contains(.verifyRecalled))
-        let welcomes = bench.machine.recalled(digest: 8, stateDigest: 6, now: 0).filter {
-            if case .send(_, .welcome(1, snapshotParts: 0), _, _) = $0 { true } else { false }
-        }
-        #expect(welcomes.count == 2)
-        #expect(bench.machine.step == 1)
-    }
-
-    @Test("A replica that is not the one on record is not taken over: the checkpoint is kept when the wait is over")
-    func recoveryOfAnother() {
-        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
-        _ = bench.machine.tick(now: 0)
-        _ = bench.say(1, .hello(offering(1, shards: [0, 1], process: 1, digest: 7)))
-        for moment: UInt64 in 1...39 {
-            #expect(!bench.machine.tick(now: moment * 100_000_000).contains(.keptCheckpoint))
-            bench.now = moment * 100_000_000
-            _ = bench.say(1, .heartbeat)
-        }
-        #expect(bench.machine.tick(now: 4_000_000_000).contains(.keptCheckpoint))
-        #expect(bench.machine.step == 0)
     }
 }

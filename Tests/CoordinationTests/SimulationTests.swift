@@ -7,8 +7,24 @@ import Testing
 struct SimulationTests {
     /// What one worker makes of it, undisturbed.
     static func clean(_ run: SimulatedRun = SimulatedRun()) throws -> [SimulatedRun.Line] {
+        try cleanOutcome(run).lines
+    }
+
+    private static func cleanOutcome(_ run: SimulatedRun) throws -> SimulatedCluster.Outcome {
         var cluster = SimulatedCluster(seed: 0, workers: 1, run: run)
-        return try cluster.run().lines
+        return try cluster.run()
+    }
+
+    /// What the end of an undisturbed run depends on.
+    private struct Course: Hashable {
+        let steps: UInt64
+        let segments: Int
+        let evaluateEvery: UInt64
+        let patience: Int?
+
+        init(_ run: SimulatedRun) {
+            (steps, segments, evaluateEvery, patience) = (run.steps, run.segments, run.evaluateEvery, run.patience)
+        }
     }
 
     /// Seeds to run: those that the environment asks for, or `count` of them.
@@ -32,16 +48,29 @@ struct SimulationTests {
         _ count: UInt64, _ name: String, _ make: (UInt64) -> SimulatedCluster,
         _ check: (UInt64, SimulatedCluster.Outcome) -> String?
     ) throws {
-        let expected = try Self.clean()
+        var expected: [Course: SimulatedCluster.Outcome] = [:]
         let seeds = Self.seeds(count)
         var injected = 0
         for seed in seeds {
             var cluster = make(seed)
             var problem: String?
             do {
+                let clean = try expected[Course(cluster.beginning)] ?? cleanOutcome(cluster.beginning)
+                expected[Course(cluster.beginning)] = clean
                 let outcome = try cluster.run()
                 injected += outcome.faultsInjected
-                problem = outcome.lines == expected ? check(seed, outcome) : "wrong bits"
+                problem =
+                    if outcome.lines.count != clean.lines.count {
+                        "it ended at step \(outcome.lines.count), not \(clean.lines.count)"
+                    } else if outcome.lines != clean.lines {
+                        "wrong bits"
+                    } else if outcome.validations != clean.validations {
+                        "evaluations of steps \(outcome.validations.keys.sorted()), or other losses"
+                    } else if outcome.best != clean.best {
+                        "the best state is of step \(outcome.best?.step ?? 0), not \(clean.best?.step ?? 0)"
+                    } else {
+                        check(seed, outcome)
+                    }
             } catch {
                 problem = "\(error)"
             }
@@ -63,7 +92,7 @@ struct SimulationTests {
         evaluating.segments = 5
         cluster = SimulatedCluster(seed: 5, workers: workers, run: evaluating)
         let outcome = try cluster.run()
-        #expect(outcome.lines == (try Self.clean(run)) && outcome.evaluatedAt == run.steps)
+        #expect(outcome.lines == (try Self.clean(run)) && outcome.validations.keys.sorted() == Array(1...run.steps))
     }
 
     @Test(
@@ -78,6 +107,8 @@ struct SimulationTests {
                 run.auditsPerMillion = [0, 300_000, 1_000_000][Int(seed / 5 % 3)]
                 run.checkpointEvery = seed / 15 % 3
                 run.segments = [0, 1, 5][Int(seed / 45 % 3)]
+                run.evaluateEvery = seed % 4 + 1
+                run.patience = seed / 2 % 3 == 0 ? 1 : nil
                 return SimulatedCluster(seed: seed, workers: Int(seed % 5) + 1, run: run, faults: .all)
             },
             check: { _, outcome in outcome.banned.first.map { "\($0) was banned, and is honest" } })
@@ -108,6 +139,29 @@ struct SimulationTests {
         if Self.seeds(300).count > 1 {
             #expect(kept * 10 > restarts * 9, "of \(restarts) restarts \(kept) lost nothing")
         }
+    }
+
+    @Test("A coordinator that is killed among evaluations loses none, keeps the best state, and ends where it should")
+    func evaluations() async throws {
+        let taken = Mutex(0)
+        try await survey(
+            1500, "evaluations",
+            make: { seed in
+                var run = SimulatedRun()
+                run.number = seed
+                run.steps = 12
+                run.segments = 2
+                run.evaluateEvery = seed % 4 + 1
+                run.patience = [nil, 1, 2][Int(seed / 4 % 3)]
+                run.checkpointEvery = [0, 2, 5][Int(seed / 12 % 3)]
+                let faults = SimulatedCluster.Faults(hang: 0.02, coordinatorCrash: 0.15, coordinatorHang: 0.02)
+                return SimulatedCluster(seed: seed, workers: Int(seed % 3) + 1, run: run, faults: faults)
+            },
+            check: { _, outcome in
+                taken.withLock { $0 += outcome.restarts.count { Int($0.recoveredAt) >= $0.lines && $0.lines > 0 } }
+                return nil
+            })
+        if Self.seeds(1500).count > 1 { #expect(taken.withLock { $0 } > 200) }
     }
 
     @Test("A worker that lies is found and refused, and changes no bit")

@@ -35,6 +35,11 @@ struct SmallWorldTests {
                     result.problem = "wrong bits after \(path)"
                     return result
                 }
+                let run = world.coordinator.run
+                for step in 1...run.steps where run.evaluates(after: step) && run.validations[step] == nil {
+                    result.problem = "step \(step) was not evaluated after \(path)"
+                    return result
+                }
                 continue
             }
             if let failure = world.coordinator.failure ?? world.coordinator.banned.first {

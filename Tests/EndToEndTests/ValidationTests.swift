@@ -4,14 +4,17 @@ import Testing
 
 @Suite("Validation while training", .serialized)
 struct ValidationTests {
-    private static func validations(_ folder: TemporaryFolder, run: String = "run") throws -> [(
-        step: Int, loss: Double
-    )] {
+    struct Validation: Equatable {
+        var step: Int
+        var loss: Double
+    }
+
+    static func validations(_ folder: TemporaryFolder, run: String = "run") throws -> [Validation] {
         let text = try String(contentsOf: folder.file("\(run)/metrics.jsonl"), encoding: .utf8)
         return try text.split(separator: "\n").compactMap { line in
             let values = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
             guard let loss = values?["validation_loss"] as? Double else { return nil }
-            return (try #require(values?["step"] as? Int), loss)
+            return Validation(step: try #require(values?["step"] as? Int), loss: loss)
         }
     }
 

@@ -29,6 +29,8 @@ struct MetricsCurveTests {
         #expect(MetricsReader.history(in: url, upTo: 2) == .init(validations: [0.1]))
         let three = MetricsReader.history(in: url, upTo: 3)
         #expect(three.validations == [0.1] && three.unevaluated?.loss == 1.0 / 3)
+        let again = MetricsReader.history(in: url, upTo: 2, pending: 2)
+        #expect(again.validations == [] && again.unevaluated?.step == 2)
         let one = MetricsReader.history(in: url, upTo: 1)
         #expect(one.validations == [] && one.unevaluated?.step == 1)
         #expect(MetricsCurve(contentsOf: url.appendingPathComponent("none")).points.isEmpty)
@@ -56,13 +58,5 @@ struct MetricsCurveTests {
         #expect(CurvePlot(MetricsCurve(points: constant)).lines.count == 16)
         #expect(CurvePlot(MetricsCurve(points: [both[0]])).lines.isEmpty)
         #expect(CurvePlot(MetricsCurve(points: [])).lines.isEmpty)
-    }
-
-    @Test("What a resume recalls is the lowest loss and the evaluations since")
-    func recall() {
-        #expect(ValidationHistory([]) == ValidationHistory(best: nil, stale: 0))
-        #expect(ValidationHistory([3]) == ValidationHistory(best: 3, stale: 0))
-        #expect(ValidationHistory([3, 2, 2, 4]) == ValidationHistory(best: 2, stale: 2))
-        #expect(ValidationHistory([1, 2, 3]) == ValidationHistory(best: 1, stale: 2))
     }
 }

@@ -32,8 +32,9 @@ struct SimulatedCluster {
         /// Of each restart of the coordinator: lines on disk, and the step from which it went on.
         var restarts: [(lines: Int, recoveredAt: UInt64)] = []
         var banned: Set<String> = []
-        /// Steps after which the held-out text was evaluated last.
-        var evaluatedAt: UInt64?
+        /// Of the held-out text, by step.
+        var validations: [UInt64: Double] = [:]
+        var best: SimulatedRun.Best?
     }
 
     struct Stuck: Error, CustomStringConvertible { let description: String }
@@ -62,6 +63,8 @@ struct SimulatedCluster {
         var isReplaced = false
     }
 
+    /// The run before its first step.
+    let beginning: SimulatedRun
     private let faults: Faults
     private var random: SeededRandom
     private var now: UInt64 = 0
@@ -78,6 +81,7 @@ struct SimulatedCluster {
     init(seed: UInt64, workers: Int, run: SimulatedRun = SimulatedRun(), faults: Faults = .none) {
         random = SeededRandom(state: seed)
         self.faults = faults
+        beginning = run
         disk = run
         slots = Array(repeating: Slot(), count: workers)
         for index in slots.indices where faults.slowness > 1 && random.chance(0.3) {
@@ -96,7 +100,7 @@ struct SimulatedCluster {
         while true {
             if let coordinator {
                 if let failure = coordinator.failure { throw Stuck(description: "the run failed: \(failure)") }
-                if coordinator.machine.isFinished { break }
+                if coordinator.machine.isFinished || coordinator.isExhausted { break }
             }
             guard let next = queue.popLast() else { throw Stuck(description: "nothing is left to happen") }
             now = max(now, next.at)
@@ -105,9 +109,11 @@ struct SimulatedCluster {
             }
             try happen(next.what)
         }
-        outcome.lines = coordinator!.run.lines
+        let run = coordinator!.written
+        outcome.lines = run.lines
+        outcome.validations = run.validations
+        outcome.best = run.checkpoint.best
         outcome.banned = coordinator!.banned
-        outcome.evaluatedAt = coordinator!.evaluatedAt
         return outcome
     }
 
@@ -233,12 +239,24 @@ struct SimulatedCluster {
     }
 
     private mutating func crashCoordinator() {
-        disk = coordinator!.run
-        // Lines and the newest checkpoint may not have been written yet.
-        if random.chance(0.3), let previous = disk.previousCheckpoint { disk.checkpoint = previous }
-        let unwritten = min(Int.random(in: 0...2, using: &random), disk.lines.count - Int(disk.checkpoint.step))
-        disk.lines.removeLast(max(0, unwritten))
-        disk.previousCheckpoint = nil
+        let isInterrupted = random.chance(0.2)
+        if isInterrupted { coordinator!.interrupt() }
+        disk = coordinator!.written
+        if !isInterrupted {
+            // The newest lines and checkpoints may not have been written yet.
+            if random.chance(0.3), let earlier = disk.earlierCheckpoints.randomElement(using: &random) {
+                disk.checkpoint = earlier
+            }
+            let unwritten = UInt64.random(in: 0...5, using: &random)
+            let written = UInt64(disk.lines.count)
+            disk.cut(after: max(disk.checkpoint.step, written - min(written, unwritten)))
+            if let late = coordinator!.lateEvaluation, disk.lines.count == late,
+                disk.checkpoint.step < late || disk.checkpoint.validation == nil, random.chance(0.5)
+            {
+                disk.validations[late] = nil
+            }
+        }
+        disk.earlierCheckpoints = []
         coordinator = nil
         coordinatorHungUntil = 0
         post(.startCoordinator, after: .random(in: 0...2_000_000_000, using: &random))

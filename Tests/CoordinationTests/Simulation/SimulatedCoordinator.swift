@@ -28,8 +28,18 @@ struct SimulatedCoordinator: Hashable {
     private var nextCarries: [Int: UInt64] = [:]
     private var losses: [Int: UInt64] = [:]
     private var segmentLosses: [Int: UInt64] = [:]
-    /// Steps after which the held-out text was evaluated last.
-    private(set) var evaluatedAt: UInt64?
+    /// Of the evaluations so far.
+    private var validations = ValidationHistory()
+    /// The first evaluation that an earlier start left to be made.
+    private let pendingEvaluation: UInt64?
+    /// The step whose line got a loss that an earlier start had not written.
+    private(set) var lateEvaluation: UInt64?
+    /// A checkpoint waits for the evaluation after its step.
+    private var owesCheckpoint = false
+    /// The last step of the run, by its patience. The loop hears of it some steps later.
+    private var exhaustedAt: UInt64?
+    /// The run has ended by its patience.
+    private(set) var isExhausted = false
     private var snapshots: [WorkerID: FakeReplica] = [:]
     private var recalledParts: [Int: [UInt64]] = [:]
     private var recalledCarries: [Int: UInt64] = [:]
@@ -46,24 +56,59 @@ struct SimulatedCoordinator: Hashable {
         carries = checkpoint.carries
         let beyond = run.lines.enumerated().dropFirst(Int(checkpoint.step))
         let known = Dictionary(uniqueKeysWithValues: beyond.map { (UInt64($0.offset + 1), $0.element.digest) })
+        pendingEvaluation = run.pendingEvaluation
+        let ceiling = pendingEvaluation ?? .max
         machine = CoordinatorMachine(
             run.configuration, step: checkpoint.step,
-            recovery: known.isEmpty ? nil : Recovery(knownDigests: known, checkpoint: checkpoint.step))
+            recovery: known.isEmpty || ceiling <= checkpoint.step
+                ? nil : Recovery(knownDigests: known, checkpoint: checkpoint.step, ceiling: ceiling))
+        isExhausted =
+            pendingEvaluation != checkpoint.step
+            && run.isExhausted(run.validationHistory(upTo: checkpoint.step))
         if !machine.isRecovering { begin(now: now) }
     }
 
+    /// The run as it is on disk once all is written.
+    var written: SimulatedRun {
+        var run = run
+        if let exhaustedAt { run.cut(after: exhaustedAt) }
+        return run
+    }
+
+    /// Ends as by a signal: with a checkpoint, though the open evaluation is left out.
+    mutating func interrupt() {
+        if !machine.isRecovering { writeCheckpoint() }
+    }
+
+    private mutating func writeCheckpoint() {
+        guard exhaustedAt == nil else { return }
+        let step = UInt64(run.lines.count)
+        let validation = run.validations[step]
+        var best = run.checkpoint.best
+        if let validation, best.map({ validation < $0.loss }) ?? true {
+            best = SimulatedRun.Best(step: step, loss: validation)
+        }
+        run.earlierCheckpoints.append(run.checkpoint)
+        run.checkpoint = SimulatedRun.Checkpoint(
+            step: step, replica: replica, carries: carries, validation: validation, best: best)
+    }
+
     private mutating func begin(now: UInt64) {
-        run.lines.removeLast(run.lines.count - min(run.lines.count, Int(machine.step)))
+        run.cut(after: machine.step)
+        if pendingEvaluation == machine.step {
+            if run.validations.removeValue(forKey: machine.step) == nil, run.lines.count == machine.step {
+                lateEvaluation = machine.step
+            }
+        }
         for record in history where record.step == UInt64(run.lines.count) + 1 {
             run.lines.append(SimulatedRun.Line(digest: record.digest, loss: record.facts.lossBits))
         }
         history = []
         recoveredAt = machine.step
         machine.digested(step: machine.step, digest: replica.parameters)
-        // Of the last step nobody knows whether its evaluation had ended.
-        for steps in [machine.step, machine.step + 1] where run.evaluates(after: steps) {
-            machine.evaluate(after: steps, now: now)
-        }
+        validations = run.validationHistory(upTo: machine.step)
+        if pendingEvaluation == machine.step { machine.evaluate(after: machine.step, now: now) }
+        if run.evaluates(after: machine.step + 1) { machine.evaluate(after: machine.step + 1, now: now) }
     }
 
     // MARK: Events
@@ -79,6 +124,7 @@ struct SimulatedCoordinator: Hashable {
 
     mutating func tick(now: UInt64) throws(Violation) -> [SimulatedMessage] {
         try perform(machine.tick(now: now), nil, now: now)
+        if exhaustedAt != nil { isExhausted = true }
         return takeOutgoing()
     }
 
@@ -195,7 +241,7 @@ struct SimulatedCoordinator: Hashable {
     }
 
     private mutating func evaluated(_ step: UInt64) throws(Violation) {
-        guard run.lines.count == Int(step), run.evaluates(after: step), evaluatedAt != step else {
+        guard run.lines.count == Int(step), run.evaluates(after: step), run.validations[step] == nil else {
             throw Violation(description: "step \(step) was evaluated after \(run.lines.count) steps")
         }
         for segment in 0..<run.segments
@@ -203,13 +249,19 @@ struct SimulatedCoordinator: Hashable {
             throw Violation(
                 description: "segment \(segment) was evaluated on another replica than that of step \(step)")
         }
+        let loss = Double(mix((0..<run.segments).map { segmentLosses[$0]! }) >> 11)
         segmentLosses = [:]
-        evaluatedAt = step
+        run.validations[step] = loss
+        let isBest = validations.add(loss)
+        let isLast = run.isExhausted(validations)
+        if isBest || isLast || owesCheckpoint { writeCheckpoint() }
+        owesCheckpoint = false
+        if isLast, exhaustedAt == nil { exhaustedAt = step }
     }
 
     private mutating func decide(_ step: UInt64) throws(Violation) {
-        guard !run.evaluates(after: step) || evaluatedAt == step else {
-            throw Violation(description: "step \(step + 1) was committed before the evaluation of the one before")
+        for earlier in 0...step where run.evaluates(after: earlier) && run.validations[earlier] == nil {
+            throw Violation(description: "step \(step + 1) was committed, and the evaluation of \(earlier) is missing")
         }
         guard run.lines.count == Int(step) else {
             throw Violation(description: "step \(step) was committed after \(run.lines.count) steps")
@@ -231,8 +283,7 @@ struct SimulatedCoordinator: Hashable {
         machine.digested(step: step + 1, digest: replica.parameters)
         if run.evaluates(after: step + 2) { machine.evaluate(after: step + 2, now: now) }
         if run.checkpointEvery > 0, (step + 1) % run.checkpointEvery == 0 {
-            run.previousCheckpoint = run.checkpoint
-            run.checkpoint = SimulatedRun.Checkpoint(step: step + 1, replica: replica, carries: carries)
+            if machine.isEvaluating { owesCheckpoint = true } else { writeCheckpoint() }
         }
     }
 

@@ -68,6 +68,7 @@ struct SimulatedWorker: Hashable {
     private var averages: [Int: UInt64] = [:]
     private var gradients: [GradientKey: UInt64] = [:]
     private var results: [UInt32: UInt64] = [:]
+    private var handedOver: [CarryPart: UInt64] = [:]
     private var parts: [[UInt64]] = []
 
     // The compute thread's.
@@ -155,9 +156,10 @@ struct SimulatedWorker: Hashable {
                 outgoing.append(SimulatedMessage(message: message, envelope: envelope, payload: payload))
             case .adopt:
                 // The old model and its thread are dropped.
-                (jobs, step, shelf, history, parts) = ([], nil, [:], [], [])
+                (jobs, step, shelf, history, parts, handedOver) = ([], nil, [:], [], [], [:])
                 machine.adopted(chunks: run.chunks)
             case .keepReplica(let welcome):
+                handedOver = [:]
                 machine.adopted(chunks: run.chunks)
                 post(.install(step: welcome.step))
             case .handOver(let recall): handOver(recall, now: now)
@@ -181,7 +183,7 @@ struct SimulatedWorker: Hashable {
                 results = [:]
             case .discard: break
             case .rejoin:
-                (averages, gradients, results) = ([:], [:], [:])
+                (averages, gradients, results, handedOver) = ([:], [:], [:], [:])
                 awaitsOffer = true
                 post(.offer)
             case .refused: ending = .refused
@@ -194,8 +196,9 @@ struct SimulatedWorker: Hashable {
         var items: [WorkerItem] = []
         for shard in recall.shards {
             guard let value = held(Int(shard), step: recall.step) else { continue }
-            results[shard] = value
-            items.append(.carry(CarryPart(step: recall.step, shard: shard)))
+            let part = CarryPart(step: recall.step, shard: shard)
+            handedOver[part] = value
+            items.append(.carry(part))
         }
         if recall.wantsReplica {
             items += (0..<run.snapshotParts).map {
@@ -221,7 +224,7 @@ struct SimulatedWorker: Hashable {
         case .audited(let report): return (.audited(report), [])
         case .evaluated(let result): return (.evaluated(result), [])
         case .snapshot(let part): return (.snapshot(part), replica.part(Int(part.part)))
-        case .carry(let part): return (.carry(part), [results[part.shard]!])
+        case .carry(let part): return (.carry(part), [handedOver[part]!])
         case .history(let records): return (.history(records), [])
         }
     }

@@ -11,7 +11,8 @@ struct SmallWorld: Hashable {
         case crash(slot: Int, kept: Int)
         /// The coordinator hears of the crash, and the process is started again.
         case notice(slot: Int)
-        case crashCoordinator(linesLost: Int)
+        /// Of its lines, and its newest checkpoint.
+        case crashCoordinator(linesLost: UInt64, losesCheckpoint: Bool)
         /// A worker of a coordinator that is gone says something, and is told.
         case disown(slot: Int)
         /// A dead worker has been silent for too long.
@@ -56,8 +57,11 @@ struct SmallWorld: Hashable {
         }
         if coordinatorCrashesLeft > 0 {
             let run = coordinator.run
-            for lost in 0...min(1, run.lines.count - Int(run.checkpoint.step)) {
-                moves.append(.crashCoordinator(linesLost: lost))
+            for losesCheckpoint in run.earlierCheckpoints.isEmpty ? [false] : [false, true] {
+                let checkpoint = losesCheckpoint ? run.earlierCheckpoints.last! : run.checkpoint
+                for lost in 0...min(1, UInt64(run.lines.count) - checkpoint.step) {
+                    moves.append(.crashCoordinator(linesLost: lost, losesCheckpoint: losesCheckpoint))
+                }
             }
         }
         let living = Set(workers.compactMap { $0?.machine.worker } + up.joined().map(\.envelope.worker))
@@ -97,10 +101,12 @@ struct SmallWorld: Hashable {
             unnoticed.remove(slot)
             transmit(try coordinator.processEnded(name: "w\(slot)", now: now))
             spawn(slot)
-        case .crashCoordinator(let linesLost):
+        case .crashCoordinator(let linesLost, let losesCheckpoint):
             coordinatorCrashesLeft -= 1
             var disk = coordinator.run
-            disk.lines.removeLast(linesLost)
+            if losesCheckpoint { disk.checkpoint = disk.earlierCheckpoints.last! }
+            disk.cut(after: UInt64(disk.lines.count) - linesLost)
+            disk.earlierCheckpoints = []
             coordinator = SimulatedCoordinator(run: disk, now: now)
             for slot in workers.indices { (up[slot], down[slot]) = ([], []) }
             transmit(try coordinator.tick(now: now))

@@ -1,5 +1,5 @@
 /// The lowest validation loss of a run, and how long ago it was: what patience and the best checkpoint go by.
-package struct ValidationHistory: Sendable, Equatable {
+package struct ValidationHistory: Hashable, Sendable {
     /// Nats a character; nil before the first evaluation.
     package private(set) var best: Double?
     /// Evaluations since then.
@@ -19,7 +19,7 @@ package struct ValidationHistory: Sendable, Equatable {
     /// Takes in a newer evaluation.
     ///
     /// - Returns: whether it is the best so far; one that equals it is not.
-    mutating func add(_ loss: Double) -> Bool {
+    package mutating func add(_ loss: Double) -> Bool {
         guard best.map({ loss < $0 }) ?? true else {
             stale += 1
             return false

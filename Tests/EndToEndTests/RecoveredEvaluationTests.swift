@@ -1,0 +1,103 @@
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Evaluations that a dead coordinator left behind", .serialized)
+struct RecoveredEvaluationTests {
+    /// A rate that makes the loss rise before long.
+    private static let flags =
+        TinyRun.flags + ["--steps=400", "--evaluate-every=2", "--learning-rate=0.3", "--clip=0", "--worker-timeout=60"]
+    private static let patience = 3
+
+    private struct Ending: Equatable {
+        var trace: Trace
+        var validations: [ValidationTests.Validation]
+        var best: Int?
+
+        init(_ folder: TemporaryFolder) async throws {
+            trace = try await Trace(run: "run", in: folder)
+            validations = try ValidationTests.validations(folder)
+            let inspected = try await Execution.run(["inspect", "--json", "--best", "run"], in: folder)
+            let report = try JSONSerialization.jsonObject(with: Data(inspected.output.utf8)) as? [String: Any]
+            best = report?["step"] as? Int
+        }
+    }
+
+    private static let undisturbed = Task {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(
+            ["train", "text.txt", "--run=run", "--workers=1", "--threads=1", "--patience=\(patience)"] + flags,
+            in: folder)
+        try #require(result.code == 0, "\(result.errors)")
+        return try await Ending(folder)
+    }
+
+    /// Where the worker stood when the coordinator died, and what that had not written yet.
+    enum Death: CaseIterable {
+        /// The line of an evaluation, two steps back and just now.
+        case withoutLine, withoutNewestLine
+        /// The checkpoint of the step that exhausts patience.
+        case beyondTheEnd, atTheEnd
+        /// The checkpoint of the best step.
+        case beyondTheBest, atTheBest
+
+        /// Steps after the best one, of the last that was committed.
+        var committed: Int {
+            switch self {
+            case .withoutLine: 3
+            case .withoutNewestLine: 2
+            case .beyondTheEnd: 2 * patience + 1
+            case .atTheEnd: 2 * patience
+            case .beyondTheBest: 1
+            case .atTheBest: 0
+            }
+        }
+        /// Of the last one on record.
+        var recorded: Int { [.withoutLine, .withoutNewestLine].contains(self) ? 1 : committed }
+        var losesBest: Bool { [.beyondTheBest, .atTheBest].contains(self) }
+        var isTakenOver: Bool { [.withoutNewestLine, .atTheEnd, .atTheBest].contains(self) }
+    }
+
+    @Test(
+        "A restarted coordinator makes every evaluation, keeps the best state and ends where an undisturbed one does",
+        arguments: Death.allCases)
+    func recovered(death: Death) async throws {
+        let expected = try await Self.undisturbed.value
+        let best = try #require(expected.best)
+        try #require(best > 2 && expected.trace.steps.count == best + 2 * Self.patience)
+        let step = best + death.committed
+
+        let folder = try TinyRun.folder()
+        let address = "ipc://\(folder.file("bus").path)"
+        let first = try Execution(
+            ["coordinator", "text.txt", "--run=run", "--listen=\(address)"] + Self.flags, in: folder)
+        let worker = try Execution(
+            ["worker", "--connect=\(address)", "--threads=1", "--inject=stop@step=\(step)"], in: folder)
+        let checkpoint = folder.file("run/checkpoints/step-\(String(format: "%08d", best)).safetensors").path
+        try await Deadline.wait(for: "all that the coordinator writes before it is killed") {
+            try ProcessTable.isStopped(worker.id) && Trace.steps(run: "run", in: folder).count == step
+                && access(checkpoint, F_OK) == 0
+        }
+        first.send(SIGKILL)
+        _ = try await first.result()
+        if death.losesBest { unlink(checkpoint) }
+        let metrics = folder.file("run/metrics.jsonl")
+        let lines = try String(contentsOf: metrics, encoding: .utf8).split(separator: "\n")
+        try Data(lines.prefix(best + death.recorded).joined(separator: "\n").utf8 + [10]).write(to: metrics)
+
+        let second = try Execution(
+            ["coordinator", "--run=run", "--resume", "--listen=\(address)", "--patience=\(Self.patience)"], in: folder)
+        // It stops each time that it comes to this step.
+        try await Deadline.wait(for: "the end of the run") {
+            worker.send(SIGCONT)
+            return !second.isRunning
+        }
+        for process in [second, worker] {
+            let result = try await process.result()
+            #expect(result.code == 0, "\(result.errors)")
+        }
+        #expect(try await Ending(folder) == expected)
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(log.contains("the workers kept the state after step \(step)") == death.isTakenOver)
+    }
+}
