@@ -40,9 +40,13 @@ struct InspectTests {
             let damaged = try await Execution.run(["inspect", "run", "--verify"] + flags, in: folder)
             #expect(damaged.code == 1)
             #expect(damaged.output.contains("is damaged"), "\(damaged.output)")
+            #expect(damaged.errors.contains("not sound (step-00000020.safetensors)"), "\(damaged.errors)")
         }
-        let alone = try await Execution.run(["inspect", file.path, "--verify"], in: folder)
-        #expect(alone.code == 1)
+        for flags in [[], ["--json"]] {
+            let alone = try await Execution.run(["inspect", file.path, "--verify"] + flags, in: folder)
+            #expect(alone.code == 1 && alone.output.contains("is damaged"), "\(alone.output)")
+            #expect(alone.errorLines.count == 1, "\(alone.errors)")
+        }
         try whole.write(to: file)
 
         let metrics = folder.file("run/metrics.jsonl")

@@ -174,6 +174,57 @@ struct NetworkTests {
         _ = try await first.result()
     }
 
+    @Test("A second coordinator on a run folder leaves the first one's address and trace as they are")
+    func lockedFiles() async throws {
+        let folder = try TinyRun.folder()
+        let first = try Execution(Self.coordinator("--trace=trace.json"), in: folder)
+        let address = try await Self.endpoint(in: folder)
+        try await Deadline.wait(for: "the trace") {
+            FileManager.default.fileExists(atPath: folder.file("trace.json").path)
+        }
+        let trace = try Data(contentsOf: folder.file("trace.json"))
+        let second = try await Execution.run(
+            [
+                "coordinator", "--run=run", "--resume", "--quiet", "--listen=tcp://127.0.0.1:0",
+                "--endpoint-file=endpoint", "--trace=trace.json",
+            ], in: folder)
+        #expect(second.code == 1 && second.errors.contains("another coordinator is training"), "\(second.errors)")
+        #expect(try await Self.endpoint(in: folder) == address)
+        #expect(try Data(contentsOf: folder.file("trace.json")).starts(with: trace))
+        first.send(SIGINT)
+        _ = try await first.result()
+    }
+
+    @Test("A worker that is told to stop while it waits for its coordinator's address ends well")
+    func stoppedBeforeTheAddress() async throws {
+        let folder = try TemporaryFolder()
+        let worker = try Execution(["worker", "--endpoint-file=address", "--quiet"], in: folder)
+        try await Deadline.wait(for: "the worker to be ready for signals") {
+            let status = try String(contentsOfFile: "/proc/\(worker.id)/status", encoding: .utf8)
+            return status.contains("lockstep") && !status.contains("SigBlk:\t0000000000000000")
+        }
+        worker.send(SIGTERM)
+        let result = try await worker.result()
+        #expect(result.code == 0 && result.errors.isEmpty, "\(result.errors)")
+    }
+
+    @Test("A variable that says neither yes nor no is refused, and what a run begins from says nothing to its resume")
+    func variables() async throws {
+        let folder = try TinyRun.folder()
+        let unclear = try await Execution.run(["coordinator"], in: folder, environment: ["LOCKSTEP_QUIET": "maybe"])
+        #expect(unclear.code == 64 && unclear.errors.contains("LOCKSTEP_QUIET"), "\(unclear.errors)")
+        let trained = try await Execution.run(TinyRun.train("--workers=1", "--steps=3"), in: folder)
+        try #require(trained.code == 0, "\(trained.errors)")
+        // That there is nothing left to do is all that it has to say.
+        let resumed = try await Execution.run(
+            ["coordinator", "--run=run", "--resume", "--listen=tcp://127.0.0.1:0", "--", "text.txt"], in: folder,
+            environment: [
+                "LOCKSTEP_CONFIG": "run/run.json", "LOCKSTEP_INITIALIZE_FROM": "run", "LOCKSTEP_SEED": "0",
+                "LOCKSTEP_QUIET": "On",
+            ])
+        #expect(resumed.code == 0 && !resumed.errors.contains("Usage"), "\(resumed.errors)")
+    }
+
     @Test("A worker that finds no coordinator gives up with one line")
     func nobody() async throws {
         let folder = try TemporaryFolder()
