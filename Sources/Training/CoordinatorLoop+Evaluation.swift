@@ -37,8 +37,7 @@ extension CoordinatorLoop {
     ///   - unevaluated: the line of the last committed step, where that is on record without a loss that counts.
     /// - Returns: the records that wait for nothing.
     func repeatEvaluation(_ records: [StepRecord], _ unevaluated: StepRecord?) -> [StepRecord] {
-        guard let record = records.last ?? unevaluated, configuration.nextEvaluation(from: record.step) == record.step
-        else {
+        guard let record = records.last ?? unevaluated, record.step == job.pendingEvaluation else {
             return records
         }
         awaitingRecord = Upkeep(

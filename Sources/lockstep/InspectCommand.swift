@@ -154,8 +154,9 @@ struct InspectCommand: ParsableCommand {
         let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", and \(names.count - 3) more" : "")
         let count = verification.files.count
         return ConfigurationError(
-            "\(path): \(faults.count) of \(count) file\(count == 1 ? " is" : "s are") not sound (\(shown)): put a copy in its "
-                + "place" + (runFolder == nil ? "" : ", or delete it, so that an older checkpoint is taken"))
+            "\(path): \(faults.count) of \(count) file\(count == 1 ? " is" : "s are") not sound (\(shown)): put a copy in "
+                + "\(faults.count == 1 ? "its" : "their") place"
+                + (runFolder == nil ? "" : "; without a damaged checkpoint's file an older one is taken"))
     }
 
     /// What `--verify --json` says where no model is left.

@@ -68,6 +68,7 @@ struct BadInputTests {
         Case(flags: "--forget-bias=-inf", words: "--forget-bias must be finite"),
         Case(flags: "--weight-decay=nan", words: "--weight-decay must be 0 or more, and finite"),
         Case(flags: "--beta2=nan", words: "--beta2 must be at least 0 and below 1"),
+        Case(flags: "--no-bias", "--forget-bias=1", words: "--forget-bias", "--no-bias"),
         Case(flags: "--clip=inf", words: "--clip", "finite"),
         Case(flags: "--schedule=step", "--schedule-gamma=nan", words: "--schedule-gamma", "at most 1"),
         // Nothing is made before the name is looked for.
@@ -94,6 +95,7 @@ struct BadInputTests {
         Case("an address to ask", code: 64, ["status", "--connect=nonsense"], "--connect", "nonsense"),
         Case("a page's address", code: 64, ["dashboard", "run", "--listen=nonsense"], "--listen", "nonsense"),
         Case("a key's name", code: 64, ["keys", "keys", "--worker=../alpha"], "../alpha"),
+        Case("trace file", TinyRun.train("--trace=nowhere/trace"), "--trace nowhere/trace"),
         Case("endpoint file", TinyRun.train("--endpoint-file=nowhere/endpoint"), "nowhere/endpoint"),
         Case("sample of a folder without a run", ["sample", "folder"], "folder: this is no run folder"),
         Case("status of a folder without a run", ["status", "folder"], "folder: this is no run folder"),
@@ -143,6 +145,19 @@ struct BadInputTests {
         #expect(result.code == 64)
         let name = try #require(flag.split(separator: "=").first)
         #expect(try #require(result.errorLines.first).contains(name), "\(result.errors)")
+    }
+
+    @Test("A coordinator says of faults that its workers take them, and offers none")
+    func coordinatorFaults() async throws {
+        let folder = try TemporaryFolder()
+        for (flags, environment) in [(["--inject=kill@step=1"], [:]), ([], ["LOCKSTEP_INJECT": "kill@step=1"])] {
+            let refused = try await Execution.run(["coordinator"] + flags, in: folder, environment: environment)
+            #expect(refused.code == 64 && refused.errors.contains("give it to lockstep worker"), "\(refused.errors)")
+        }
+        let help = try await Execution.run(["coordinator", "--help"], in: folder)
+        #expect(help.code == 0 && !help.output.contains("--inject") && help.output.contains("--seed"))
+        let train = try await Execution.run(["train", "--help"], in: folder)
+        #expect(train.output.contains("--inject") && train.output.contains("--initialize-from"))
     }
 
     @Test("A number below zero is taken where it makes sense")

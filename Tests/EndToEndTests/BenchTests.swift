@@ -76,6 +76,17 @@ struct BenchTests {
         #expect(try #require(sample.fractionOfReadRate) > 0)
     }
 
+    @Test("It takes the flags of the model and the text")
+    func modelFlags() async throws {
+        let report = try await bench(
+            "--evaluate", "--threads=1", "--steps=2", "--initializer=uniform:0.1", "--forget-bias=1",
+            "--validation-split=columns", "--stateless", "--seed=1", "--shards=4", "--optimizer=sgd", "--momentum=0.9")
+        #expect(report.mode == "evaluate")
+        let folder = try TinyRun.folder()
+        let refused = try await Execution.run(["bench", "--initialize-from=run"], in: folder)
+        #expect(refused.code == 64 && refused.errors.contains("--initialize-from"), "\(refused.errors)")
+    }
+
     @Test("Flags that say nothing to a mode are refused")
     func usage() async throws {
         let folder = try TinyRun.folder()

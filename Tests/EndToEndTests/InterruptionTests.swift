@@ -33,6 +33,23 @@ struct InterruptionTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test("A SIGTERM that is sent twice, as service managers do, does not cost the checkpoint")
+    func twice() async throws {
+        let folder = try TinyRun.folder()
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=2", "--threads=1", "--worker-timeout=60", "--checkpoint-every=0", "--inject=stop@step=20"),
+            in: folder)
+        _ = try await training.stoppedWorker()
+        for _ in 0..<2 {
+            training.send(SIGTERM)
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        let result = try await training.result()
+        #expect(result.code == 2, "\(result.errors)")
+        #expect(FileManager.default.fileExists(atPath: folder.file("run/checkpoints/step-00000020.safetensors").path))
+    }
+
     @Test("A run whose trainer was killed goes on from its checkpoint to the same bits")
     func killed() async throws {
         let folder = try TinyRun.folder()

@@ -27,7 +27,13 @@ struct ModelExchangeTests {
         let configuration =
             try JSONSerialization.jsonObject(with: Data(contentsOf: folder.file("out/config.json"))) as? [String: Any]
         #expect(configuration?["hidden_size"] as? Int == 16 && configuration?["num_hidden_layers"] as? Int == 2)
+        #expect(configuration?["dropout"] as? Double == 0.5)
         _ = try await succeed(["import", "out", "again"], in: folder)
+        // What dropout an imported model was trained with is not known.
+        _ = try await succeed(["export", "again", "twice/"], in: folder)
+        let twice =
+            try JSONSerialization.jsonObject(with: Data(contentsOf: folder.file("twice/config.json"))) as? [String: Any]
+        #expect(twice?["dropout"] as? Double == 0)
         let digest = try await inspect("run", in: folder)["parameters_digest"] as? String
         #expect(digest != nil)
         for path in ["out", "out/model.safetensors", "again"] {
@@ -77,6 +83,21 @@ struct ModelExchangeTests {
         #expect(imported == (try await Trace(run: "started", in: folder)))
         let fresh = try await TinyRun.reference
         #expect(imported.steps[0].loss < fresh.steps[0].loss - 0.05)
+    }
+
+    @Test("A start from a run whose newest checkpoint is damaged says which it passes over")
+    func damaged() async throws {
+        let folder = try TinyRun.folder()
+        _ = try await succeed(TinyRun.train("--workers=1", "--checkpoint-every=20"), in: folder)
+        let name = "step-00000040.safetensors"
+        var data = try Data(contentsOf: folder.file("run/checkpoints/\(name)"))
+        data[data.count / 2] ^= 4
+        try data.write(to: folder.file("run/checkpoints/\(name)"))
+        let flags = ["--run=new", "--initialize-from=run", "--steps=2", "--batch=16", "--window=16", "--quiet"]
+        let result = try await Execution.run(["train", "text.txt"] + flags, in: folder)
+        #expect(result.code == 0)
+        #expect(result.errorLines.count == 1, "\(result.errors)")
+        #expect(result.errors.hasPrefix("warning: ") && result.errors.contains(name), "\(result.errors)")
     }
 
     @Test("A start from a model refuses another shape, and names the character that the model lacks")

@@ -22,6 +22,14 @@ enum ProcessTable {
     /// True for a process that a signal has stopped.
     static func isStopped(_ id: Int32) -> Bool { state(of: id)?.letter == "T" }
 
+    /// Whether a process holds a signal back, as one does that watches for it.
+    static func blocks(_ signal: Int32, in id: Int32) -> Bool {
+        guard let data = FileManager.default.contents(atPath: "/proc/\(id)/status") else { return false }
+        let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("SigBlk:") }
+        let mask = line.flatMap { UInt64($0.dropFirst(7).trimmingCharacters(in: .whitespaces), radix: 16) } ?? 0
+        return mask & 1 << UInt64(signal - 1) != 0
+    }
+
     /// The memory that a process holds.
     static func residentBytes(of id: Int32) -> Int? {
         guard let data = FileManager.default.contents(atPath: "/proc/\(id)/status") else { return nil }

@@ -58,6 +58,53 @@ struct RecoveredEvaluationTests {
         var isTakenOver: Bool { [.withoutNewestLine, .atTheEnd, .atTheBest].contains(self) }
     }
 
+    /// A run whose coordinator was killed while its worker stood at a step.
+    private struct Killed {
+        let folder: TemporaryFolder
+        let address: String
+        let worker: Execution
+
+        init(best: Int, committed: Int, recorded: Int, losesBest: Bool) async throws {
+            folder = try TinyRun.folder()
+            address = "ipc://\(folder.file("bus").path)"
+            let step = best + committed
+            let first = try Execution(
+                ["coordinator", "text.txt", "--run=run", "--listen=\(address)"] + flags, in: folder)
+            worker = try Execution(
+                ["worker", "--connect=\(address)", "--threads=1", "--inject=stop@step=\(step)"], in: folder)
+            let (folder, id) = (self.folder, worker.id)
+            let checkpoint = folder.file("run/checkpoints/step-\(String(format: "%08d", best)).safetensors").path
+            try await Deadline.wait(for: "all that the coordinator writes before it is killed") {
+                try ProcessTable.isStopped(id) && Trace.steps(run: "run", in: folder).count == step
+                    && access(checkpoint, F_OK) == 0
+            }
+            first.send(SIGKILL)
+            _ = try await first.result()
+            if losesBest { unlink(checkpoint) }
+            let metrics = folder.file("run/metrics.jsonl")
+            let lines = try String(contentsOf: metrics, encoding: .utf8).split(separator: "\n")
+            try Data(lines.prefix(best + recorded).joined(separator: "\n").utf8 + [10]).write(to: metrics)
+        }
+
+        /// Ends the run with another coordinator.
+        ///
+        /// - Returns: its log.
+        func goOn(_ extra: String...) async throws -> String {
+            let second = try Execution(
+                ["coordinator", "--run=run", "--resume", "--listen=\(address)"] + extra, in: folder)
+            // It stops each time that it comes to this step.
+            try await Deadline.wait(for: "the end of the run") {
+                worker.send(SIGCONT)
+                return !second.isRunning
+            }
+            for process in [second, worker] {
+                let result = try await process.result()
+                #expect(result.code == 0, "\(result.errors)")
+            }
+            return try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        }
+    }
+
     @Test(
         "A restarted coordinator makes every evaluation, keeps the best state and ends where an undisturbed one does",
         arguments: Death.allCases)
@@ -65,39 +112,24 @@ struct RecoveredEvaluationTests {
         let expected = try await Self.undisturbed.value
         let best = try #require(expected.best)
         try #require(best > 2 && expected.trace.steps.count == best + 2 * Self.patience)
-        let step = best + death.committed
+        let killed = try await Killed(
+            best: best, committed: death.committed, recorded: death.recorded, losesBest: death.losesBest)
+        let log = try await killed.goOn("--patience=\(Self.patience)")
+        #expect(try await Ending(killed.folder) == expected)
+        let isTakenOver = log.contains("the workers kept the state after step \(best + death.committed)")
+        #expect(isTakenOver == death.isTakenOver)
+    }
 
-        let folder = try TinyRun.folder()
-        let address = "ipc://\(folder.file("bus").path)"
-        let first = try Execution(
-            ["coordinator", "text.txt", "--run=run", "--listen=\(address)"] + Self.flags, in: folder)
-        let worker = try Execution(
-            ["worker", "--connect=\(address)", "--threads=1", "--inject=stop@step=\(step)"], in: folder)
-        let checkpoint = folder.file("run/checkpoints/step-\(String(format: "%08d", best)).safetensors").path
-        try await Deadline.wait(for: "all that the coordinator writes before it is killed") {
-            try ProcessTable.isStopped(worker.id) && Trace.steps(run: "run", in: folder).count == step
-                && access(checkpoint, F_OK) == 0
-        }
-        first.send(SIGKILL)
-        _ = try await first.result()
-        if death.losesBest { unlink(checkpoint) }
-        let metrics = folder.file("run/metrics.jsonl")
-        let lines = try String(contentsOf: metrics, encoding: .utf8).split(separator: "\n")
-        try Data(lines.prefix(best + death.recorded).joined(separator: "\n").utf8 + [10]).write(to: metrics)
-
-        let second = try Execution(
-            ["coordinator", "--run=run", "--resume", "--listen=\(address)", "--patience=\(Self.patience)"], in: folder)
-        // It stops each time that it comes to this step.
-        try await Deadline.wait(for: "the end of the run") {
-            worker.send(SIGCONT)
-            return !second.isRunning
-        }
-        for process in [second, worker] {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
-        #expect(try await Ending(folder) == expected)
-        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
-        #expect(log.contains("the workers kept the state after step \(step)") == death.isTakenOver)
+    @Test("The best state is kept though only a clock asks for evaluations when the run goes on")
+    func clock() async throws {
+        let expected = try await Self.undisturbed.value
+        let best = try #require(expected.best)
+        let killed = try await Killed(best: best, committed: 0, recorded: 0, losesBest: true)
+        let last = best + 2 * Self.patience
+        let log = try await killed.goOn("--evaluate-every=1000s", "--steps=\(last)")
+        #expect(log.contains("the workers kept the state after step \(best)"))
+        let ending = try await Ending(killed.folder)
+        #expect(ending.best == best)
+        #expect(ending.validations == expected.validations.filter { $0.step <= best || $0.step == last })
     }
 }

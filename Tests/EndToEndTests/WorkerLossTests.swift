@@ -32,6 +32,22 @@ struct WorkerLossTests {
         #expect(try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8).contains("lost w1"))
     }
 
+    @Test("A worker that is lost for good before the first step is not waited for", arguments: [SIGKILL, SIGTERM])
+    func neverThere(signal: Int32) async throws {
+        let folder = try TinyRun.folder()
+        // The other one is slow, so that the run does not end before the first is given up, should it once have joined.
+        let training = try Execution(
+            TinyRun.train("--workers=2", "--threads=1", "--inject=slow:20@worker=2"), in: folder)
+        try await Deadline.wait(for: "the run to end") {
+            if let worker = try? ProcessTable.child(of: training.id, with: "--name=w1") { kill(worker, signal) }
+            return !training.isRunning
+        }
+        let result = try await training.result()
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(result.errors.contains("warning: worker w1 "), "\(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A worker that falls silent is lost, and changes no bit")
     func silent() async throws {
         let folder = try TinyRun.folder()

@@ -46,6 +46,45 @@ struct RecorderTests {
         weak var buffer: FloatBuffer?
     }
 
+    /// What a checkpoint of step 0 is refused for, once `change` has been made to it.
+    private func complaint(_ job: TrainingJob, _ change: (inout Checkpoint, inout RunConfiguration) -> Void) throws
+        -> String?
+    {
+        let slots = job.configuration.optimizer.slotNames.map { _ in FloatBuffer(count: job.configuration.layout.count)
+        }
+        let state = CheckpointState(
+            step: 0, parameters: job.replica.parameters, slots: slots, carry: job.carries.committed)
+        var checkpoint = try CheckpointMapping.checkpoint(
+            state, configuration: job.configuration, vocabulary: job.vocabulary, validationLoss: nil, best: nil)
+        var configuration = job.configuration
+        change(&checkpoint, &configuration)
+        checkpoint.configuration = String(decoding: try JSONEncoder().encode(configuration), as: UTF8.self)
+        let url = job.folder.url.appendingPathComponent("changed.safetensors")
+        try checkpoint.write(to: url)
+        let source = try ModelSource(path: url.path) { Issue.record("\($0)") }
+        do {
+            #expect(try source.configuration() == configuration)
+            return nil
+        } catch let error as ConfigurationError {
+            #expect(error.description.hasPrefix("\(url.path): "))
+            return error.description
+        }
+    }
+
+    @Test("A checkpoint whose configuration or place in the run cannot be is refused")
+    func impossibleConfiguration() throws {
+        try withRun { (job) throws in
+            #expect(try complaint(job) { _, _ in } == nil)
+            for steps in [0, UInt64.max] {
+                #expect(try complaint(job) { $1.stepsPerEpoch = steps }?.contains("not \(steps)") == true)
+            }
+            #expect(try complaint(job) { $1.totalSteps = .max }?.contains("--steps") == true)
+            #expect(try complaint(job) { $1.corpus.characters = -1 }?.contains("not -1") == true)
+            #expect(try complaint(job) { $1.window = 0 }?.contains("--window") == true)
+            #expect(try complaint(job) { checkpoint, _ in checkpoint.epoch = .max }?.contains("epoch") == true)
+        }
+    }
+
     private func withRun(_ body: (TrainingJob) throws -> Void) throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: path) }

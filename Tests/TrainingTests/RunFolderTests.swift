@@ -113,6 +113,34 @@ final class RunFolderTests {
         _ = try folder.lock()
     }
 
+    @Test(
+        "Each start counts one up, and leaves no digit of what stood there",
+        arguments: [
+            ("", "1", 1), ("9", "10", 10), ("4294967295", "0000000000", 0), ("007", "008", 8), ("none", "0001", 1),
+        ])
+    func terms(before: String, after: String, term: UInt64) throws {
+        let folder = try create()
+        let file = folder.url.appendingPathComponent(".lock")
+        try Data(before.utf8).write(to: file)
+        #expect(try folder.lock().term >> 32 == term)
+        #expect(try String(contentsOf: file, encoding: .utf8) == after)
+        #expect(try folder.lock().term >> 32 == term + 1)
+    }
+
+    @Test("Where a file can be written is found out without a change to what is there")
+    func outputFile() throws {
+        let folder = try create().url
+        let file = folder.appendingPathComponent("trace").path
+        #expect(OutputFile.problem(file) == nil && !FileManager.default.fileExists(atPath: file))
+        try Data("kept".utf8).write(to: URL(fileURLWithPath: file))
+        #expect(OutputFile.problem(file) == nil)
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == "kept")
+        #expect(OutputFile.problem(folder.path) == "Is a directory")
+        #expect(OutputFile.problem(file + "/trace") == "Not a directory")
+        #expect(OutputFile.problem(folder.path + "/none/trace") == "No such file or directory")
+        #expect(OutputFile.problem("/dev/null") == nil)
+    }
+
     @Test("The log has a line with its time for each line of text, and goes on when opened again")
     func log() throws {
         let folder = try create()

@@ -186,6 +186,38 @@ struct WatchingTests {
         #expect(monitor.freshSnapshot().openStep == nil)
     }
 
+    @Test("Watchers are told what is new though the wall clock is set back")
+    func clockSetBack() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var settings = RunSettings()
+        (settings.hidden, settings.layers) = (16, 1)
+        let request = RunPreparation.Request(
+            corpus: nil, settings: settings, run: folder, resume: false, configurationFile: nil,
+            vocabularyFile: nil, initialModel: nil, software: "1")
+        let (job, lock) = try RunPreparation.prepare(request) { _ in }
+        defer { withExtendedLifetime(lock) {} }
+        let clock = Mutex(1e9)
+        let monitor = RunMonitor(job: job, folder: folder, time: { clock.withLock { $0 } })
+        let status = CoordinatorMachine(
+            .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3)
+        ).status(now: 1)
+        var looks = 0
+        func look() -> ClusterStatus {
+            looks += 1
+            return status
+        }
+        #expect(monitor.wantsStatus())
+        _ = monitor.statusAnswer(look)
+        #expect(!monitor.wantsStatus())
+        clock.withLock { $0 -= 3600 }
+        Thread.sleep(forTimeInterval: 0.11)
+        _ = monitor.statusAnswer(look)
+        #expect(looks == 2)
+        Thread.sleep(forTimeInterval: 1.01)
+        #expect(monitor.wantsStatus())
+    }
+
     @Test("The phases of a worker's step are told in order, and add up")
     func account() {
         var account = ComputeAccount()

@@ -92,6 +92,22 @@ struct DiskTests {
         #expect(try Data(contentsOf: folder.file("run/checkpoints/step-00000010.safetensors")) == before)
     }
 
+    @Test("A start on a full disk leaves the count of starts as it was")
+    func fullLock() async throws {
+        let folder = try TinyRun.folder()
+        let first = try await Execution.run(TinyRun.train("--workers=1", "--steps=2"), in: folder)
+        try #require(first.code == 0, "\(first.errors)")
+        let before = try Data(contentsOf: folder.file("run/.lock"))
+        let flag = folder.file("fails")
+        try Data().write(to: flag)
+        let resumed = try await Execution.run(
+            ["train", "--run=run", "--resume", "--steps=4", "--quiet"], in: folder,
+            environment: try DiskFault.environment("fail:\(ENOSPC):\(flag.path)"))
+        #expect(resumed.code == 1 && resumed.errors.contains("No space left"), "\(resumed.errors)")
+        #expect(try Data(contentsOf: folder.file("run/.lock")) == before)
+        #expect(!before.isEmpty)
+    }
+
     @Test("Without the lines of metrics on the disk no checkpoint is written")
     func unsynchronised() async throws {
         let folder = try TinyRun.folder()

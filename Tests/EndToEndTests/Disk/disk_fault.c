@@ -2,7 +2,8 @@
 //
 //   DISK_FAULT=count:FILE       writes to FILE, at the exit, how many calls touched checkpoints
 //   DISK_FAULT=kill:N           SIGKILL in place of the N-th call that touches checkpoints; a write leaves half behind
-//   DISK_FAULT=fail:ERRNO:FLAG  while the file FLAG exists, calls that change checkpoints or metrics.jsonl fail
+//   DISK_FAULT=fail:ERRNO:FLAG  while the file FLAG exists, calls that change checkpoints or metrics.jsonl fail, and writes
+//                               to the lock of the run folder
 //   DISK_FAULT=sync:ERRNO       metrics.jsonl can be written, and not be brought to the disk
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,13 +19,17 @@
 #include <unistd.h>
 
 enum { LIMIT = 4096 };
-static _Atomic char watched[LIMIT]; // By descriptor: 1 for a checkpoint's file or folder, 2 for the metrics.
+static _Atomic char watched[LIMIT]; // By descriptor: 1 for a checkpoint's file or folder, 2 for the metrics, 3 for the lock.
 static _Atomic long calls;
 
 static char kind(const char *path) {
     if (strstr(path, "/checkpoints")) return 1;
-    return strstr(path, "/metrics.jsonl") ? 2 : 0;
+    if (strstr(path, "/metrics.jsonl")) return 2;
+    return strstr(path, "/.lock") ? 3 : 0;
 }
+
+// A full disk keeps nobody from opening the lock, which is there already.
+static int changes(const char *path, int flags) { return (flags & O_ACCMODE) != O_RDONLY && kind(path) != 3; }
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
@@ -68,7 +73,7 @@ int open(const char *path, int flags, ...) {
     va_start(list, flags);
     mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
     va_end(list);
-    FAIL_IF(fault(kind(path), (flags & O_ACCMODE) != O_RDONLY, 0, NULL, 0));
+    FAIL_IF(fault(kind(path), changes(path, flags), 0, NULL, 0));
     return note(real(path, flags, mode), path);
 }
 
@@ -78,7 +83,7 @@ int open64(const char *path, int flags, ...) {
     va_start(list, flags);
     mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
     va_end(list);
-    FAIL_IF(fault(kind(path), (flags & O_ACCMODE) != O_RDONLY, 0, NULL, 0));
+    FAIL_IF(fault(kind(path), changes(path, flags), 0, NULL, 0));
     return note(real(path, flags, mode), path);
 }
 
@@ -88,6 +93,12 @@ ssize_t write(int descriptor, const void *bytes, size_t count) {
     REAL(write);
     FAIL_IF(fault(of(descriptor), 1, descriptor, bytes, count));
     return real(descriptor, bytes, count);
+}
+
+ssize_t pwrite(int descriptor, const void *bytes, size_t count, off_t offset) {
+    REAL(pwrite);
+    if (of(descriptor) == 3) FAIL_IF(fault(3, 1, descriptor, bytes, count));
+    return real(descriptor, bytes, count, offset);
 }
 
 int fsync(int descriptor) {
