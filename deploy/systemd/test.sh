@@ -21,6 +21,7 @@ for role in coordinator worker; do
     if [ -n "$warnings" ]; then printf '%s\n' "$warnings" >&2; exit 1; fi
     exposure=$(systemd-analyze security --offline=true "$scratch/$unit" 2> /dev/null \
         | sed -n 's/.*Overall exposure level for [^:]*: \([0-9.]*\).*/\1/p')
+    [ -n "$exposure" ] || { echo "systemd: systemd-analyze names no exposure level of $unit" >&2; exit 1; }
     printf '%s: verified; exposure level %s of 10\n' "$unit" "$exposure"
     [ "$(printf '%.0f' "$(echo "$exposure" | tr -d .)")" -le $limit ] || { echo "systemd: more exposed than 2.0" >&2; exit 1; }
 done
