@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the packages: a .deb and a tarball in dist/, each with the executable (the Swift runtime inside), man pages,
-# completions for bash, zsh and fish, and the systemd units.
+# completions for bash, zsh and fish, the systemd units and the guides.
 #
 #   deploy/package/build.sh        (make package)
 #
@@ -24,6 +24,8 @@ number=${version%% *}
 commit=$(printf '%s' "$version" | sed -n 's/.*(\([0-9a-f]*\)+\{0,1\})$/\1/p')
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2> /dev/null || date +%s)
 export SOURCE_DATE_EPOCH
+# Of the version: hashes have no order, and an upgrade wants one.
+moment=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)
 day=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%d)
 architecture=$(dpkg --print-architecture)
 
@@ -46,12 +48,14 @@ for page in "$scratch"/man.tmp/lockstep*.1; do
     if [ "$name" = lockstep.help ]; then continue; fi
     gzip -9n < "$page" > "$root/usr/share/man/man1/${name//./-}.1.gz"
 done
-install -m 644 README.md CHANGELOG.md "$root/usr/share/doc/lockstep/"
-install -m 644 deploy/README.md "$root/usr/share/doc/lockstep/deployment.md"
-cp -r deploy/slurm/lockstep.sbatch deploy/kubernetes "$root/usr/share/doc/lockstep/"
-rm -f "$root/usr/share/doc/lockstep/kubernetes/test.sh"
+# In the folders of the repository, so that the links between them lead somewhere.
+doc=$root/usr/share/doc/lockstep
+install -m 644 README.md CHANGELOG.md CONTRIBUTING.md "$doc/"
+cp -r docs deploy "$doc/"
+rm -rf "$doc"/deploy/*/test.sh "$doc/deploy/package" "$doc"/deploy/hosts
+find "$doc" -type f -exec chmod 644 {} +
 
-# The tarball: the same files below a folder of its own, with example settings.
+# The tarball: the same files below a folder of its own; example settings are in share/doc/lockstep/deploy/systemd.
 name=lockstep-$number-linux-$(uname -m)
 mkdir -p dist
 tarred() { tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" "$@"; }
@@ -66,7 +70,7 @@ printf 'Source: lockstep\n\nPackage: lockstep\nArchitecture: %s\n' "$architectur
 depends=$(cd "$scratch" && dpkg-shlibdeps -O -e root/usr/bin/lockstep 2> /dev/null | sed -n 's/^shlibs:Depends=//p')
 cat > "$root/DEBIAN/control" << CONTROL
 Package: lockstep
-Version: $number${commit:++git$commit}
+Version: $number${commit:++git$moment.$commit}
 Architecture: $architecture
 Maintainer: The Lockstep project <lockstep@localhost>
 Section: science

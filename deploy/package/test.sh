@@ -11,7 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$here"
 skip() { echo "skipped: $*"; exit 77; }
 # shellcheck disable=SC2012
-package=${1:-$(ls -t dist/*.deb 2> /dev/null | head -1)}
+package=${1:-$(ls -t dist/*.deb 2> /dev/null | head -1 || true)}
 [ -e "$package" ] || { echo "package: there is no package: run make package" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || skip "a clean root needs root"
 scratch=$(mktemp -d)
@@ -51,6 +51,10 @@ inside lockstep sample /tmp/run --length 60 --seed 1
 for page in lockstep lockstep-train lockstep-worker lockstep-keys; do
     [ -s "$root/usr/share/man/man1/$page.1.gz" ] || { echo "package: no man page $page" >&2; exit 1; }
 done
+doc=$root/usr/share/doc/lockstep
+while IFS=: read -r page link; do
+    [ -e "$(dirname "$page")/$link" ] || { echo "package: ${page#"$doc/"} links to $link, which is not there" >&2; exit 1; }
+done < <(grep -roE '\]\([^):#]+\)' --include='*.md' "$doc" | sed 's/\](//; s/)$//')
 inside bash -c '. /usr/share/bash-completion/completions/lockstep && complete -p lockstep' | grep -q lockstep
 
 command -v systemd-nspawn > /dev/null || { echo "the boot is left out: no systemd-nspawn here"; exit 0; }
