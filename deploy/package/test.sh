@@ -54,7 +54,7 @@ done
 doc=$root/usr/share/doc/lockstep
 while IFS=: read -r page link; do
     [ -e "$(dirname "$page")/$link" ] || { echo "package: ${page#"$doc/"} links to $link, which is not there" >&2; exit 1; }
-done < <(grep -roE '\]\([^):#]+\)' --include='*.md' "$doc" | sed 's/\](//; s/)$//')
+done < <(grep -roE '\]\([^) :#]+[./][^) :#]+\)' --include='*.md' "$doc" | sed 's/\](//; s/)$//')
 inside bash -c '. /usr/share/bash-completion/completions/lockstep && complete -p lockstep' | grep -q lockstep
 
 command -v systemd-nspawn > /dev/null || { echo "the boot is left out: no systemd-nspawn here"; exit 0; }
