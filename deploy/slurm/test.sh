@@ -3,16 +3,17 @@
 #
 #   deploy/slurm/test.sh LOCKSTEP        (make test-slurm)
 #
-# Three jobs on two nodes: one loses the node of a worker and goes on; one loses the node of its coordinator, is requeued
-# and resumes; one gets the signal of its time limit, is requeued and resumes. Each must end on the bits of an undisturbed
-# run on one machine. Needs root, slurm-wlm and munge. Exit code 77: skipped, with the reason.
+# Five jobs on two nodes: one loses the node of a worker and goes on; one loses the node of its coordinator, is requeued
+# and resumes; one gets the signal of its time limit, is requeued and resumes. Each of these must end on the bits of an
+# undisturbed run on one machine. One is cancelled, and must leave a checkpoint of its last step; one has workers that
+# cannot start, and must end. Needs root, slurm-wlm, munge and procps. Exit code 77: skipped, with the reason.
 set -euo pipefail
 
 lockstep=$(realpath "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 skip() { echo "skipped: $*"; exit 77; }
-for tool in slurmctld slurmd sbatch munged mungekey; do
-    command -v "$tool" > /dev/null || skip "no $tool here: install slurm-wlm and munge (Debian, Ubuntu)"
+for tool in slurmctld slurmd sbatch munged mungekey ps pgrep; do
+    command -v "$tool" > /dev/null || skip "no $tool here: install slurm-wlm, munge and procps (Debian, Ubuntu)"
 done
 [ "$(id -u)" = 0 ] || skip "a Slurm of one's own needs root"
 [ ! -e /etc/slurm/slurm.conf ] || skip "this machine belongs to a Slurm cluster"
@@ -34,6 +35,8 @@ kill_node() {
         parent=$(ps -o ppid= -p "$pid" | tr -d ' ' || true)
         if [ "$(cat "/proc/${parent:-0}/comm" 2> /dev/null)" = slurmstepd ]; then steps+=("$parent"); fi
     done
+    # Stopped first: who dies before another could still tell of it, as srun's companion cancels the step of a killed srun.
+    kill -STOP "${processes[@]}" 2> /dev/null || true
     kill -KILL "$(pid_of "slurmd-$1")" "${steps[@]}" "${processes[@]}" 2> /dev/null || true
 }
 down() {
@@ -87,8 +90,8 @@ SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
 MpiDefault=none
 ReturnToService=2
 JobRequeue=1
-KillWait=2
-SlurmdTimeout=6
+KillWait=10
+SlurmdTimeout=20
 InactiveLimit=0
 SlurmdParameters=config_overrides
 CONF
@@ -140,10 +143,10 @@ echo "== the undisturbed run"
 "$lockstep" train --run "$lab/reference" --workers 1 --threads 1 --steps $steps $flags < /dev/null
 reference=$(digest "$lab/reference")
 
-# submit NAME: a job on two nodes, into the run folder of that name.
+# submit NAME [THREADS]: a job on two nodes, into the run folder of that name.
 submit() {
     wait_for 60 "three idle nodes" idle 3
-    job=$(cd "$lab" && RUN=$lab/$1 LOCKSTEP=$lockstep THREADS=1 RETRY=3s FLAGS="--steps $steps $flags" \
+    job=$(cd "$lab" && RUN=$lab/$1 LOCKSTEP=$lockstep THREADS=${2-1} RETRY=3s FLAGS="--steps $steps $flags" \
         sbatch --parsable --nodes=2 --export=ALL "$here/lockstep.sbatch")
     wait_for 60 "the first steps" reached "$lab/$1" 60
     mapfile -t nodes < <(scontrol show hostnames "$(squeue -h -j "$job" -o %N)")
@@ -163,7 +166,8 @@ resumed() {
     if ! wait_for 120 "the requeue" restarted "$job"; then
         # At times Slurm takes a step's end for that of the batch step, says that this should never happen, and has the job
         # run on without its first node. An administrator requeues it.
-        grep -q "batch step received for JobId=$job" "$lab/log/slurmctld.log"
+        grep -q "batch step received for JobId=$job" "$lab/log/slurmctld.log" \
+            || { echo "slurm: job $job was not requeued" >&2; exit 1; }
         echo "Slurm lost the batch step of job $job: requeueing it by hand"
         scontrol requeue "$job"
         wait_for 60 "the requeue by hand" restarted "$job"
@@ -199,5 +203,28 @@ submit limit
 scancel --batch --signal=TERM "$job"
 resumed limit
 finish limit
-grep -q "it will resume" "$lab/lockstep-$job.out"
+grep -q "it will resume" "$lab/lockstep-$job.out" || { echo "slurm: the job did not say that it will resume" >&2; exit 1; }
+
+echo "== a job that is cancelled"
+# With the threads that the script gives each worker.
+submit cancelled ""
+scancel "$job"
+says() { grep -q "$1" "$lab/lockstep-$job.out"; }
+wait_for 60 "the end of the job" ended "$job"
+wait_for 30 "its last words" says "a checkpoint stands in"
+cat "$lab/lockstep-$job.out"
+if says "it will resume"; then echo "slurm: a cancelled job came back" >&2; exit 1; fi
+seen=$(wc -l < "$lab/cancelled/metrics.jsonl")
+kept=$("$lockstep" inspect --json "$lab/cancelled" | tr ',{' '\n\n' | sed -n 's/^ *"step" *: *\([0-9]*\).*/\1/p' | head -1)
+[ "$kept" = "$seen" ] || { echo "slurm: the checkpoint is of step $kept, and step $seen was done" >&2; exit 1; }
+echo "a checkpoint of its last step, $seen"
+
+echo "== a job whose workers cannot start"
+wait_for 60 "three idle nodes" idle 3
+job=$(cd "$lab" && RUN=$lab/useless LOCKSTEP=$lockstep THREADS=none FLAGS="--steps $steps $flags" \
+    sbatch --parsable --nodes=2 --export=ALL "$here/lockstep.sbatch")
+wait_for 90 "the end of the job" ended "$job"
+cat "$lab/lockstep-$job.out"
+says "the workers of all nodes are given up" || { echo "slurm: its workers were not given up" >&2; exit 1; }
+[ "$(state "$job")" = FAILED ] || { echo "slurm: the job ended as $(state "$job")" >&2; exit 1; }
 echo "slurm: passed"
