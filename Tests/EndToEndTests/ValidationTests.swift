@@ -60,6 +60,8 @@ struct ValidationTests {
         let whole = try await Execution.run(
             ["train", "text.txt", "--run=run", "--workers=1", "--threads=1"] + flags, in: undisturbed)
         try #require(whole.code == 0, "\(whole.errors)")
+        let losses = try Self.validations(undisturbed).map(\.loss)
+        try #require(losses.count == 3 && losses[1] < losses[0])
 
         let folder = try TinyRun.folder()
         let address = "ipc://\(folder.file("bus").path)"
@@ -69,8 +71,12 @@ struct ValidationTests {
         }
         // It stops when it begins to evaluate, each time.
         var last = try worker("--inject=stop@step=\(TinyRun.steps),phase=evaluation")
-        try await Deadline.wait(for: "the last evaluation, and the lines of all steps but its own") {
+        // Without the checkpoint of the best step nothing beyond it would be taken over.
+        let best = folder.file("run/checkpoints/step-00000030.safetensors").path
+        try await Deadline.wait(for: "the last evaluation, the lines of all steps but its own, and the best checkpoint")
+        {
             try ProcessTable.isStopped(last.id) && Trace.steps(run: "run", in: folder).count == TinyRun.steps - 1
+                && FileManager.default.fileExists(atPath: best)
         }
         first.send(SIGKILL)
         _ = try await first.result()
