@@ -2,7 +2,7 @@ import Testing
 
 @Suite("Memory that runs out")
 struct MemoryTests {
-    private static let library = Result { try PreloadedLibrary.compiled("Memory/send_fault.c") }
+    private static let fault = Result { try PreloadedLibrary.compiled("Memory/send_fault.c") }
 
     @Test("A coordinator that cannot send for want of memory leaves a checkpoint that changes no bit")
     func sending() async throws {
@@ -11,7 +11,7 @@ struct MemoryTests {
             let folder = try TinyRun.folder()
             let failed = try await Execution.run(
                 TinyRun.train("--workers=1", "--threads=1", "--checkpoint-every=0"), in: folder,
-                environment: ["LD_PRELOAD": try Self.library.get(), "SEND_FAULT": "\(part)"])
+                environment: ["LD_PRELOAD": try Self.fault.get(), "SEND_FAULT": "\(part)"])
             #expect(failed.code == 1 && failed.errorLines.count == 1, "\(failed.errors)")
             let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet"], in: folder)
             #expect(resumed.code == 0, "part \(part): \(resumed.errors)")
