@@ -9,15 +9,8 @@ extension CoordinatorMachine {
         isAuditDrawn = true
         let ready = readyWorkers
         guard configuration.auditsPerMillion > 0, ready.count > 1 else { return false }
-        var random = configuration.run ^ step &* 0x9E37_79B9_7F4A_7C15
-        func draw(_ bound: Int) -> Int {
-            // SplitMix64.
-            random &+= 0x9E37_79B9_7F4A_7C15
-            var z = random
-            z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-            return Int((z ^ z >> 31) % UInt64(bound))
-        }
+        var random = SeededRandom(seed: configuration.run ^ step &* 0x9E37_79B9_7F4A_7C15)
+        func draw(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
         guard draw(1_000_000) < Int(configuration.auditsPerMillion) else { return false }
         let shard = draw(configuration.shards)
         guard let original = ready.first(where: { plan[$0]?.contains(shard) == true }) else { return false }

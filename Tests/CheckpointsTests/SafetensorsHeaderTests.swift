@@ -1,5 +1,5 @@
 import Foundation
-import LanguageModel
+import Kernels
 import Testing
 
 @testable import Checkpoints

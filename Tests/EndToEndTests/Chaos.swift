@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import LanguageModel
+import Kernels
 import Testing
 
 /// A coordinator and workers on this machine, and what befalls them.

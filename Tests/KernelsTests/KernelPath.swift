@@ -19,19 +19,13 @@ struct KernelPath: CustomTestStringConvertible, @unchecked Sendable {
     }
 }
 
-/// Numbers that are the same in every run, of SplitMix64.
+/// Numbers that are the same in every run.
 struct TestNumbers: RandomNumberGenerator {
-    private var state: UInt64
+    private var random: SplitMix64
 
-    init(seed: UInt64) { state = seed }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    mutating func next() -> UInt64 { random.next() }
 
     /// Uniform in [-1, 1).
     mutating func float() -> Float { Float(Int64(bitPattern: next()) >> 40) / Float(1 << 23) }

@@ -1,3 +1,4 @@
+import Kernels
 import LanguageModel
 import Testing
 

@@ -79,7 +79,7 @@ struct SimulatedCluster {
     private var outcome = Outcome(lines: [])
 
     init(seed: UInt64, workers: Int, run: SimulatedRun = SimulatedRun(), faults: Faults = .none) {
-        random = SeededRandom(state: seed)
+        random = SeededRandom(seed: seed)
         self.faults = faults
         beginning = run
         disk = run

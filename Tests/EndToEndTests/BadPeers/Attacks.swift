@@ -1,6 +1,6 @@
 import Coordination
 import Foundation
-import LanguageModel
+import Kernels
 import Training
 import ZeroMQ
 

@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 import Kernels
-import LanguageModel
 import Testing
 import ZeroMQ
 
