@@ -10,10 +10,7 @@ extension CoordinatorLoop {
         names[worker] = hello.name
         saidWaiting = nil
         if stepIsFresh { stepStarted = .now }
-        let count = machine.readyWorkers.count
-        progress.event(
-            "\(hello.name) joined from \(hello.host), \(hello.threads) thread\(hello.threads == 1 ? "" : "s"); "
-                + "\(count) worker\(count == 1 ? "" : "s")", .joined)
+        progress.event(.joined(hello, workers: machine.readyWorkers.count))
     }
 
     /// Before the first commit of this start there is no time of a step to measure.

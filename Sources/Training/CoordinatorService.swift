@@ -50,7 +50,7 @@ package struct CoordinatorService {
         if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
         for notice in notices { printer.event(notice) }
         for warning in warnings {
-            log.write("warning: \(warning)")
+            log.write(LogEvent.warning(warning).text)
             monitor.event(warning, .warning)
         }
         // For `lockstep status`, which need not find it.

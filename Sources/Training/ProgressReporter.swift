@@ -34,14 +34,19 @@ package final class ProgressReporter {
     }
 
     package func event(_ text: String, _ kind: RunSnapshot.Event.Kind = .information) {
-        printer.event(text)
-        log.write(text)
-        monitor.event(text, kind)
+        event(LogEvent(kind: kind, text: text))
+    }
+
+    func event(_ event: LogEvent) {
+        printer.event(event.text)
+        log.write(event.text)
+        monitor.event(event.text, event.kind)
     }
 
     package func warning(_ text: String) {
-        printer.event("warning: \(text)", isWarning: true)
-        log.write("warning: \(text)")
+        let line = LogEvent.warning(text).text
+        printer.event(line, isWarning: true)
+        log.write(line)
         monitor.event(text, .warning)
     }
 
@@ -99,7 +104,7 @@ package final class ProgressReporter {
             warning("\(lines) lines of metrics wait for the disk, as many as are kept: the run ends")
         case .exhausted(let step, let evaluations):
             if step < configuration.totalSteps { exhausted = (step, evaluations) }
-        case .sampled(let step, let text): event("sample at step \(step):\n\(text)\n", .sample)
+        case .sampled(let step, let text): event(.sample(.init(step: step, text: text)))
         }
     }
 

@@ -1,8 +1,10 @@
+import Corpus
 package import Foundation
 import Glibc
 import Synchronization
 
-/// Writes `log.txt`: what happened when (`2026-11-24T05:00:00Z text`), for reading after the run. Goes on after a resume.
+/// Writes `log.txt`: what happened when (`2026-11-24T05:00:00Z text`), for reading after the run, and reads it back. Goes
+/// on after a resume.
 ///
 /// A log that cannot be written stops no training: the first failure is told through a closure, and the run goes on.
 package final class RunLog: Sendable {
@@ -46,6 +48,32 @@ package final class RunLog: Sendable {
         }
         if isFirst { onFailure("\(url.path): cannot write the log: \(String(cString: strerror(code)))") }
     }
+
+    /// The entries in the last 64 KiB of a log, in order; lines that are not ours are passed over. None where it cannot be
+    /// read.
+    ///
+    /// - Returns: times in seconds since 1970.
+    static func entries(at url: URL) -> [(time: Double, text: String)] {
+        let kept = 1 << 16
+        guard let source = try? TextSource(path: url.path) else { return [] }
+        let end = source.withBytes { String(decoding: $0.suffix(kept), as: UTF8.self) }
+        let format = Date.ISO8601FormatStyle()
+        var entries: [(time: Double, text: String)] = []
+        for line in end.split(separator: "\n").dropFirst(source.byteCount > kept ? 1 : 0) {
+            let text = line.dropFirst(stampLength + 1)
+            guard let date = try? format.parse(String(line.prefix(stampLength))),
+                let mark = line.dropFirst(stampLength).first
+            else { continue }
+            if mark != "\t" {
+                entries.append((date.timeIntervalSince1970, String(text)))
+            } else if let last = entries.indices.last {
+                entries[last].text += "\n" + text
+            }
+        }
+        return entries
+    }
+
+    private static let stampLength = 20
 
     /// ISO 8601, in UTC, whole seconds.
     private static func stamp(_ time: time_t) -> String {

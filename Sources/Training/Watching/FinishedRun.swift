@@ -1,3 +1,4 @@
+import Checkpoints
 package import Coordination
 import Corpus
 import Foundation
@@ -40,7 +41,7 @@ package struct FinishedRun: Sendable {
         snapshot.progress.bestValidationLoss = best?.loss
         if configuration.corpus.demoSeed != nil { snapshot.progress.entropyBound = DemoCorpus.entropyPerCharacter }
         snapshot.events = Self.events(folder.log)
-        snapshot.sample = snapshot.events.last { $0.kind == .sample }.flatMap(Self.sample)
+        snapshot.sample = snapshot.events.last { $0.kind == .sample }.flatMap { LogEvent(text: $0.text).sample }
         snapshot.checkpoints = Self.checkpoints(folder.checkpoints, losses: losses)
         self.snapshot = snapshot
         self.curve = curve
@@ -53,57 +54,17 @@ package struct FinishedRun: Sendable {
 
     /// What stands in a folder of checkpoints, in the order of their steps.
     static func checkpoints(_ folder: URL, losses: [UInt64: Double]) -> [RunSnapshot.Checkpoint] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-        return names.sorted().suffix(RunMonitor.checkpointsKept).compactMap { name in
-            guard name.hasPrefix("step-"), name.hasSuffix(".safetensors"),
-                let step = UInt64(name.dropFirst(5).dropLast(12))
-            else { return nil }
-            return RunSnapshot.Checkpoint(step: step, file: name, validationLoss: losses[step])
+        CheckpointStore(folder: folder).list().suffix(RunMonitor.checkpointsKept).map { step, url in
+            RunSnapshot.Checkpoint(step: step, file: url.lastPathComponent, validationLoss: losses[step])
         }
     }
 
-    /// The last lines of `log.txt`.
+    /// The last of `log.txt`.
     static func events(_ log: URL) -> [RunSnapshot.Event] {
-        guard let source = try? TextSource(path: log.path) else { return [] }
-        let end = source.withBytes { String(decoding: $0.suffix(1 << 16), as: UTF8.self) }
-        let lines = end.split(separator: "\n").dropFirst(source.byteCount > 1 << 16 ? 1 : 0)
-        let format = Date.ISO8601FormatStyle()
-        var events: [RunSnapshot.Event] = []
-        for line in lines {
-            // A stamp as `RunLog` writes it takes twenty characters; a tab after it goes on with what was said before.
-            let stamp = line.prefix(20)
-            let text = line.dropFirst(21)
-            guard let date = try? format.parse(String(stamp)), let mark = line.dropFirst(20).first else { continue }
-            if mark == "\t" {
-                if let last = events.indices.last { events[last].text += "\n" + text }
-            } else {
-                events.append(
-                    RunSnapshot.Event(
-                        number: events.count + 1, time: date.timeIntervalSince1970, kind: kind(of: text),
-                        text: String(text)))
-            }
+        RunLog.entries(at: log).enumerated().suffix(RunMonitor.eventsKept).map { index, entry in
+            RunSnapshot.Event(
+                number: index + 1, time: entry.time, kind: LogEvent(text: entry.text).kind,
+                text: String(entry.text.prefix(RunMonitor.eventLength)))
         }
-        return events.suffix(RunMonitor.eventsKept).map { event in
-            var event = event
-            event.text = String(event.text.prefix(RunMonitor.eventLength))
-            return event
-        }
-    }
-
-    private static let sampleStart = "sample at step "
-
-    private static func kind(of text: Substring) -> RunSnapshot.Event.Kind {
-        if text.hasPrefix(sampleStart) { return .sample }
-        if text.hasPrefix("lost ") { return .lost }
-        if text.contains(" joined from ") { return .joined }
-        return text.hasPrefix("warning: ") ? .warning : .information
-    }
-
-    static func sample(_ event: RunSnapshot.Event) -> RunSnapshot.Sample? {
-        let parts = event.text.dropFirst(sampleStart.count).split(separator: ":\n", maxSplits: 1)
-        guard parts.count == 2, let step = UInt64(parts[0]) else { return nil }
-        var text = String(parts[1])
-        if text.last == "\n" { text.removeLast() }
-        return RunSnapshot.Sample(step: step, text: text)
     }
 }
