@@ -200,7 +200,7 @@ package struct WorkerMachine: Hashable, Sendable {
         }
         snapshotParts = Int(welcome.snapshotParts)
         configuration.heartbeatInterval = max(1_000_000, welcome.heartbeatInterval)
-        // A coordinator may stand still for a while, settling a dispute: twice its own patience.
+        // A coordinator may stand still for a while, settling a dispute: twice its own limit.
         configuration.silenceLimit = max(1_000_000_000, min(welcome.silenceLimit, 1 << 40) * 2)
         guard snapshotParts == 0 else {
             phase = .joining

@@ -14,7 +14,7 @@ package final class DashboardServer: Sendable {
     private let runs: [DashboardRun]
     private let feed: SnapshotFeed?
     private let guardian: RequestGuard
-    private let patience: Double
+    private let timeout: Double
     private let listener: DashboardListener
     private let connections = Atomic<Int>(0)
     private let isStopping = Atomic<Bool>(false)
@@ -23,12 +23,12 @@ package final class DashboardServer: Sendable {
     ///
     /// - Parameters:
     ///   - token: what a reader has to know; needed where others reach the address.
-    ///   - patience: seconds that a request may take, and that one piece of an answer may.
-    package init(listener: DashboardListener, runs: [DashboardRun], token: String?, patience: Double = 10) {
+    ///   - timeout: seconds that a request may take, and that one piece of an answer may.
+    package init(listener: DashboardListener, runs: [DashboardRun], token: String?, timeout: Double = 10) {
         precondition(listener.isLoopback || token != nil, "a page that others reach asks for a token")
         self.listener = listener
         self.runs = runs
-        self.patience = patience
+        self.timeout = timeout
         feed = runs.first { $0.isLive }.map { SnapshotFeed(source: $0.snapshot) }
         guardian = RequestGuard(token: token, hostNames: [ProcessInfo.processInfo.hostName.lowercased()])
         let thread = Thread { [self] in
@@ -89,7 +89,7 @@ package final class DashboardServer: Sendable {
 
     private func serve(_ descriptor: Int32) {
         Thread.current.name = "page"
-        let connection = HTTPConnection(descriptor: descriptor, patience: patience)
+        let connection = HTTPConnection(descriptor: descriptor, timeout: timeout)
         do throws(HTTPRequest.Refusal) {
             guard let request = try connection.request() else { return }
             connection.answer(answer(request), hasBody: request.method != "HEAD")

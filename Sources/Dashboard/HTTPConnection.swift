@@ -7,21 +7,21 @@ import Glibc
 /// builds.
 final class HTTPConnection {
     private let descriptor: Int32
-    private let patience: Duration
+    private let timeout: Duration
 
     /// - Parameters:
     ///   - descriptor: of a connected socket, which this closes.
-    ///   - patience: seconds that the request may take, and that one piece of the answer may.
-    init(descriptor: Int32, patience: Double) {
+    ///   - timeout: seconds that the request may take, and that one piece of the answer may.
+    init(descriptor: Int32, timeout: Double) {
         self.descriptor = descriptor
-        self.patience = .seconds(patience)
+        self.timeout = .seconds(timeout)
     }
 
     deinit { close(descriptor) }
 
     /// nil where the peer left without a word.
     func request() throws(HTTPRequest.Refusal) -> HTTPRequest? {
-        let deadline = ContinuousClock.now + patience
+        let deadline = ContinuousClock.now + timeout
         var head: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
@@ -74,7 +74,7 @@ final class HTTPConnection {
 
     /// Whether all was taken.
     private func send(_ bytes: [UInt8]) -> Bool {
-        let deadline = ContinuousClock.now + patience
+        let deadline = ContinuousClock.now + timeout
         var sent = 0
         while sent < bytes.count {
             guard isReady(POLLOUT, before: deadline) else { return false }

@@ -7,7 +7,7 @@ final class ProgressWriter: Sendable {
     /// Texts that may wait; what comes on top of them is dropped.
     private static let limit = 1000
     /// Seconds that ``flush()`` waits at most.
-    private static let patience = 2.0
+    private static let flushTimeout = 2.0
 
     private let descriptor: Int32
     private let queue = DispatchQueue(label: "progress")
@@ -29,6 +29,6 @@ final class ProgressWriter: Sendable {
     func flush() {
         let done = DispatchSemaphore(value: 0)
         queue.async { done.signal() }
-        _ = done.wait(timeout: .now() + Self.patience)
+        _ = done.wait(timeout: .now() + Self.flushTimeout)
     }
 }

@@ -30,7 +30,7 @@ struct SampleCommand: ParsableCommand {
     @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
 
     /// What a sample may go on beyond its length to reach a line end.
-    private static let patience = 10_000
+    private static let overrun = 10_000
 
     func validate() throws {
         guard 0...1_000_000_000_000 ~= length ?? 0 else {
@@ -71,7 +71,7 @@ struct SampleCommand: ParsableCommand {
     /// - Returns: whether somebody still reads.
     private func generate(_ generator: TextGenerator) throws -> Bool {
         let length = length ?? (interactive ? 200 : 1000)
-        for number in 1...(lines ? length + Self.patience : max(length, 1)) where lines || length > 0 {
+        for number in 1...(lines ? length + Self.overrun : max(length, 1)) where lines || length > 0 {
             let scalar = try generator.next()[0]
             guard try write(String(scalar)) else { return false }
             if lines, number > length, scalar == "\n" { break }
@@ -86,7 +86,7 @@ struct SampleCommand: ParsableCommand {
         guard try write(title(0) + prime) else { return }
         var texts = [String.UnicodeScalarView](repeating: .init(), count: count)
         var isOpen = [Bool](repeating: true, count: count)
-        for number in 1...(lines ? length + Self.patience : max(length, 1)) where lines || length > 0 {
+        for number in 1...(lines ? length + Self.overrun : max(length, 1)) where lines || length > 0 {
             for (row, scalar) in try generator.next().enumerated() where isOpen[row] {
                 if row == 0 {
                     guard try write(String(scalar)) else { return }

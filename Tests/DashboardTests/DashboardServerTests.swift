@@ -8,14 +8,14 @@ import Testing
 @Suite("The page's server", .timeLimit(.minutes(3)))
 struct DashboardServerTests {
     private func server(
-        token: String? = nil, at address: String = "127.0.0.1:0", patience: Double = 10,
+        token: String? = nil, at address: String = "127.0.0.1:0", timeout: Double = 10,
         snapshot: String = #"{"step":1}"#
     ) throws -> DashboardServer {
         let run = DashboardRun(
             name: "<b>\"run", isLive: true, snapshot: { Array(snapshot.utf8) }, curve: { Array("{}".utf8) },
             metrics: { "lockstep_step 1\n" })
         return try DashboardServer(
-            listener: DashboardListener(DashboardAddress(address)), runs: [run], token: token, patience: patience)
+            listener: DashboardListener(DashboardAddress(address)), runs: [run], token: token, timeout: timeout)
     }
 
     private func get(_ url: String, headers: [String: String] = [:], method: String = "GET") async throws -> (
@@ -107,7 +107,7 @@ struct DashboardServerTests {
 
     @Test("Connections that say nothing are bounded, and are cut after a while")
     func silentConnections() async throws {
-        let server = try server(patience: 1)
+        let server = try server(timeout: 1)
         var silent = try (0..<DashboardServer.connectionLimit + 8).map { _ in try RawClient(server.url, nil) }
         // Those above the limit are closed at once.
         #expect(try silent.last!.receive(until: nil) == "")
@@ -120,7 +120,7 @@ struct DashboardServerTests {
 
     @Test("A request that does not end is cut at its bound, and one that drips in at its time")
     func endlessRequests() throws {
-        let server = try server(patience: 1)
+        let server = try server(timeout: 1)
         let long = try RawClient(server.url, "GET / HTTP/1.1\r\nX: ", ends: false)
         #expect(long.sendForever(String(repeating: "x", count: 4096)) < 10 << 20)
         let slow = try RawClient(server.url, "GET / HTTP/1.1\r\nX: ", ends: false)
@@ -135,7 +135,7 @@ struct DashboardServerTests {
     @Test("A page that stops reading is let go, and gives its place back")
     func stalledPage() async throws {
         // Far more than the system keeps for a reader.
-        let server = try server(patience: 1, snapshot: String(repeating: "x", count: 32 << 20))
+        let server = try server(timeout: 1, snapshot: String(repeating: "x", count: 32 << 20))
         let page = try RawClient(server.url, "GET /events HTTP/1.1\r\n")
         #expect(try page.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
         let deadline = ContinuousClock.now + .seconds(60)

@@ -38,7 +38,7 @@ final class Chaos {
         "--hidden=48", "--layers=2", "--batch=16", "--window=24", "--sample-every=0", "--evaluate-every=0", "--quiet",
     ]
     /// No step for so long is a hang.
-    private static let patience = 30.0
+    private static let stallLimit = 30.0
 
     private let corpus: String
     private let folder: TemporaryFolder
@@ -79,8 +79,8 @@ final class Chaos {
             try checkProcesses()
             let step = try steps
             if step != lastStep { (lastStep, lastProgress) = (step, Date()) }
-            guard -lastProgress.timeIntervalSinceNow < Self.patience else {
-                throw Deadline(description: "no step for \(Self.patience) s after step \(step): \(log)")
+            guard -lastProgress.timeIntervalSinceNow < Self.stallLimit else {
+                throw Deadline(description: "no step for \(Self.stallLimit) s after step \(step): \(log)")
             }
             try await Task.sleep(for: .milliseconds(20))
         }

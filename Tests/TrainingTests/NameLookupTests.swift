@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Looking names up") struct NameLookupTests {
     @Test("Who waits may go, and gets the answer of the same look-up later; then a new one begins")
-    func patience() {
+    func waiting() {
         let gate = DispatchSemaphore(value: 0)
         let count = Atomic<Int>(0)
         let lookup = NameLookup {

@@ -152,7 +152,7 @@ struct WatchingTests {
             vocabularyFile: nil, initialModel: nil, software: "1")
         let (job, lock) = try RunPreparation.prepare(request) { _ in }
         defer { withExtendedLifetime(lock) {} }
-        let monitor = RunMonitor(job: job, folder: folder, patience: 3)
+        let monitor = RunMonitor(job: job, folder: folder, timeout: 3)
         let machine = CoordinatorMachine(
             .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3))
         let known = machine.status(now: 1)

@@ -48,7 +48,7 @@ import Testing
         try router.bind("tcp://127.0.0.1:0")
         let outside = try dealer(context, .curveClient(stranger, server: server.publicKey), router.lastEndpoint)
         let inside = try dealer(context, .curveClient(friend, server: server.publicKey), router.lastEndpoint)
-        #expect(try Poller.waitUntilWritable(socket: inside, milliseconds: patience))
+        #expect(try Poller.waitUntilWritable(socket: inside, milliseconds: timeout))
         #expect(try inside.send([1]) == .sent)
         #expect(try next(router) == [[1]])
         // The stranger asked first, and the friend was let in meanwhile.
@@ -56,7 +56,7 @@ import Testing
         allowed.withLock { $0 = [stranger.publicKey] }
         // libzmq does not try again by itself after a refusal.
         let again = try dealer(context, .curveClient(stranger, server: server.publicKey), router.lastEndpoint)
-        #expect(try Poller.waitUntilWritable(socket: again, milliseconds: patience))
+        #expect(try Poller.waitUntilWritable(socket: again, milliseconds: timeout))
         #expect(try again.send([3]) == .sent)
         #expect(try next(router) == [[3]])
     }
@@ -73,9 +73,9 @@ import Testing
         try router.set(.zapDomain("lockstep"))
         try router.bind("tcp://127.0.0.1:0")
         let client = try dealer(context, .curveClient(friend, server: server.publicKey), router.lastEndpoint)
-        #expect(try Poller.waitUntilWritable(socket: client, milliseconds: patience))
+        #expect(try Poller.waitUntilWritable(socket: client, milliseconds: timeout))
         #expect(try client.send([1], [2]) == .sent)
-        #expect(try Poller.wait(socket: router, milliseconds: patience).socket)
+        #expect(try Poller.wait(socket: router, milliseconds: timeout).socket)
         guard let message = try router.receive(maximumParts: 2) else { throw NothingCame() }
         let sender = message.sender
         #expect(sender == friend.publicKey)
@@ -114,7 +114,7 @@ import Testing
     enum Mistake: Sendable { case unlisted, wrongServerKey, plainClient, plainServer }
 
     private func failure(_ monitor: borrowing ConnectionMonitor) throws -> ConnectionEvent.Failure {
-        let deadline = ContinuousClock.now + .milliseconds(patience)
+        let deadline = ContinuousClock.now + .milliseconds(timeout)
         while ContinuousClock.now < deadline {
             if case .failed(let failure) = try monitor.next() { return failure }
             _ = try monitor.wait(milliseconds: 100)
@@ -132,7 +132,7 @@ import Testing
         let plain = try dealer(context, .linger(milliseconds: 0), router.lastEndpoint)
         let curve = try dealer(
             context, .curveClient(CurveKeyPair.generate(), server: server.publicKey), router.lastEndpoint)
-        #expect(try Poller.waitUntilWritable(socket: curve, milliseconds: patience))
+        #expect(try Poller.waitUntilWritable(socket: curve, milliseconds: timeout))
         #expect(try plain.send([1]) == .wouldBlock)
     }
 
@@ -146,9 +146,9 @@ import Testing
         try router.bind("tcp://127.0.0.1:0")
         let client = try dealer(
             context, .curveClient(CurveKeyPair.generate(), server: server.publicKey), router.lastEndpoint)
-        #expect(try Poller.waitUntilWritable(socket: client, milliseconds: patience))
+        #expect(try Poller.waitUntilWritable(socket: client, milliseconds: timeout))
         #expect(try client.send([1]) == .sent)
-        #expect(try Poller.wait(socket: router, milliseconds: patience).socket)
+        #expect(try Poller.wait(socket: router, milliseconds: timeout).socket)
         guard let message = try router.receive(maximumParts: 2) else { throw NothingCame() }
         let sender = message.sender
         #expect(sender == nil)

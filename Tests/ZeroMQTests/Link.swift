@@ -35,7 +35,7 @@ struct Link: ~Copyable {
         try dealer.set(.linger(milliseconds: 0))
         try dealer.set(.reconnectInterval(milliseconds: 1))
         try dealer.connect(endpoint)
-        guard try Poller.waitUntilWritable(socket: dealer, milliseconds: patience) else { throw NothingCame() }
+        guard try Poller.waitUntilWritable(socket: dealer, milliseconds: timeout) else { throw NothingCame() }
         guard try dealer.send([0]) == .sent, try next(router) == [[0]] else { throw NothingCame() }
         self.context = context
         self.router = router
@@ -45,25 +45,25 @@ struct Link: ~Copyable {
 }
 
 /// Milliseconds after which a test gives up; never waited for in one that passes.
-let patience = 20_000
+let timeout = 20_000
 
 struct NothingCame: Error {}
 
 /// The parts of the next message.
 func next(_ socket: borrowing Socket, maximumParts: Int = 4) throws -> [[UInt8]] {
-    let deadline = ContinuousClock.now + .milliseconds(patience)
+    let deadline = ContinuousClock.now + .milliseconds(timeout)
     while ContinuousClock.now < deadline {
         if let message = try socket.receive(maximumParts: maximumParts) {
             return (0..<min(message.partCount, maximumParts)).map { message.bytes($0) }
         }
-        _ = try Poller.wait(socket: socket, milliseconds: patience)
+        _ = try Poller.wait(socket: socket, milliseconds: timeout)
     }
     throw NothingCame()
 }
 
 /// Listens where another socket did: its listener ends when the I/O thread gets to it.
 func bindWhenFree(_ socket: borrowing Socket, _ endpoint: String) throws {
-    for _ in 0..<patience {
+    for _ in 0..<timeout {
         do { return try socket.bind(endpoint) } catch { usleep(1000) }
     }
     try socket.bind(endpoint)

@@ -10,7 +10,7 @@ import Testing
         let waker = try Waker()
         #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: 0) == Poller.Readiness())
         Thread { waker.wake() }.start()
-        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: patience).waker)
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: timeout).waker)
         waker.wake()
         #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: nil).waker)
         waker.reset()
@@ -21,7 +21,7 @@ import Testing
     func message() throws {
         let link = try Link()
         #expect(try link.dealer.send([1]) == .sent)
-        let readiness = try Poller.wait(socket: link.router, waker: Waker(), milliseconds: patience)
+        let readiness = try Poller.wait(socket: link.router, waker: Waker(), milliseconds: timeout)
         #expect(readiness == Poller.Readiness(socket: true))
     }
 
@@ -38,6 +38,6 @@ import Testing
             }
             waker.wake()
         }.start()
-        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: patience).waker)
+        #expect(try Poller.wait(socket: link.router, waker: waker, milliseconds: timeout).waker)
     }
 }

@@ -19,13 +19,13 @@ import Testing
     func routingID() throws {
         let link = try Link()
         #expect(try link.dealer.send([1]) == .sent)
-        _ = try Poller.wait(socket: link.router, milliseconds: patience)
+        _ = try Poller.wait(socket: link.router, milliseconds: timeout)
         guard let message = try link.router.receive(maximumParts: 1) else { throw NothingCame() }
         #expect(message.routingID == Link.name)
         #expect(message.partCount == 1)
         #expect(message.byteCount(0) == 1)
         #expect(try link.router.send(Link.name, [1]) == .sent)
-        _ = try Poller.wait(socket: link.dealer, milliseconds: patience)
+        _ = try Poller.wait(socket: link.dealer, milliseconds: timeout)
         guard let answer = try link.dealer.receive(maximumParts: 1) else { throw NothingCame() }
         #expect(answer.routingID.isEmpty)
     }
@@ -69,7 +69,7 @@ import Testing
         }
         // Until the I/O thread has seen the end, messages go into a queue that will be dropped.
         var outcome = SendOutcome.sent
-        for _ in 0..<patience where outcome != .unreachable {
+        for _ in 0..<timeout where outcome != .unreachable {
             outcome = try router.send([7], [1], [2])
             usleep(1000)
         }
@@ -103,7 +103,7 @@ import Testing
         #expect(try next(link.router) == [[UInt8](repeating: 1, count: 1000)])
         #expect(try link.dealer.send([UInt8](repeating: 1, count: 1001)) == .sent)
         // The dealer comes back by itself; what it says until then may be lost.
-        for _ in 0..<patience {
+        for _ in 0..<timeout {
             _ = try link.dealer.send([2])
             if try Poller.wait(socket: link.router, milliseconds: 1).socket { break }
         }
@@ -115,7 +115,7 @@ import Testing
         let link = try Link()
         #expect(try link.dealer.send([1], [2], [3], [4]) == .sent)
         #expect(try link.dealer.send([5]) == .sent)
-        _ = try Poller.wait(socket: link.router, milliseconds: patience)
+        _ = try Poller.wait(socket: link.router, milliseconds: timeout)
         guard let message = try link.router.receive(maximumParts: 2) else { throw NothingCame() }
         #expect(message.partCount == 4)
         #expect(message.bytes(1) == [2])
@@ -135,7 +135,7 @@ import Testing
             let router = try Socket(.router, context: context)
             try bindWhenFree(router, address)
             while try dealer.send([round], [round], [round]) != .sent {
-                _ = try Poller.waitUntilWritable(socket: dealer, milliseconds: patience)
+                _ = try Poller.waitUntilWritable(socket: dealer, milliseconds: timeout)
             }
             // What was taken for the connection before may be lost with it, so it is said again.
             while try !Poller.wait(socket: router, milliseconds: 20).socket {

@@ -10,12 +10,12 @@ struct CoordinatorAddress: Sendable {
         case missing(String)
     }
 
-    /// One look at a coordinator's address takes at most this long.
-    private static let patience: Int32 = 1000
+    /// Milliseconds that one look at a coordinator's address takes at most.
+    private static let connectTimeout: Int32 = 1000
     private static let mostAddresses = 8
 
-    /// A name's answer is waited for so long before that is said. Name servers are given up on after 5 to 30 seconds.
-    private static let namePatience = 3.0
+    /// Seconds that a name's answer is waited for before that is said. Name servers are given up on after 5 to 30 seconds.
+    private static let nameTimeout = 3.0
 
     private let endpoint: Endpoint
     private let lookup: NameLookup<Resolution>
@@ -28,7 +28,7 @@ struct CoordinatorAddress: Sendable {
     /// Of several addresses of a name the first that takes a connection, in the system's order of preference.
     func resolve(isInterrupted: () -> Bool) -> Resolution {
         guard case .tcp(let host, _) = endpoint.transport else { return .found(endpoint) }
-        if let resolution = lookup.answer(within: Self.namePatience, isInterrupted: isInterrupted) { return resolution }
+        if let resolution = lookup.answer(within: Self.nameTimeout, isInterrupted: isInterrupted) { return resolution }
         return .missing(
             "nobody has said yet where the host \(host) is: the name server is slow or gone; check /etc/resolv.conf, or give "
                 + "--connect an address in numbers")
@@ -93,7 +93,7 @@ struct CoordinatorAddress: Sendable {
         if connect(descriptor, address.ai_addr, address.ai_addrlen) == 0 { return 0 }
         guard errno == EINPROGRESS else { return errno }
         var item = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        guard poll(&item, 1, patience) > 0 else { return ETIMEDOUT }
+        guard poll(&item, 1, connectTimeout) > 0 else { return ETIMEDOUT }
         var error: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)

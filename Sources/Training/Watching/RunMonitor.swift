@@ -14,7 +14,7 @@ package final class RunMonitor: Sendable {
     private static let interval = Duration.seconds(1)
     /// A status is answered with the one before for so long.
     private static let answerInterval = Duration.milliseconds(100)
-    private let patience: Double
+    private let timeout: Double
 
     struct WorkerFacts {
         var name: String
@@ -54,17 +54,17 @@ package final class RunMonitor: Sendable {
     /// - Parameters:
     ///   - folder: the run folder as the user would write it.
     ///   - trace: gets every step too.
-    ///   - patience: seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
+    ///   - timeout: seconds that a reader waits for a look at most: the coordinator may be writing, or gone.
     ///   - time: seconds since 1970, for what is shown. No interval is measured by it, as it may be set back.
     package init(
-        job: TrainingJob, folder: String, trace: TraceWriter? = nil, patience: Double = 0.25,
+        job: TrainingJob, folder: String, trace: TraceWriter? = nil, timeout: Double = 0.25,
         time: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
         let configuration = job.configuration
         charactersPerStep = Double(configuration.batch * configuration.window)
         charactersPerShard = Double(configuration.rowsPerShard * configuration.window)
         self.trace = trace
-        self.patience = patience
+        self.timeout = timeout
         self.time = time
         let now = time()
         var snapshot = RunSnapshot(
@@ -265,7 +265,7 @@ package final class RunMonitor: Sendable {
             return false
         }
         // By a clock that nobody sets, as an NSCondition does not wait.
-        if !isOver, reader.wait(timeout: .now() + patience) == .timedOut {
+        if !isOver, reader.wait(timeout: .now() + timeout) == .timedOut {
             state.withLock { $0.readers.removeAll { $0 === reader } }
         }
         return snapshot()

@@ -6,7 +6,7 @@ package struct StatusReport {
     /// Without a newline at its end.
     package let text: String
     /// Seconds after which a report tells what the open step waits for.
-    private static let patience = 1.0
+    private static let longWait = 1.0
 
     /// - Parameters:
     ///   - width: columns; longer lines are cut.
@@ -19,7 +19,7 @@ package struct StatusReport {
         add(Self.progress(snapshot.progress))
         if let open = snapshot.openStep {
             // Every step waits for somebody as long as it is open: that is told where it takes long, or has not begun.
-            if let waiting = open.waiting, open.age ?? .infinity >= Self.patience { add(waiting) }
+            if let waiting = open.waiting, open.age ?? .infinity >= Self.longWait { add(waiting) }
             if open.age != nil {
                 add(
                     "open step \(open.step): \(open.acceptedShards) of \(open.shards) shards, \(open.completeChunks) of "

@@ -56,8 +56,8 @@ final class RawStream {
         var buffer = [UInt8](repeating: 0, count: 65536)
         while true {
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let patience = heard.count < bytes ? Deadline.seconds : seconds
-            guard poll(&polled, 1, Int32(patience * 1000)) > 0 else { return heard }
+            let limit = heard.count < bytes ? Deadline.seconds : seconds
+            guard poll(&polled, 1, Int32(limit * 1000)) > 0 else { return heard }
             let count = recv(descriptor, &buffer, buffer.count, 0)
             guard count > 0 else { return heard }
             heard += buffer[..<count]
