@@ -40,7 +40,8 @@ package struct ModelFile: Sendable {
     package static func read(_ url: URL, prefix: String = "") throws(CheckpointError) -> ModelFile {
         let file = try SafetensorsFile(url)
         _ = try SafetensorsWriter.verify(file)
-        let isShort = !prefix.isEmpty && file.header["\(prefix)fc.weight"] == nil && !prefix.hasSuffix(".")
+        let isShort =
+            !prefix.isEmpty && file.header[prefix + Parameter.outputWeight.name] == nil && !prefix.hasSuffix(".")
         let tensors = ModelTensors(file, prefix: isShort ? prefix + "." : prefix)
         let shape = try tensors.shape()
         let parameters = try tensors.read(ParameterLayout(shape))
@@ -61,9 +62,9 @@ package struct ModelFile: Sendable {
         precondition(places.sorted() == Array(0..<shape.vocabulary))
         let layout = ParameterLayout(shape)
         let result = parameters.copy()
-        let input = layout["lstm.weight_ih_l0"]!.range.lowerBound
-        let weight = layout["fc.weight"]!.range.lowerBound
-        let bias = layout["fc.bias"]!.range.lowerBound
+        let input = layout[.inputWeight(layer: 0)].range.lowerBound
+        let weight = layout[.outputWeight].range.lowerBound
+        let bias = layout[.outputBias].range.lowerBound
         for (token, place) in places.enumerated() {
             for unit in 0..<4 * shape.hidden {
                 let row = input + unit * shape.vocabulary

@@ -16,15 +16,16 @@ struct ModelTensors {
     ///
     /// - Throws: ``CheckpointError``: `unsuitable` where there is no such model in the file.
     func shape() throws(CheckpointError) -> ModelShape {
-        let output = try tensor(prefix + "fc.weight")
+        let name = prefix + Parameter.outputWeight.name
+        let output = try tensor(name)
         guard output.shape.count == 2, (1...0x110000).contains(output.shape[0]), (1...65536).contains(output.shape[1])
-        else { throw unsuitable("tensor \((prefix + "fc.weight").quoted) has the shape \(output.shape), not [V, H]") }
-        _ = try tensor(prefix + "lstm.weight_ih_l0")
+        else { throw unsuitable("tensor \(name.quoted) has the shape \(output.shape), not [V, H]") }
+        _ = try tensor(prefix + Parameter.inputWeight(layer: 0).name)
         var layers = 1
-        while file.header["\(prefix)lstm.weight_ih_l\(layers)"] != nil { layers += 1 }
+        while file.header[prefix + Parameter.inputWeight(layer: layers).name] != nil { layers += 1 }
         let shape = ModelShape(
             vocabulary: output.shape[0], hidden: output.shape[1], layers: layers,
-            bias: file.header["\(prefix)lstm.bias_ih_l0"] != nil)
+            bias: file.header[prefix + Parameter.inputBias(layer: 0).name] != nil)
         // Bidirectional layers, projections and the like would give other results if they were passed over.
         let known = Set(ParameterLayout(shape).entries.map { prefix + $0.name })
         let parts = [prefix + "lstm.", prefix + "fc."]

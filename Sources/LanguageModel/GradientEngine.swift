@@ -70,7 +70,7 @@ package final class GradientEngine {
         let pass = RowPass(model: model, activations: held, geometry: geometry, step: step)
         pool.run(.forward) { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
         phases.forward = lap()
-        let (weightStart, biasStart) = (layout["fc.weight"]!.range.lowerBound, layout["fc.bias"]!.range.lowerBound)
+        let (weightStart, biasStart) = (layout[.outputWeight].range.lowerBound, layout[.outputBias].range.lowerBound)
         for (node, place) in zip(nodes, self.rows(of: nodes, held)) {
             output.run(
                 held, node: place, weight: node.gradient.base + weightStart, bias: node.gradient.base + biasStart,
@@ -98,9 +98,9 @@ package final class GradientEngine {
         let shape = geometry.shape
         let hidden = shape.hidden
         let count = 4 * hidden
-        func start(_ name: String) -> Int { layout["lstm.\(name)_l\(layer)"]!.range.lowerBound }
-        let biasStart = shape.bias ? start("bias_ih") : nil
-        let tableStart = layer == 0 ? start("weight_ih") : nil
+        func start(_ parameter: Parameter) -> Int { layout[parameter].range.lowerBound }
+        let biasStart = shape.bias ? start(.inputBias(layer: layer)) : nil
+        let tableStart = layer == 0 ? start(.inputWeight(layer: layer)) : nil
         nonisolated(unsafe) let gradient = held.gates[layer].base
 
         let tile = WeightGradient.tileRows
@@ -112,10 +112,10 @@ package final class GradientEngine {
         let tableRows = max(16, min(block * tile, 65536 / shape.vocabulary) / 16 * 16)
         for (node, place) in zip(nodes, rows(of: nodes, held)) {
             pack(layer, held, place)
-            let out = node.gradient.base + start("weight_hh")
+            let out = node.gradient.base + start(.recurrentWeight(layer: layer))
             var inputs = [held.packedStates(layer: layer).inputs(of: place, from: 0, out: out)]
             if layer > 0 {
-                let out = node.gradient.base + start("weight_ih")
+                let out = node.gradient.base + start(.inputWeight(layer: layer))
                 inputs.append(
                     held.packedOutput(layer: layer - 1).inputs(of: place, from: held.firstPackedOutput, out: out))
             }
@@ -150,7 +150,8 @@ package final class GradientEngine {
             }
             guard let biasStart else { continue }
             // Both biases are added to the same sums: their gradients are equal.
-            (node.gradient.base + start("bias_hh")).update(from: node.gradient.base + biasStart, count: count)
+            (node.gradient.base + start(.recurrentBias(layer: layer))).update(
+                from: node.gradient.base + biasStart, count: count)
         }
     }
 

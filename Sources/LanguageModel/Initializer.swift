@@ -53,18 +53,16 @@ package enum Initializer: Codable, Sendable, Equatable, CustomStringConvertible 
         let buffer = FloatBuffer(count: layout.count)
         var random = TorchRandom(seed: seed)
         for entry in layout.entries {
-            let bound = bound(of: entry.name, hidden: shape.hidden)
+            let bound = bound(of: entry.parameter, hidden: shape.hidden)
             for index in entry.range { buffer.base[index] = random.uniform(from: -bound, to: bound) }
         }
         guard let forgetBias else { return buffer }
         for entry in layout.entries {
             let value: Float
-            if entry.name.hasPrefix("lstm.bias_ih_l") {
-                value = forgetBias
-            } else if entry.name.hasPrefix("lstm.bias_hh_l") {
-                value = 0
-            } else {
-                continue
+            switch entry.parameter {
+            case .inputBias: value = forgetBias
+            case .recurrentBias: value = 0
+            default: continue
             }
             // Gates stand in the order i, f, g, o.
             for unit in shape.hidden..<2 * shape.hidden { buffer.base[entry.range.lowerBound + unit] = value }
@@ -72,14 +70,14 @@ package enum Initializer: Codable, Sendable, Equatable, CustomStringConvertible 
         return buffer
     }
 
-    private func bound(of name: String, hidden: Int) -> Float {
+    private func bound(of parameter: Parameter, hidden: Int) -> Float {
         switch self {
         case .uniform(let bound): return bound
         case .torch:
             let root = Double(hidden).squareRoot()
             // nn.Linear draws its weight with kaiming_uniform_(a: sqrt(5)), which is 1/sqrt(fan in) but for the last
             // bits of these roundings.
-            guard name == "fc.weight" else { return Float(1 / root) }
+            guard parameter == .outputWeight else { return Float(1 / root) }
             let slope = (5.0).squareRoot()
             let gain = (2 / (1 + slope * slope)).squareRoot()
             return Float((3.0).squareRoot() * (gain / root))

@@ -44,10 +44,10 @@ final class PackedModel: Sendable {
         precondition(parameters.count == layout.count)
         nonisolated(unsafe) let p = parameters.base
         let layout = layout
-        func start(_ name: String) -> Int { layout[name]!.range.lowerBound }
+        func start(_ parameter: Parameter) -> Int { layout[parameter].range.lowerBound }
         var tasks: [@Sendable () -> Void] = []
         for layer in 0..<shape.layers {
-            let recurrentStart = start("lstm.weight_hh_l\(layer)")
+            let recurrentStart = start(.recurrentWeight(layer: layer))
             let recurrent = recurrent[layer]
             tasks.append { recurrent.packTransposed(p + recurrentStart) }
             if !recurrentBack.isEmpty {
@@ -55,7 +55,7 @@ final class PackedModel: Sendable {
                 tasks.append { back.pack(p + recurrentStart) }
             }
             if layer > 0 {
-                let inputStart = start("lstm.weight_ih_l\(layer)")
+                let inputStart = start(.inputWeight(layer: layer))
                 let input = input[layer - 1]
                 tasks.append { input.packTransposed(p + inputStart) }
                 if !inputBack.isEmpty {
@@ -64,17 +64,17 @@ final class PackedModel: Sendable {
                 }
             }
             if shape.bias {
-                let first = start("lstm.bias_ih_l\(layer)")
-                let second = start("lstm.bias_hh_l\(layer)")
+                let first = start(.inputBias(layer: layer))
+                let second = start(.recurrentBias(layer: layer))
                 for unit in 0..<4 * shape.hidden { biases[layer].base[unit] = p[first + unit] + p[second + unit] }
             }
         }
-        let outputStart = start("fc.weight")
+        let outputStart = start(.outputWeight)
         let output = output
         tasks.append { output.packTransposed(p + outputStart) }
         if let outputBack { tasks.append { outputBack.pack(p + outputStart) } }
-        outputBias.base.update(from: p + start("fc.bias"), count: shape.vocabulary)
-        let inputStart = start("lstm.weight_ih_l0")
+        outputBias.base.update(from: p + start(.outputBias), count: shape.vocabulary)
+        let inputStart = start(.inputWeight(layer: 0))
         let (vocabulary, width) = (shape.vocabulary, 4 * shape.hidden)
         nonisolated(unsafe) let (bias, target) = (biases[0].base, table.base)
         tasks.append {

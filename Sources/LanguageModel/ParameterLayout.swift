@@ -3,12 +3,13 @@
 /// `state_dict`.
 package struct ParameterLayout: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
-        /// PyTorch's name, such as `lstm.weight_ih_l0`.
-        package let name: String
-        /// Row-major, such as `[4H, D]`; gates stand in the order i, f, g, o.
+        package let parameter: Parameter
         package let shape: [Int]
         /// Where the values lie in the flat run.
         package let range: Range<Int>
+
+        /// PyTorch's.
+        package var name: String { parameter.name }
     }
 
     package let entries: [Entry]
@@ -17,34 +18,42 @@ package struct ParameterLayout: Sendable, Equatable {
     package init(_ shape: ModelShape) {
         var entries: [Entry] = []
         var offset = 0
-        func add(_ name: String, _ dimensions: [Int]) {
+        func add(_ parameter: Parameter, _ dimensions: [Int]) {
             let size = dimensions.reduce(1, *)
-            entries.append(Entry(name: name, shape: dimensions, range: offset..<offset + size))
+            entries.append(Entry(parameter: parameter, shape: dimensions, range: offset..<offset + size))
             offset += size
         }
         for layer in 0..<shape.layers {
-            add("lstm.weight_ih_l\(layer)", [4 * shape.hidden, shape.inputSize(layer: layer)])
-            add("lstm.weight_hh_l\(layer)", [4 * shape.hidden, shape.hidden])
+            add(.inputWeight(layer: layer), [4 * shape.hidden, shape.inputSize(layer: layer)])
+            add(.recurrentWeight(layer: layer), [4 * shape.hidden, shape.hidden])
             if shape.bias {
-                add("lstm.bias_ih_l\(layer)", [4 * shape.hidden])
-                add("lstm.bias_hh_l\(layer)", [4 * shape.hidden])
+                add(.inputBias(layer: layer), [4 * shape.hidden])
+                add(.recurrentBias(layer: layer), [4 * shape.hidden])
             }
         }
-        add("fc.weight", [shape.vocabulary, shape.hidden])
-        add("fc.bias", [shape.vocabulary])
+        add(.outputWeight, [shape.vocabulary, shape.hidden])
+        add(.outputBias, [shape.vocabulary])
         self.entries = entries
         count = offset
     }
 
+    /// - Parameter parameter: one that the model has.
+    package subscript(parameter: Parameter) -> Entry {
+        guard let entry = entries.first(where: { $0.parameter == parameter }) else {
+            preconditionFailure("the model has no \(parameter.name)")
+        }
+        return entry
+    }
+
+    /// By PyTorch's name.
     package subscript(name: String) -> Entry? { entries.first { $0.name == name } }
 
     /// Where the parameters of `layer` lie: its weights and biases stand together.
     package func range(layer: Int) -> Range<Int> {
-        let suffix = "_l\(layer)"
-        let own = entries.filter { $0.name.hasPrefix("lstm.") && $0.name.hasSuffix(suffix) }
+        let own = entries.filter { $0.parameter.layer == layer }
         return own.first!.range.lowerBound..<own.last!.range.upperBound
     }
 
     /// Where `fc.weight` and `fc.bias` lie: behind all layers.
-    package var outputRange: Range<Int> { self["fc.weight"]!.range.lowerBound..<count }
+    package var outputRange: Range<Int> { self[.outputWeight].range.lowerBound..<count }
 }

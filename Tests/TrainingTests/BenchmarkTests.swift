@@ -13,7 +13,9 @@ struct BenchmarkTests {
         ])
     func arithmetic(_ shape: ModelShape) {
         // Every weight but layer 0's input takes part in one product of a character forward, and in two backward.
-        let weights = ParameterLayout(shape).entries.filter { $0.shape.count == 2 && $0.name != "lstm.weight_ih_l0" }
+        let weights = ParameterLayout(shape).entries.filter {
+            $0.shape.count == 2 && $0.parameter != .inputWeight(layer: 0)
+        }
         let forward = weights.reduce(0) { $0 + 2 * $1.range.count }
         #expect(StepArithmetic.forward(shape, characters: 7) == Double(7 * forward))
         #expect(StepArithmetic.training(shape, batch: 5, window: 3) == Double(3 * 5 * 3 * forward))

@@ -20,9 +20,9 @@ struct ShardJudgeTests {
         let parameters = FloatBuffer(count: layout.count)
         let hidden = Self.shape.hidden
         // All gates but the cell's are open, so that gradients add up over the window.
-        let bias = layout["lstm.bias_ih_l0"]!.range.lowerBound
+        let bias = layout[.inputBias(layer: 0)].range.lowerBound
         for gate in [0, 1, 3] { for unit in 0..<hidden { parameters[bias + gate * hidden + unit] = 100 } }
-        let weight = layout["fc.weight"]!.range.lowerBound
+        let weight = layout[.outputWeight].range.lowerBound
         for unit in 0..<hidden { parameters[weight + unit] = outputWeight }
         let judge = ShardJudge(configuration: configuration, chunks: ChunkLayout(floats: layout.count))
         return judge.judge(shards: shards, step: 0, parameters: parameters) { shard in

@@ -18,9 +18,9 @@ extension ReferenceLSTM {
         func gather(_ values: [Scalar], width: Int) -> [Scalar] {
             order.flatMap { values[$0 * width..<($0 + 1) * width] }
         }
-        /// Adds `sum over steps of left[step, j] * right[step, k]` to the matrix `name`.
-        func accumulate(_ name: String, _ left: [Scalar], _ right: [Scalar]) {
-            let entry = layout[name]!
+        /// Adds `sum over steps of left[step, j] * right[step, k]` to a matrix.
+        func accumulate(_ parameter: Parameter, _ left: [Scalar], _ right: [Scalar]) {
+            let entry = layout[parameter]
             let (rows, columns) = (entry.shape[0], entry.shape[1])
             for row in 0..<rows {
                 for column in 0..<columns {
@@ -30,17 +30,17 @@ extension ReferenceLSTM {
                 }
             }
         }
-        func accumulate(bias name: String, _ left: [Scalar]) {
-            let entry = layout[name]!
+        func accumulate(bias parameter: Parameter, _ left: [Scalar]) {
+            let entry = layout[parameter]
             for (index, value) in left.enumerated() {
                 gradient[entry.range.lowerBound + index % entry.range.count] += value
             }
         }
 
         let outputGradient = gather(logitGradient, width: vocabulary)
-        accumulate("fc.weight", outputGradient, gather(forward.maskedOutput, width: hidden))
-        accumulate(bias: "fc.bias", outputGradient)
-        let weight = parameter("fc.weight")
+        accumulate(.outputWeight, outputGradient, gather(forward.maskedOutput, width: hidden))
+        accumulate(bias: .outputBias, outputGradient)
+        let weight = parameter(.outputWeight)
         var above = [Scalar](repeating: 0, count: batch.rows * batch.window * hidden)
         for index in order {
             for unit in 0..<hidden {
@@ -70,13 +70,13 @@ extension ReferenceLSTM {
             }
             let ordered = gather(gates, width: 4 * hidden)
             if shape.bias {
-                accumulate(bias: "lstm.bias_ih_l\(layer)", ordered)
-                accumulate(bias: "lstm.bias_hh_l\(layer)", ordered)
+                accumulate(bias: .inputBias(layer: layer), ordered)
+                accumulate(bias: .recurrentBias(layer: layer), ordered)
             }
-            accumulate("lstm.weight_hh_l\(layer)", ordered, order.flatMap { steps[$0]!.previousHidden })
-            let name = "lstm.weight_ih_l\(layer)"
+            accumulate(.recurrentWeight(layer: layer), ordered, order.flatMap { steps[$0]!.previousHidden })
+            let inputWeight = Parameter.inputWeight(layer: layer)
             if layer == 0, case .tokens(let tokens) = batch.input {
-                let start = layout[name]!.range.lowerBound
+                let start = layout[inputWeight].range.lowerBound
                 for index in order {
                     for gate in 0..<4 * hidden {
                         gradient[start + gate * vocabulary + tokens[index]] += gates[index * 4 * hidden + gate]
@@ -88,7 +88,7 @@ extension ReferenceLSTM {
                 guard case .dense(let values) = steps[index]!.input else { return [] }
                 return values
             }
-            accumulate(name, ordered, inputs)
+            accumulate(inputWeight, ordered, inputs)
             var below = [Scalar](repeating: 0, count: batch.rows * batch.window * cell.inputSize)
             for index in order {
                 let values = cell.inputGradient(gates: Array(gates[index * 4 * hidden..<(index + 1) * 4 * hidden]))

@@ -13,16 +13,16 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
         self.parameters = parameters
     }
 
-    package func parameter(_ name: String) -> [Scalar] { Array(parameters[layout[name]!.range]) }
+    package func parameter(_ parameter: Parameter) -> [Scalar] { Array(parameters[layout[parameter].range]) }
 
     package func cell(layer: Int) -> LSTMCell<Scalar> {
         var bias = [Scalar](repeating: 0, count: 4 * shape.hidden)
         if shape.bias {
-            bias = zip(parameter("lstm.bias_ih_l\(layer)"), parameter("lstm.bias_hh_l\(layer)")).map { $0 + $1 }
+            bias = zip(parameter(.inputBias(layer: layer)), parameter(.recurrentBias(layer: layer))).map { $0 + $1 }
         }
         return LSTMCell(
             inputSize: shape.inputSize(layer: layer), hiddenSize: shape.hidden,
-            inputWeight: parameter("lstm.weight_ih_l\(layer)"), hiddenWeight: parameter("lstm.weight_hh_l\(layer)"),
+            inputWeight: parameter(.inputWeight(layer: layer)), hiddenWeight: parameter(.recurrentWeight(layer: layer)),
             bias: bias)
     }
 
@@ -65,7 +65,7 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
 
     private func logits(_ output: [Scalar], steps: [LSTMCell<Scalar>.Step?]) -> [Scalar] {
         let (hidden, vocabulary) = (shape.hidden, shape.vocabulary)
-        let (weight, bias) = (parameter("fc.weight"), parameter("fc.bias"))
+        let (weight, bias) = (parameter(.outputWeight), parameter(.outputBias))
         var logits = [Scalar](repeating: 0, count: steps.count * vocabulary)
         for index in steps.indices where steps[index] != nil {
             for character in 0..<vocabulary {
