@@ -4,9 +4,9 @@ package import Foundation
 /// folder, fsync, rename, fsync of the folder.
 package struct AtomicFile {
     /// As `write(2)`. Tests put a full disk in its place.
-    typealias Write = @Sendable (Int32, UnsafeRawPointer, Int) -> Int
+    package typealias Write = @Sendable (Int32, UnsafeRawPointer, Int) -> Int
 
-    static let systemWrite: Write = { Foundation.write($0, $1, $2) }
+    package static let systemWrite: Write = { Foundation.write($0, $1, $2) }
     /// The end of a temporary file's name; one that is left behind by a crash may be deleted.
     static let temporarySuffix = ".partial"
 
@@ -35,15 +35,8 @@ package struct AtomicFile {
         let file = try Descriptor.creating(temporary)
         do throws(CheckpointError) {
             try pieces { (bytes) throws(CheckpointError) in
-                var done = 0
-                while done < bytes.count {
-                    let count = write(file.number, bytes.baseAddress! + done, bytes.count - done)
-                    if count < 0 && errno == EINTR { continue }
-                    guard count > 0 else {
-                        throw Descriptor.writeError(count < 0 ? errno : ENOSPC, path: url.path)
-                    }
-                    done += count
-                }
+                let code = writeWhole(bytes, to: file.number, write: write)
+                guard code == 0 else { throw Descriptor.writeError(code, path: url.path) }
             }
             try file.synchronise()
             guard rename(temporary, url.path) == 0 else { throw Descriptor.writeError(errno, path: url.path) }

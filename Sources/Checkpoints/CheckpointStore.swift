@@ -39,7 +39,9 @@ package struct CheckpointStore: Sendable {
     /// - Throws: ``CheckpointError``: `diskFull`, `fileTooLarge` or `unwritable`; all earlier checkpoints are as they were.
     @discardableResult
     package func write(_ checkpoint: Checkpoint, keep: Int) throws(CheckpointError) -> URL {
-        try Descriptor.makeFolder(folder)
+        if let (path, reason) = makeFolder(folder.path, mode: 0o755) {
+            throw CheckpointError(.unwritable, path: path, "cannot be made: \(reason)")
+        }
         removeLeftovers()
         let target = url(step: checkpoint.step)
         do throws(CheckpointError) { try checkpoint.write(to: target, write: write) } catch {

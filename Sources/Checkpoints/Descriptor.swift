@@ -80,22 +80,5 @@ final class Descriptor: Sendable {
         }
     }
 
-    /// Makes a folder and those above it; one that is there already is as good.
-    static func makeFolder(_ url: URL) throws(CheckpointError) {
-        if mkdir(url.path, 0o755) == 0 { return }
-        var reason = errno
-        if reason == ENOENT, url.path != "/" {
-            try makeFolder(url.deletingLastPathComponent())
-            if mkdir(url.path, 0o755) == 0 { return }
-            reason = errno
-        }
-        var status = stat()
-        if reason == EEXIST, stat(url.path, &status) == 0 {
-            if status.st_mode & S_IFMT == S_IFDIR { return }
-            reason = ENOTDIR
-        }
-        throw CheckpointError(.unwritable, path: url.path, "cannot be made: \(systemMessage(reason))")
-    }
-
     static func systemMessage(_ number: Int32) -> String { String(cString: strerror(number)) }
 }

@@ -41,6 +41,7 @@ package struct Listener: ~Copyable {
     ///
     /// - Throws: ``ConfigurationError`` where the file cannot be written.
     package func write(endpointFile path: String) throws(ConfigurationError) {
+        // Not by AtomicFile: an address does not outlive a loss of power.
         do {
             try Data((endpoint + "\n").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
         } catch {

@@ -114,6 +114,7 @@ package struct MetricsWriter: ~Copyable {
         guard kept.count < bytes.count || !added.isEmpty else { return 0 }
         kept += added
 
+        // Not by AtomicFile: before the new file takes the name, the old one may be given another.
         let temporary = url.appendingPathExtension("temporary")
         let target = Glibc.open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
         guard target >= 0 else { throw MetricsWriterError(temporary, code: errno) }

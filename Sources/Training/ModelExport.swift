@@ -47,9 +47,7 @@ package enum ModelExport {
         }
         // An imported model that has not been trained here has no dropout that is known of.
         let configuration = try source.configuration().flatMap { $0.lacksText ? nil : $0 }
-        do {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        } catch {
+        guard makeFolder(folder.path, mode: 0o777) == nil else {
             throw ConfigurationError("\(folder.path): the folder cannot be made: choose another")
         }
         try ModelFile(

@@ -1,3 +1,4 @@
+import Checkpoints
 package import Foundation
 import Glibc
 
@@ -99,7 +100,9 @@ package struct RunFolder: Sendable, Equatable {
     }
 
     private static func makeFolder(_ path: String) throws(RunFolderError) {
-        if let reason = Training.makeFolder(path, mode: 0o777) { throw .notWritable(path: path, reason: reason) }
+        if let (_, reason) = Checkpoints.makeFolder(path, mode: 0o777) {
+            throw .notWritable(path: path, reason: reason)
+        }
     }
 
     /// Makes a file and removes it: permission bits tell too little (read-only file systems, quotas, the superuser).

@@ -1,3 +1,4 @@
+import Checkpoints
 package import Glibc
 package import ZeroMQ
 
@@ -31,13 +32,14 @@ package enum KeyFile {
         try key(read(path, maximumBytes: maximumBytes), path)
     }
 
-    /// Writes a file that is whole or not there.
+    /// Writes a file that is whole or not there. Not by ``AtomicFile``: its temporary file can be read by others for a
+    /// moment.
     ///
     /// - Throws: ``ConfigurationError``.
     package static func write(_ text: String, to path: String, mode: mode_t) throws {
         let temporary = "\(path).\(getpid()).partial"
-        func fail() -> ConfigurationError {
-            let error = ConfigurationError("\(path): cannot be written: \(String(cString: strerror(errno)))")
+        func fail(_ code: Int32 = errno) -> ConfigurationError {
+            let error = ConfigurationError("\(path): cannot be written: \(String(cString: strerror(code)))")
             unlink(temporary)
             return error
         }
@@ -45,9 +47,10 @@ package enum KeyFile {
         guard descriptor >= 0 else { throw fail() }
         defer { close(descriptor) }
         // The mode that was asked for, whatever the umask leaves of it.
-        guard fchmod(descriptor, mode) == 0, Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count,
-            fsync(descriptor) == 0, rename(temporary, path) == 0
-        else { throw fail() }
+        guard fchmod(descriptor, mode) == 0 else { throw fail() }
+        let code = writeWhole(Array(text.utf8), to: descriptor)
+        guard code == 0 else { throw fail(code) }
+        guard fsync(descriptor) == 0, rename(temporary, path) == 0 else { throw fail() }
     }
 
     /// - Parameter check: looks at the open file's status before it is read.

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 package import ZeroMQ
 
@@ -23,7 +24,7 @@ package struct KeyFolder: Sendable {
     /// - Parameter owner: for the comment in the files.
     /// - Throws: ``ConfigurationError``; ``ZeroMQError`` where libzmq was built without CURVE.
     package func makePair(owner: String) throws -> CurveKeyPair {
-        if let reason = makeFolder(path, mode: 0o700) {
+        if let (_, reason) = makeFolder(path, mode: 0o700) {
             throw ConfigurationError("\(path): the folder cannot be made: \(reason); name another for the keys")
         }
         let pair = try CurveKeyPair.generate()

@@ -1,3 +1,4 @@
+import Checkpoints
 import Coordination
 import Foundation
 import Synchronization
