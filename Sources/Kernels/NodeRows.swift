@@ -6,6 +6,7 @@ import CKernels
 package struct NodeRows: Sendable {
     /// How many rows stand side by side at each time step.
     package var rows: Int
+    /// `T`, or those of the part.
     package var timeSteps: Int
     /// Where the first shard of the part begins among them.
     package var firstRow: Int

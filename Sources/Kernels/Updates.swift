@@ -21,6 +21,7 @@ package struct UpdateCoefficients: Sendable {
     package var biasCorrection2Root: Float = 1
     /// Added to the root that an update is divided by.
     package var epsilon: Float = 0
+    /// The velocity is multiplied by it, and gets `oneMinusDampening` times the gradient.
     package var momentum: Float = 0
     package var oneMinusDampening: Float = 1
     package var isNesterov = false

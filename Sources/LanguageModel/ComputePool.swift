@@ -18,6 +18,7 @@ package final class ComputePool: @unchecked Sendable {
     private let round = Atomic<Int>(0)
     private let running = Atomic<Int>(0)
 
+    /// - Parameter threads: at least 1, the caller's own included.
     package init(threads: Int) {
         precondition(threads >= 1)
         self.threads = threads

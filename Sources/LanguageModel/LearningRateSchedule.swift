@@ -6,6 +6,7 @@ package struct LearningRateSchedule: Codable, Sendable, Equatable {
     /// What one unit of a schedule's clock is.
     package enum Unit: String, Codable, Sendable, CaseIterable { case step, epoch }
 
+    /// What becomes of the base rate by the clock, which counts units from 0.
     package enum Kind: Codable, Sendable, Equatable {
         case constant
         /// Times `gamma` after every `size` units: PyTorch's StepLR.

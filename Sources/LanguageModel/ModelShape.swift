@@ -1,9 +1,13 @@
 /// The shape of a character model: `V` characters in, `layers` stacked LSTM layers of `hidden` units, a linear layer
 /// to `V` logits.
 package struct ModelShape: Codable, Sendable, Equatable {
+    /// `V`.
     package var vocabulary: Int
+    /// `H`.
     package var hidden: Int
+    /// `L`.
     package var layers: Int
+    /// Whether the LSTM layers have biases, two each; the output layer always has one.
     package var bias: Bool
 
     package init(vocabulary: Int, hidden: Int, layers: Int, bias: Bool = true) {

@@ -3,16 +3,23 @@ package struct OptimizerConfiguration: Codable, Sendable, Equatable {
     package enum Kind: String, Codable, Sendable, CaseIterable { case adam, adamw, rmsprop, sgd }
 
     package var kind: Kind
+    /// Of which a schedule gives each step's.
     package var learningRate: Double
+    /// Adam's smoothing of gradients, and of their squares.
     package var beta1 = 0.9
     package var beta2 = 0.999
+    /// Added to the root that an update is divided by.
     package var epsilon = 1e-8
     /// RMSprop's smoothing constant.
     package var alpha = 0.99
+    /// Of the velocity in SGD, `v = momentum v + (1 - dampening) g`, and in RMSprop, which has no dampening; 0 for none.
     package var momentum = 0.0
     package var dampening = 0.0
+    /// SGD goes by `g + momentum v`, not by `v`.
     package var nesterov = false
+    /// RMSprop takes the square of the average gradient off the average square.
     package var centered = false
+    /// Adam divides by the largest average of squares so far.
     package var amsgrad = false
     /// L2 added to the gradient; decoupled from it for AdamW.
     package var weightDecay = 0.0

@@ -4,6 +4,7 @@
 package struct ParameterLayout: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
         package let parameter: Parameter
+        /// As ``Parameter`` states it.
         package let shape: [Int]
         /// Where the values lie in the flat run.
         package let range: Range<Int>
@@ -13,6 +14,7 @@ package struct ParameterLayout: Sendable, Equatable {
     }
 
     package let entries: [Entry]
+    /// Floats of all parameters together.
     package let count: Int
 
     package init(_ shape: ModelShape) {

@@ -9,7 +9,9 @@ package struct EngineGeometry: Sendable, Equatable {
     package var window: Int
     /// `S`; divides the batch.
     package var shards: Int
+    /// The probability that an output of a layer is dropped; below 1.
     package var dropout: Double
+    /// Of the dropout masks.
     package var seed: UInt64
 
     package init(shape: ModelShape, batch: Int, window: Int, shards: Int, dropout: Double, seed: UInt64) {
@@ -29,6 +31,7 @@ package struct ShardWork: Sendable {
     package var shard: Int
     /// Row-major, rows of a shard x `T`.
     package var inputs: [UInt32]
+    /// In the same form: what follows each of the inputs.
     package var targets: [UInt32]
     /// For each row `[layers][h, c][H]`.
     package var carry: [Float]
@@ -41,6 +44,7 @@ package struct ShardWork: Sendable {
     }
 }
 
+/// What a shard came to in a step, beside its part of the gradient.
 package struct ShardOutcome: Sendable, Equatable {
     package var shard: Int
     /// Nats, summed over the shard's tokens: time outside, rows inside.

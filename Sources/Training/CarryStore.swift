@@ -5,12 +5,16 @@ package struct CarryStore {
     private(set) package var committed: [Float]
     private var next: [Float]
 
+    /// - Parameters:
+    ///   - shardFloats: floats of a shard's carry: of its rows, ``ModelShape/carryCount`` each.
+    ///   - committed: nil for zeros.
     package init(shards: Int, shardFloats: Int, committed: [Float]? = nil) {
         self.shardFloats = shardFloats
         self.committed = committed ?? Array(repeating: 0, count: shards * shardFloats)
         next = self.committed
     }
 
+    /// A shard's carry after the last committed step: for each of its rows `[layers][h, c][H]`.
     package func shard(_ shard: Int) -> ArraySlice<Float> {
         committed[shard * shardFloats..<(shard + 1) * shardFloats]
     }

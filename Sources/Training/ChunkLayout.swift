@@ -8,6 +8,7 @@ package struct ChunkLayout: Sendable, Equatable {
 
     package init(floats: Int) { self.floats = floats }
 
+    /// In floats; the last chunk may be shorter than the others.
     package func range(_ chunk: Int) -> Range<Int> {
         chunk * Self.chunkFloats..<min(floats, (chunk + 1) * Self.chunkFloats)
     }

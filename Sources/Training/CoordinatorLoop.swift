@@ -24,11 +24,13 @@ package enum CoordinatorEvent: Sendable {
 /// Bytes and floats are here, decisions are in ``CoordinatorMachine``. Everything slow (files, samples) is the
 /// ``Recorder``'s, on copies.
 package final class CoordinatorLoop {
+    /// How a run ended that did not fail: an interruption with the name of the signal.
     package enum Ending: Sendable, Equatable {
         case finished
         case interrupted(String)
     }
 
+    /// Why the run could not go on.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }

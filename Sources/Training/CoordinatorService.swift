@@ -12,6 +12,7 @@ package struct CoordinatorService {
         package var isQuiet = false
         /// Worker processes to start on this machine.
         package var localWorkers = 0
+        /// Of each of these.
         package var threads = 1
         package var faults = FaultPlan.none
 
@@ -21,6 +22,7 @@ package struct CoordinatorService {
     private let options: Options
     private let inbox: Inbox<CoordinatorEvent>
 
+    /// - Throws: ``ZeroMQError`` where the system has no descriptor left.
     package init(_ options: Options) throws {
         self.options = options
         inbox = try Inbox()

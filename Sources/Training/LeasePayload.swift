@@ -2,6 +2,7 @@ import LanguageModel
 
 /// The bulk of a lease: for each shard rows x (window + 1) tokens as UInt32, then the carries, all little-endian.
 package enum LeasePayload {
+    /// A payload that a coordinator of ours would not send.
     package struct Malformed: Error, CustomStringConvertible {
         package let description: String
     }
@@ -15,6 +16,7 @@ package enum LeasePayload {
         return bytes
     }
 
+    /// By shard. Tokens are row-major, rows of a shard x `T`; a carry has `[layers][h, c][H]` for each row.
     package struct Contents {
         package let inputs: [[UInt32]]
         package let targets: [[UInt32]]

@@ -6,6 +6,7 @@ package struct MetricsCurve: Sendable, Equatable {
         package var step: UInt64
         /// Nats a character.
         package var loss: Double
+        /// Nats a character; nil where the step was not evaluated.
         package var validationLoss: Double?
 
         package init(step: UInt64, loss: Double, validationLoss: Double? = nil) {

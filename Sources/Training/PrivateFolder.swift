@@ -5,6 +5,7 @@ import Glibc
 package final class PrivateFolder {
     package let path: String
 
+    /// - Throws: ``ConfigurationError`` where the folder for temporary files cannot be written.
     package init() throws {
         var template = Array("\(NSTemporaryDirectory())/lockstep-XXXXXX".replacing("//", with: "/").utf8CString)
         guard let made = mkdtemp(&template) else {

@@ -10,7 +10,9 @@ import Synchronization
 package struct CheckpointState: Sendable {
     package var step: UInt64
     package var parameters: FloatBuffer
+    /// As ``Optimizer/slots``.
     package var slots: [FloatBuffer]
+    /// Of all rows: `[B][layers][h, c][H]`.
     package var carry: [Float]
 }
 

@@ -9,6 +9,7 @@ package final class Replica: Sendable {
     package let optimizer: Optimizer
     package let chunks: ChunkLayout
 
+    /// - Parameter parameters: nil for zeros.
     package init(configuration: RunConfiguration, parameters: FloatBuffer? = nil) {
         let count = configuration.layout.count
         self.parameters = parameters ?? FloatBuffer(count: count)
@@ -35,6 +36,7 @@ package final class Replica: Sendable {
             .copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
     }
 
+    /// - Parameter average: the gradient of the mean loss, laid out as the parameters.
     package func apply(_ scalars: UpdateScalars, average: FloatBuffer) {
         optimizer.apply(gradient: average, to: parameters, scalars: scalars)
     }
@@ -58,6 +60,7 @@ extension UpdateScalars {
             biasCorrection2: Double(bitPattern: commit.biasCorrection2Bits))
     }
 
+    /// - Parameter step: from 0, as in ``Commit``.
     package func commit(step: UInt64, record: StepFacts) -> Commit {
         Commit(
             step: step, learningRateBits: learningRate.bitPattern, clipCoefficientBits: clipCoefficient.bitPattern,

@@ -10,7 +10,9 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         /// An absolute path; nil for the built-in demo corpus.
         package var path: String?
         package var name: String
+        /// Of the bytes, 64 hex digits; empty for an imported model that no text was given to.
         package var sha256: String
+        /// Unicode scalars.
         package var characters: Int
         /// Of the demo corpus.
         package var demoSeed: UInt64?
@@ -42,6 +44,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         /// nil: once an epoch.
         package var evaluateEvery: Interval?
         package var sampleEvery: Interval
+        /// The newest checkpoints that stay, at least 1; the best stays too.
         package var keep: Int
         /// Evaluations in a row without a better validation loss after which the run ends; nil for none.
         package var patience: Int?
@@ -57,6 +60,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         }
     }
 
+    /// Of `run.json`.
     package static let currentFormat = 1
     static let maximumSteps: UInt64 = 1 << 32 - 1
     package static let hiddenRange = 1...16384
@@ -71,8 +75,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var run: String
     package var corpus: Corpus
     package var model: ModelShape
+    /// The probability that an output of a layer is dropped; below 1.
     package var dropout: Double
     package var initializer: Initializer
+    /// What both biases of a forget gate come to at first; nil where they are drawn as the others.
     package var forgetBias: Float?
     /// `B`, rows of the global batch.
     package var batch: Int
@@ -86,6 +92,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var stateless: Bool
     /// `S`, leaves of the reduction tree.
     package var shards: Int
+    /// Of initial parameters and dropout.
     package var seed: UInt64
     package var optimizer: OptimizerConfiguration
     /// The largest global norm of the gradient; 0 for none.
@@ -93,6 +100,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     /// What each element of the gradient is clamped to, from minus this on, after ``clip``; nil for none.
     package var clipValue: Double?
     package var schedule: LearningRateSchedule
+    /// From the run's beginning, whatever a resume finds done.
     package var totalSteps: UInt64
     package var stepsPerEpoch: UInt64
     package var upkeep: Upkeep
@@ -141,6 +149,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
 
     /// Epochs are counted from 0 here and from 1 for people.
     package func epoch(step: UInt64) -> UInt64 { step / stepsPerEpoch }
+    /// The window of its epoch that a step, from 0, trains on.
     package func window(step: UInt64) -> Int { Int(step % stepsPerEpoch) }
 
     /// The default number of shards: the largest power of two that is at most 16 and divides the batch.

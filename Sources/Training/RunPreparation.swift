@@ -7,9 +7,12 @@ import LanguageModel
 
 /// From flags, files and checkpoints to a job that can go on.
 package enum RunPreparation {
+    /// What a command was asked to train. Files and folders are paths as the user writes them.
     package struct Request: Sendable {
+        /// nil for the text that the configuration or the run names, else for the demo corpus.
         package var corpus: String?
         package var settings: RunSettings
+        /// The folder; nil for a new one in `runs`, or for the newest there on a resume.
         package var run: String?
         package var resume: Bool
         package var configurationFile: String?

@@ -46,6 +46,7 @@ package struct RunSettings: Sendable {
     package var evaluateEvery: Interval?
     package var sampleEvery: Interval?
     package var keep: Int?
+    /// 0 for none.
     package var patience: Int?
 
     package init() {}

@@ -14,6 +14,8 @@ package struct RunVerification: Encodable, Sendable, Equatable {
 
     package var faults: [File] { files.filter { $0.fault != nil } }
 
+    /// - Throws: ``ConfigurationError`` or ``RunFolderError`` where there is nothing to verify; what is found to be wrong
+    ///   stands in ``files``.
     package init(path: String) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {

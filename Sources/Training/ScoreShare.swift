@@ -39,6 +39,8 @@ package struct ScoreShare: Sendable {
         private let file: FileHandle
         private let hasLosses: Bool
 
+        /// - Parameter hasLosses: whether the losses are wanted, not only their sums.
+        /// - Throws: ``ConfigurationError`` where the file cannot be made, or an error of Foundation's.
         package init(path: String, mark: [UInt64], hasLosses: Bool) throws {
             guard FileManager.default.createFile(atPath: path, contents: nil),
                 let file = FileHandle(forWritingAtPath: path)
@@ -48,6 +50,7 @@ package struct ScoreShare: Sendable {
             try file.write(contentsOf: mark.withUnsafeBytes { Data($0) })
         }
 
+        /// Goes on by the losses of a segment, in nats.
         package func append(_ losses: [Double]) throws {
             let values = (hasLosses ? losses : []) + [losses.reduce(0, +)]
             try file.write(contentsOf: values.withUnsafeBytes { Data($0) })

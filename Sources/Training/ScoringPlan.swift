@@ -26,6 +26,7 @@ package struct ScoringPlan: Sendable, Equatable {
         ScoringPlan(characters: characters, length: max(1, characters - 1), context: 0)
     }
 
+    /// In characters: all but the first.
     package var scored: Int { max(0, characters - 1) }
     package var segments: Int { (scored + length - 1) / length }
 

@@ -5,6 +5,7 @@ package struct TextScore: Encodable, Equatable, Sendable {
     /// The mean over the scored characters, in nats.
     package let loss: Double
     package let bitsPerCharacter: Double
+    /// `exp(loss)`.
     package let perplexity: Double
     /// Scored characters: all that the model knows, but the first, which nothing stands before.
     package let characters: Int

@@ -15,6 +15,7 @@ package struct TextScorer {
     private let plan: ScoringPlan
     private let rows: Int
 
+    /// - Parameter corpus: encoded by the model's own vocabulary, and as long as the plan says.
     package init(shape: ModelShape, parameters: FloatBuffer, corpus: EncodedCorpus, plan: ScoringPlan, threads: Int) {
         precondition(corpus.count == plan.characters && corpus.vocabulary.count == shape.vocabulary)
         engine = ForwardEngine(shape: shape, parameters: parameters, threads: threads)

@@ -32,6 +32,7 @@ package final class WorkerLoop {
         case interrupted
     }
 
+    /// Why the worker gave up.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }

@@ -24,6 +24,7 @@ package struct LSTMCell<Scalar: ReferenceScalar>: Sendable {
         package let hidden: [Scalar]
     }
 
+    /// `D` and `H`.
     package let inputSize: Int
     package let hiddenSize: Int
     /// `[4H, D]` and `[4H, H]`, gates in the order i, f, g, o.
@@ -42,6 +43,7 @@ package struct LSTMCell<Scalar: ReferenceScalar>: Sendable {
         self.bias = bias
     }
 
+    /// - Parameter hidden: `[H]`, the state before the step; so is `cell`.
     package func forward(_ input: Input, hidden: [Scalar], cell: [Scalar]) -> Step {
         let size = hiddenSize
         var gates = bias

@@ -7,6 +7,7 @@ package struct ReferenceBatch<Scalar: ReferenceScalar>: Sendable {
         case dense([Scalar])
     }
 
+    /// `B` and `T`.
     package let rows: Int
     package let window: Int
     package let input: Input

@@ -1,5 +1,6 @@
 /// `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_` over all gradients together.
 package enum ReferenceClipping {
+    /// The root of the sum of squares, or the largest magnitude.
     package enum Norm: Sendable { case euclidean, largest }
 
     package static func norm<Scalar: ReferenceScalar>(_ gradient: [Scalar], _ kind: Norm = .euclidean) -> Scalar {
@@ -15,6 +16,7 @@ package enum ReferenceClipping {
         min(1, largest / (norm + 1e-6))
     }
 
+    /// Each element brought within minus `largest` and `largest`.
     package static func clamped<Scalar: ReferenceScalar>(_ gradient: [Scalar], to largest: Scalar) -> [Scalar] {
         gradient.map { min(max($0, -largest), largest) }
     }

@@ -13,6 +13,7 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
         self.parameters = parameters
     }
 
+    /// Row-major.
     package func parameter(_ parameter: Parameter) -> [Scalar] { Array(parameters[layout[parameter].range]) }
 
     package func cell(layer: Int) -> LSTMCell<Scalar> {

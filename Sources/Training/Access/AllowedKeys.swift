@@ -2,6 +2,7 @@ package import ZeroMQ
 
 /// The public keys that may join, each with the name that its line gives: `KEY NAME`, lines as in a ``KeyFile``.
 package struct AllowedKeys: Sendable, Equatable {
+    /// Empty for a key whose line gives no name.
     package private(set) var names: [CurveKey: String] = [:]
 
     package init() {}

@@ -8,6 +8,7 @@ package struct PhaseLog: ~Copyable {
     /// Of one worker and step. Times are seconds of the machine's monotonic clock, so that those of its processes compare.
     package struct Entry: Codable, Sendable, Equatable {
         package var step: UInt64
+        /// From the step's first lease to the end of its last.
         package var computeStart = 0.0
         package var computeEnd = 0.0
         package var phases = PhaseTimes()

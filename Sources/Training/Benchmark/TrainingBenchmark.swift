@@ -22,6 +22,7 @@ package struct TrainingBenchmark: Sendable {
         package var predictedBytes: Int
         package var measuredBytes: Int
         package var stepsMeasured: Int
+        /// Of the parameters after the last measured step: 16 hex digits.
         package var digest: String
     }
 
@@ -33,6 +34,7 @@ package struct TrainingBenchmark: Sendable {
     package var settings: RunSettings
     package var steps: Int
     package var workers: Int
+    /// Of each worker.
     package var threads: Int
     package var software: String
 
