@@ -24,15 +24,18 @@ package struct Checkpoint: Sendable {
     package var carry: [Float]
     /// Committed steps.
     package var step: UInt64
+    /// That of the next step, from 0.
     package var epoch: UInt64
     /// The window of the epoch that comes next.
     package var windowIndex: Int
+    /// Of initial parameters and dropout.
     package var seed: UInt64
     package var shards: Int
     /// The run's configuration, as JSON.
     package var configuration: String
     /// The vocabulary, as JSON.
     package var vocabulary: String
+    /// 64 hex digits; empty for an imported model that no text was given to.
     package var corpusSHA256: String
     package var corpusCharacters: Int
     /// The loss of these parameters on the held-out text, in nats a character, where it was measured: the best

@@ -4,6 +4,7 @@ package struct ClusterStatus: Hashable, Sendable {
         package var worker: WorkerID
         package var hello: Hello
         package var state: MemberState
+        /// Leased to it in the open step.
         package var shards: [Int]
         package var reportedShards: Int
         /// Nanoseconds since its last word.

@@ -56,7 +56,7 @@ package enum CoordinatorAction: Hashable, Sendable {
 }
 
 /// Decides everything about membership, leases, the reduction and commits. Pure: events and time go in, actions come
-/// out; it holds identities and never a float.
+/// out; it holds identities and never a float. Moments are nanoseconds of a clock that nobody sets back.
 ///
 /// ```
 ///            hello                 applied(snapshot)              silence, gap, wrong digest
@@ -74,11 +74,15 @@ package enum CoordinatorAction: Hashable, Sendable {
 /// sending.
 package struct CoordinatorMachine: Hashable, Sendable {
     package struct Configuration: Hashable, Sendable {
+        /// The run's identity; never 0.
         package var run: UInt64
         /// Which start of the run's coordinator this is; a later start has a higher one.
         package var term: UInt64 = 1
+        /// `S`.
         package var shards: Int
+        /// Of a gradient.
         package var chunks: Int
+        /// Chunks of a whole replica: parameters and the optimizer's state.
         package var snapshotParts: Int
         package var totalSteps: UInt64
         /// Steps in an epoch: the carry is reset at its first. 1 for a stateless run.
@@ -88,6 +92,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var maximumWorkers = 1024
         /// Nanoseconds without a word after which a worker is lost.
         package var silenceLimit: UInt64 = 1_500_000_000
+        /// Nanoseconds without a word of its own after which it sends one.
         package var heartbeatInterval: UInt64 = 250_000_000
         /// Messages under way to one worker, at most.
         package var credits: UInt64 = 48
@@ -97,6 +102,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var speculationFloor: UInt64 = 100_000_000
         /// Of the held-out text; 0 where nothing is held out.
         package var segments = 0
+        /// At most.
         package var segmentsPerLease = Wire.maximumShards
 
         package init(
@@ -324,6 +330,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
     /// Messages that wait for one slow reader, before it is given up: four gradients' chunks, or 64 MiB of them.
     private var outboxLimit: Int { max(4 * configuration.chunks, 256) + configuration.snapshotParts + 16 }
 
+    /// What has come due by now: silence, heartbeats, late leases.
     package mutating func tick(now: UInt64) -> [CoordinatorAction] {
         // A coordinator that was stopped, or starved of its processor, has heard nobody: that is nobody's fault.
         if let lastTick, now > lastTick + configuration.silenceLimit / 2 {

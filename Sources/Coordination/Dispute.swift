@@ -6,6 +6,7 @@ package struct Dispute: Hashable, Sendable {
         /// - Parameter report: nil where the auditor has none that counts: it is lost, late, or sent the values itself.
         case audit(ShardValues, auditor: Sender, report: ShardAnswer?)
     }
+    /// From 0.
     package let step: UInt64
     package let shards: [Int]
     package let kind: Kind

@@ -48,6 +48,7 @@ package struct ReductionTree: Sendable, Hashable {
         return node
     }
 
+    /// nil for the root.
     package func parent(of node: TreeNode) -> TreeNode? {
         node == root ? nil : canonical(TreeNode(level: node.level + 1, index: node.index / 2))
     }

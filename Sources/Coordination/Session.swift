@@ -4,6 +4,7 @@
 /// The transport keeps order but may lose what was in flight when a connection breaks. A gap ends the session; the
 /// worker then joins anew. Nothing is ever sent twice.
 package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
+    /// What a message's place says: a gap, that one was lost on the way.
     package enum Arrival: Equatable, Sendable { case inOrder, duplicate, gap }
 
     /// How many messages may be under way without an acknowledgement.

@@ -16,6 +16,7 @@ package final class EncodedCorpus: @unchecked Sendable {
         case leftOut
     }
 
+    /// Bytes of a token in memory.
     package enum TokenWidth: Int, Sendable, Equatable {
         case one = 1
         case two = 2

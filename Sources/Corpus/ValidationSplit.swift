@@ -9,6 +9,7 @@ package struct ValidationSplit: Sendable, Equatable {
         case columns
     }
 
+    /// In characters.
     package let training: Range<Int>
     /// Empty where nothing is held out.
     package let validation: Range<Int>
