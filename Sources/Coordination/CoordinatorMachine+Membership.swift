@@ -18,9 +18,9 @@ extension CoordinatorMachine {
         return actions + commitIfComplete(now: now) + pump(now: now)
     }
 
-    /// One of the workers that the first step was to wait for will not come.
-    package mutating func expectOneLess(now: UInt64) -> [CoordinatorAction] {
-        configuration.minimumWorkers = max(1, configuration.minimumWorkers - 1)
+    /// No more than so many workers will come: the first step waits for no others.
+    package mutating func expectAtMost(_ workers: Int, now: UInt64) -> [CoordinatorAction] {
+        configuration.minimumWorkers = max(1, min(configuration.minimumWorkers, workers))
         leaseWhatIsFree(now: now)
         return pump(now: now)
     }

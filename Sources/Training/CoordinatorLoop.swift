@@ -14,7 +14,7 @@ package enum CoordinatorEvent: Sendable {
     case failed(String)
     case recorded(RecorderReport)
     /// A worker process of this machine ended for good, and others go on.
-    case givenUp(String)
+    case givenUp(String, remaining: Int)
     /// For the log.
     case noted(String)
 }
@@ -215,9 +215,10 @@ package final class CoordinatorLoop {
                 failure = failure ?? Failure(description: reason)
             default: break
             }
-        case .givenUp(let text):
-            progress.warning("\(text)" + (machine.hasStarted ? "" : ": the first step waits for one less"))
-            perform(machine.expectOneLess(now: clock), socket)
+        case .givenUp(let text, let remaining):
+            let isMissed = !machine.hasStarted && remaining < machine.configuration.minimumWorkers
+            progress.warning(text + (isMissed ? ": the first step waits for one less" : ""))
+            perform(machine.expectAtMost(remaining, now: clock), socket)
         case .noted(let text): progress.event(text)
         }
     }

@@ -60,11 +60,9 @@ package struct CoordinatorService {
         defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
 
         let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
-        var settings = options.settings
-        if options.localWorkers > 0 { settings.minimumWorkers = options.localWorkers }
         let loop = try CoordinatorLoop(
-            job: job, settings: settings, inbox: inbox, progress: progress, onBan: { workers.abandon(name: $0) },
-            startRecorder: { try startRecorder($0, $1, progress) })
+            job: job, settings: options.settings, inbox: inbox, progress: progress,
+            onBan: { workers.abandon(name: $0) }, startRecorder: { try startRecorder($0, $1, progress) })
         listener.admission.report { [inbox] in inbox.post(.noted($0)) }
         defer { workers.end() }
         if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }

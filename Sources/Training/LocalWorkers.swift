@@ -8,8 +8,8 @@ final class LocalWorkers: @unchecked Sendable {
     private struct State {
         var children: [Int: ChildProcess] = [:]
         var restarts: [Int: Int] = [:]
-        /// Processes that are about to be started again.
-        var starting = 0
+        /// Workers that have not been given up, whether their process is there just now or not.
+        var remaining = 0
         var isEnding = false
         /// Not to be started again: their bits were wrong.
         var abandoned: Set<Int> = []
@@ -29,6 +29,7 @@ final class LocalWorkers: @unchecked Sendable {
     }
 
     func start(count: Int, faults: FaultPlan) throws {
+        state.withLock { $0.remaining = count }
         for number in 1...count { try start(number, faults: faults.text) }
     }
 
@@ -49,32 +50,36 @@ final class LocalWorkers: @unchecked Sendable {
     }
 
     private func ended(_ number: Int, _ status: ExitStatus) {
-        let (isEnding, mayRestart, remaining) = state.withLock { state in
+        let (isEnding, mayRestart) = state.withLock { state in
             state.children[number] = nil
             state.restarts[number, default: 0] += 1
             let mayRestart = state.restarts[number]! <= Self.restartLimit && !state.abandoned.contains(number)
-            let remaining = state.children.count + state.starting
-            if !state.isEnding, !status.isSuccess, mayRestart { state.starting += 1 }
-            return (state.isEnding, mayRestart, remaining)
+            return (state.isEnding, mayRestart)
         }
         guard !isEnding else { return }
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
         if status.isSuccess {
             // It was told to finish, or to leave: no death to make good.
-            inbox.post(
-                remaining == 0 ? .failed("every worker process has left") : .givenUp("worker w\(number) has left"))
+            giveUp("worker w\(number) has left", last: "every worker process has left")
         } else if mayRestart {
             // Without the faults that were asked for: they have struck.
-            defer { state.withLock { $0.starting -= 1 } }
             do { try start(number, faults: "") } catch {
-                inbox.post(
-                    remaining == 0 ? .failed("\(error)") : .givenUp("worker w\(number) is not started again: \(error)"))
+                giveUp("worker w\(number) is not started again: \(error)", last: "\(error)")
             }
-        } else if remaining == 0 {
-            inbox.post(.failed("no worker process is left to go on with: see the lines above"))
         } else {
-            inbox.post(.givenUp("worker w\(number) is not started again: its process \(status)"))
+            giveUp(
+                "worker w\(number) is not started again: its process \(status)",
+                last: "no worker process is left to go on with: see the lines above")
         }
+    }
+
+    /// - Parameter last: what is said in place of `text` where no worker remains.
+    private func giveUp(_ text: String, last: String) {
+        let remaining = state.withLock { state in
+            state.remaining -= 1
+            return state.remaining
+        }
+        inbox.post(remaining == 0 ? .failed(last) : .givenUp(text, remaining: remaining))
     }
 
     /// Starts the worker of this name no more.

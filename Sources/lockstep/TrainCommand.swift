@@ -16,6 +16,7 @@ struct TrainCommand: ParsableCommand {
     private static let usualWorkers = 2
     @Option(help: "Worker processes.") var workers = Self.usualWorkers
     @Option(help: "Threads of each worker. (default: the cores, shared among the workers)") var threads: Int?
+    @Option(help: "Workers that the first step waits for. (default: all)") var minimumWorkers: Int?
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
@@ -28,6 +29,9 @@ struct TrainCommand: ParsableCommand {
         guard threads.map({ (1...1024).contains($0) }) ?? true else {
             throw ValidationError("--threads must be from 1 to 1024")
         }
+        guard minimumWorkers.map({ (1...workers).contains($0) }) ?? true else {
+            throw ValidationError("--minimum-workers must be from 1 to \(workers), the number of --workers")
+        }
     }
 
     func run() throws {
@@ -38,6 +42,7 @@ struct TrainCommand: ParsableCommand {
         }
         var service = CoordinatorService.Options()
         service.settings = supervision.settings
+        service.settings.minimumWorkers = minimumWorkers ?? workers
         try service.settings.validate()
         service.faults = try FaultPlan(inject ?? "")
         service.localWorkers = workers
@@ -45,6 +50,7 @@ struct TrainCommand: ParsableCommand {
         try CoordinatorRun.run(
             "train", options, service, watching, listen: listen, endpointFile: endpointFile,
             resumeFlags: CoordinatorRun.words("--workers", workers, usually: Self.usualWorkers)
-                + CoordinatorRun.words("--threads", threads) + supervision.words)
+                + CoordinatorRun.words("--threads", threads)
+                + CoordinatorRun.words("--minimum-workers", minimumWorkers, usually: workers) + supervision.words)
     }
 }

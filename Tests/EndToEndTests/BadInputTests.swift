@@ -136,8 +136,9 @@ struct BadInputTests {
         "Bad usage ends with code 64 and names the flag",
         arguments: [
             ("train", "--bogus"), ("train", "--workers=0"), ("train", "--workers=many"), ("train", "--optimizer=best"),
-            // It would strike nobody.
-            ("coordinator", "--inject=kill@step=1"),
+            ("train", "--minimum-workers=0"),
+            // There are two.
+            ("train", "--minimum-workers=3"),
         ])
     func usage(command: String, flag: String) async throws {
         let folder = try TinyRun.folder()

@@ -13,13 +13,14 @@ struct InterruptionTests {
         let folder = try TinyRun.folder()
         // Stopped workers keep the run from ending before the signal comes; one alone would be speculated on.
         let training = try Execution(
-            TinyRun.train("--workers=2", "--threads=1", "--worker-timeout=60", "--inject=stop@step=20")
-                .filter { $0 != "--quiet" }, in: folder)
+            TinyRun.train(
+                "--workers=2", "--threads=1", "--minimum-workers=1", "--worker-timeout=60", "--inject=stop@step=20"
+            ).filter { $0 != "--quiet" }, in: folder)
         _ = try await training.stoppedWorker()
         training.send(signal)
         let result = try await training.result()
         #expect(result.code == 2, "\(result.errors)")
-        let command = "lockstep train --run run --resume --threads 1 --worker-timeout 60.0\n"
+        let command = "lockstep train --run run --resume --threads 1 --minimum-workers 1 --worker-timeout 60.0\n"
         #expect(result.errors.contains("resume with: \(command)"), "\(result.errors)")
         let interrupted = try await Trace(run: "run", in: folder)
         // The worker stops when it begins the next one.

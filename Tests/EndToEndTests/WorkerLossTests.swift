@@ -48,6 +48,21 @@ struct WorkerLossTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test("With a minimum of workers the first step waits for no more, and no bit changes")
+    func minimum() async throws {
+        let folder = try TinyRun.folder()
+        let training = try Execution(
+            TinyRun.train("--workers=2", "--threads=1", "--minimum-workers=1"), in: folder)
+        // Before it can have joined.
+        try await Deadline.wait(for: "the second worker") {
+            guard let worker = try ProcessTable.child(of: training.id, with: "--name=w2") else { return false }
+            return kill(worker, SIGSTOP) == 0
+        }
+        let result = try await training.result()
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A worker that falls silent is lost, and changes no bit")
     func silent() async throws {
         let folder = try TinyRun.folder()

@@ -79,6 +79,7 @@ package struct TrainingBenchmark: Sendable {
 
         var options = CoordinatorService.Options()
         options.localWorkers = workers
+        options.settings.minimumWorkers = workers
         options.threads = threads
         options.isQuiet = true
         let coordinator = try CoordinatorService(options)
