@@ -10,12 +10,12 @@ struct ByteWriter {
         }
     }
 
-    /// A text longer than the bound is cut at a scalar: it is for people.
-    mutating func put(text: String) {
+    /// A text longer than the bound is cut at a scalar: it is for people, or was bounded before.
+    mutating func put(text: String, limit: Int = Wire.maximumText) {
         var utf8: [UInt8] = []
         for scalar in text.unicodeScalars {
             let encoded = Array(String(scalar).utf8)
-            if utf8.count + encoded.count > Wire.maximumText { break }
+            if utf8.count + encoded.count > limit { break }
             utf8 += encoded
         }
         put(UInt16(utf8.count))
@@ -61,9 +61,9 @@ struct ByteReader {
         return Int(count)
     }
 
-    mutating func takeText() throws(WireError) -> String {
+    mutating func takeText(limit: Int = Wire.maximumText) throws(WireError) -> String {
         let count: UInt16 = try take()
-        guard Int(count) <= Wire.maximumText else { throw .outOfBounds("text length") }
+        guard Int(count) <= limit else { throw .outOfBounds("text length") }
         let raw = try takeBytes(Int(count))
         guard let text = String(validating: raw, as: UTF8.self),
             // Texts stand in logs and on terminals.

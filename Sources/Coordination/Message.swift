@@ -106,10 +106,12 @@ package struct Welcome: Hashable, Sendable {
     package var silenceLimit: UInt64
     /// The run's configuration, JSON.
     package var configuration: [UInt8]
+    /// That the worker is to inject into itself, for tests. Their text means nothing here.
+    package var faults: String
 
     package init(
         run: UInt64, term: UInt64, step: UInt64, snapshotParts: UInt32, heartbeatInterval: UInt64,
-        silenceLimit: UInt64, configuration: [UInt8]
+        silenceLimit: UInt64, configuration: [UInt8], faults: String = ""
     ) {
         self.run = run
         self.term = term
@@ -118,6 +120,7 @@ package struct Welcome: Hashable, Sendable {
         self.heartbeatInterval = heartbeatInterval
         self.silenceLimit = silenceLimit
         self.configuration = configuration
+        self.faults = faults
     }
 }
 

@@ -43,7 +43,7 @@ package enum WireError: Error, Equatable, CustomStringConvertible {
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
     /// One more too where the arithmetic changes: workers of two kinds would give different bits.
-    package static let version: UInt8 = 6
+    package static let version: UInt8 = 7
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.
@@ -52,6 +52,8 @@ package enum Wire {
     package static let maximumText = 256
     /// Bytes of JSON.
     package static let maximumConfiguration = 1 << 18
+    /// Bytes of UTF-8 in a plan of faults.
+    package static let maximumFaults = 1 << 12
     /// Bytes of JSON.
     package static let maximumStatus = 1 << 19
     /// Of segments too.
@@ -117,6 +119,7 @@ package enum Wire {
             writer.put(welcome.heartbeatInterval)
             writer.put(welcome.silenceLimit)
             writer.put(blob: welcome.configuration)
+            writer.put(text: welcome.faults, limit: maximumFaults)
         case .refuse(let refusal):
             writer.put(refusal.code.rawValue)
             writer.put(text: refusal.reason)
@@ -266,7 +269,8 @@ package enum Wire {
                 Welcome(
                     run: try reader.take(), term: try reader.take(), step: try reader.take(),
                     snapshotParts: try reader.take(), heartbeatInterval: try reader.take(),
-                    silenceLimit: try reader.take(), configuration: try reader.takeBlob(limit: maximumConfiguration)))
+                    silenceLimit: try reader.take(), configuration: try reader.takeBlob(limit: maximumConfiguration),
+                    faults: try reader.takeText(limit: maximumFaults)))
         case .refuse:
             guard let code = Refusal.Code(rawValue: try reader.take()) else { throw .outOfBounds("refusal code") }
             return .refuse(Refusal(code: code, reason: try reader.takeText()))

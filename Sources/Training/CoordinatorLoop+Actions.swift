@@ -91,6 +91,7 @@ extension CoordinatorLoop {
     private func forget(_ worker: WorkerID, _ reason: String) {
         snapshots[worker] = nil
         guard let name = names.removeValue(forKey: worker) else { return }
+        faults = .none
         progress.event(.lost(name, reason: reason, left: machine.readyWorkers.count))
     }
 

@@ -34,10 +34,12 @@ extension CoordinatorLoop {
             let outcome: SendOutcome
             switch item {
             case .welcome(let step, let snapshotParts):
+                welcomed += 1
                 let welcome = Welcome(
                     run: configuration.runNumber, term: machine.configuration.term, step: step,
                     snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
-                    silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration)
+                    silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration,
+                    faults: faults.concerning(worker: welcomed).text)
                 outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
             case .snapshot(let part):
                 let (buffer, range) = job.replica.part(Int(part.part))

@@ -66,6 +66,10 @@ package final class CoordinatorLoop {
     var recalled: RecalledState?
     var admission: Admission?
     let keepsWorkers: Bool
+    /// For workers that join. None once a member was lost: they have struck.
+    var faults = FaultPlan.none
+    /// Workers let in by this start.
+    var welcomed = 0
     lazy var judge = ShardJudge(configuration: configuration, chunks: chunks)
     /// Workers to whom nothing could be sent just now.
     var unreachable: [WorkerID] = []

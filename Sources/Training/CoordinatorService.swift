@@ -14,6 +14,7 @@ package struct CoordinatorService {
         package var localWorkers = 0
         /// Of each of these.
         package var threads = 1
+        /// Of the workers, whoever starts them.
         package var faults = FaultPlan.none
 
         package init() {}
@@ -65,7 +66,11 @@ package struct CoordinatorService {
             onBan: { workers.abandon(name: $0) }, startRecorder: { try startRecorder($0, $1, progress) })
         listener.admission.report { [inbox] in inbox.post(.noted($0)) }
         defer { workers.end() }
-        if options.localWorkers > 0 { try workers.start(count: options.localWorkers, faults: options.faults) }
+        if options.localWorkers > 0 {
+            try workers.start(count: options.localWorkers, faults: options.faults)
+        } else {
+            loop.faults = options.faults
+        }
 
         var result: Result<CoordinatorLoop.Ending, any Error>
         do { result = .success(try loop.run(socket: listener.socket, admission: listener.admission)) } catch {

@@ -1,3 +1,4 @@
+import Coordination
 import Foundation
 import Kernels
 
@@ -14,9 +15,11 @@ package struct FaultPlan: Sendable, Equatable {
     }
 
     struct Fault: Equatable, Sendable {
+        /// As given.
+        var text: String
         var kind: Kind
         var step: UInt64?
-        /// The number in the worker's name (`w1`, `w2`, ...); nil for any.
+        /// In its name (`w1`, `w2`, ...), or at a coordinator its place among those that joined; nil for any.
         var worker: Int?
         var phase: Phase?
 
@@ -25,15 +28,17 @@ package struct FaultPlan: Sendable, Equatable {
     }
 
     private var faults: [Fault] = []
-    /// As given: to be passed on to worker processes.
-    package private(set) var text = ""
+    /// To be passed on to workers.
+    package var text: String { faults.map(\.text).joined(separator: ";") }
 
     package static let none = FaultPlan()
     private init() {}
 
     /// - Throws: ``UsageError`` for a plan that could not be carried out as it is written.
     package init(_ text: String) throws(UsageError) {
-        self.text = text
+        guard text.utf8.count <= Wire.maximumFaults else {
+            throw UsageError("--inject takes \(Wire.maximumFaults) bytes at most, not \(text.utf8.count)")
+        }
         for part in text.split(separator: ";") { faults.append(try Self.parse(part)) }
     }
 
@@ -44,19 +49,20 @@ package struct FaultPlan: Sendable, Equatable {
         )
         let sides = part.split(separator: "@", maxSplits: 1)
         guard let name = sides.first else { throw complaint }
-        var fault: Fault
+        let kind: Kind
         switch name {
-        case "kill": fault = Fault(kind: .kill)
-        case "stop": fault = Fault(kind: .stop)
-        case "exit": fault = Fault(kind: .exit)
-        case "corrupt-gradient": fault = Fault(kind: .corruptGradient)
-        case "corrupt-parameters": fault = Fault(kind: .corruptParameters)
+        case "kill": kind = .kill
+        case "stop": kind = .stop
+        case "exit": kind = .exit
+        case "corrupt-gradient": kind = .corruptGradient
+        case "corrupt-parameters": kind = .corruptParameters
         default:
             guard name.hasPrefix("slow:"), let factor = Double(name.dropFirst(5)), factor >= 1, factor.isFinite else {
                 throw complaint
             }
-            fault = Fault(kind: .slow(factor))
+            kind = .slow(factor)
         }
+        var fault = Fault(text: String(part), kind: kind)
         for condition in sides.dropFirst().first?.split(separator: ",") ?? [] {
             let pair = condition.split(separator: "=", maxSplits: 1)
             guard pair.count == 2 else { throw complaint }
@@ -82,12 +88,21 @@ package struct FaultPlan: Sendable, Equatable {
         return fault
     }
 
-    /// The part of the plan that concerns the worker with this name.
-    package func concerning(name: String) -> FaultPlan {
-        let number = Int(name.drop { !$0.isNumber })
+    /// The part of the plan that concerns the worker with this name, which ends in its number: `w1`, `w2`, ...
+    package func concerning(name: String) -> FaultPlan { concerning(worker: Int(name.drop { !$0.isNumber })) }
+
+    /// The part of the plan that concerns the worker of this number.
+    func concerning(worker number: Int?) -> FaultPlan {
         var plan = self
-        plan.faults = faults.filter { $0.worker == nil || $0.worker == number }
+        plan.faults.removeAll { $0.worker != nil && $0.worker != number }
         return plan
+    }
+
+    /// The faults of both plans.
+    static func + (plan: FaultPlan, other: FaultPlan) -> FaultPlan {
+        var sum = plan
+        sum.faults += other.faults
+        return sum
     }
 
     private func due(_ step: UInt64) -> [Fault] { faults.filter { $0.step == nil || $0.step == step } }

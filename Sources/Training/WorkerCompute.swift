@@ -12,8 +12,8 @@ final class WorkerCompute: @unchecked Sendable {
     // @unchecked: `jobs` is guarded by `condition`; all else belongs to the compute thread, or to whoever got an offer,
     // until the next job is posted.
     enum Job {
-        /// The replica's buffers are filled; they hold `step` steps.
-        case install(step: UInt64)
+        /// The replica's buffers are filled; they hold `step` steps. From here on the faults are those.
+        case install(step: UInt64, FaultPlan)
         case apply(Commit, average: FloatBuffer)
         case compute(Lease, LeasePayload.Contents)
         /// With each segment's tokens.
@@ -38,7 +38,6 @@ final class WorkerCompute: @unchecked Sendable {
     private let configuration: RunConfiguration
     private let replica: Replica
     private let inbox: Inbox<Event>
-    private let faults: FaultPlan
     private let engine: GradientEngine
     private let tree: ReductionTree
     private let threads: Int
@@ -52,18 +51,16 @@ final class WorkerCompute: @unchecked Sendable {
     private var shelf = CarryShelf()
     /// Steps that the replica holds; nil before it is installed.
     private var step: UInt64?
+    private var faults = FaultPlan.none
     private(set) var history: [HistoryRecord] = []
     private var account = ComputeAccount()
     /// For `lockstep bench` only.
     private var phaseLog = PhaseLog()
 
-    init(
-        configuration: RunConfiguration, replica: Replica, threads: Int, inbox: Inbox<Event>, faults: FaultPlan
-    ) {
+    init(configuration: RunConfiguration, replica: Replica, threads: Int, inbox: Inbox<Event>) {
         self.configuration = configuration
         self.replica = replica
         self.inbox = inbox
-        self.faults = faults
         self.threads = threads
         engine = GradientEngine(geometry: configuration.geometry, threads: threads)
         tree = ReductionTree(leaves: configuration.shards)
@@ -115,8 +112,9 @@ final class WorkerCompute: @unchecked Sendable {
             condition.unlock()
             account.resumed()
             switch job {
-            case .install(let step):
+            case .install(let step, let faults):
                 self.step = step
+                self.faults = faults
                 _ = account.updated()
                 inbox.post(.applied(Applied(step: step, digest: replica.digest)))
             case .apply(let commit, let average): apply(commit, average)

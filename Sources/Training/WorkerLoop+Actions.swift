@@ -37,11 +37,11 @@ extension WorkerLoop {
             switch action {
             case .send(let item, let sequence, let acknowledged):
                 send(item, sequence: sequence, acknowledged: acknowledged, socket)
-            case .adopt(let welcome): adopt(welcome)
-            case .keepReplica(let welcome): keepReplica(welcome)
+            case .adopt(let welcome): if takeFaults(welcome) { adopt(welcome) }
+            case .keepReplica(let welcome): if takeFaults(welcome) { keepReplica(welcome) }
             case .handOver(let recall): handOver(recall, socket)
             case .storeSnapshot(let part): model!.replica.fill(part: part, from: payload!)
-            case .installSnapshot(let step): model!.compute.post(.install(step: step))
+            case .installSnapshot(let step): model!.compute.post(.install(step: step, faults))
             case .storeAverage(_, let chunk): store(averageOf: chunk, payload!)
             case .apply(let commit):
                 model!.compute.post(.apply(commit, average: average!))
@@ -64,6 +64,14 @@ extension WorkerLoop {
         }
     }
 
+    /// Of a session, the faults are the worker's own and the coordinator's.
+    private func takeFaults(_ welcome: Welcome) -> Bool {
+        do { faults = options.faults + (try FaultPlan(welcome.faults)) } catch {
+            verdict = .failed(Failure(description: "the coordinator's faults cannot be used: \(error)"))
+        }
+        return verdict == nil
+    }
+
     private func adopt(_ welcome: Welcome) {
         handedOver = [:]
         do {
@@ -77,8 +85,7 @@ extension WorkerLoop {
             term = machine.term
             dropModel()
             let compute = WorkerCompute(
-                configuration: configuration, replica: replica, threads: options.threads, inbox: inbox,
-                faults: options.faults)
+                configuration: configuration, replica: replica, threads: options.threads, inbox: inbox)
             model = Model(
                 configuration: configuration, replica: replica, compute: compute,
                 averages: BufferPool(count: replica.chunks.floats))
@@ -94,7 +101,7 @@ extension WorkerLoop {
         hadWelcome = true
         term = machine.term
         machine.adopted(chunks: model!.replica.chunks.count)
-        model!.compute.post(.install(step: welcome.step))
+        model!.compute.post(.install(step: welcome.step, faults))
         say("goes on with its own replica at step \(welcome.step)")
     }
 

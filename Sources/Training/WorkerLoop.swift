@@ -12,6 +12,7 @@ package final class WorkerLoop {
         package var threads: Int
         /// Seconds to look for a coordinator, at the start and after it was lost.
         package var retryFor: Double
+        /// Its own; the coordinator's come with the welcome.
         package var faults: FaultPlan
         package var software: String
 
@@ -68,6 +69,7 @@ package final class WorkerLoop {
     var results: [UInt32: [Float]] = [:]
     /// Carries that a coordinator which was started again asked for.
     var handedOver: [CarryPart: [Float]] = [:]
+    var faults = FaultPlan.none
     var verdict: Verdict?
     var hadWelcome = false
     private let started = ContinuousClock.now

@@ -24,15 +24,14 @@ struct CoordinatorCommand: ParsableCommand {
     var allow: String?
     @Flag(help: "Listen beyond this machine without authentication. Only on a network that you trust.")
     var insecure = false
-    /// Not for it: named, so that it is refused with the reason and not as a flag that there is not.
-    @Option(help: .hidden) var inject: String?
+    @Option(
+        help: """
+            Faults to inject into workers, for tests, such as kill@step=5,worker=1,phase=backward. worker=1 is the \
+            first that joins since this start; who joins after a worker was lost gets none.
+            """)
+    var inject: String?
 
     func validate() throws {
-        guard inject == nil else {
-            throw ValidationError(
-                "--inject (or LOCKSTEP_INJECT) is carried out by workers, which take no faults from their coordinator: "
-                    + "give it to lockstep worker, or to lockstep train")
-        }
         guard keys != nil || allow == nil else {
             throw ValidationError("--allow needs --keys: without keys nobody can be told from another")
         }
@@ -50,6 +49,7 @@ struct CoordinatorCommand: ParsableCommand {
         service.settings.seeksWorkers = options.basics.resume
         service.settings.keepsWorkers = true
         try service.settings.validate()
+        service.faults = try FaultPlan(inject ?? "")
         try CoordinatorRun.run(
             "coordinator", options, service, watching, listen: listen, keys: admitted, endpointFile: endpointFile,
             resumeFlags: CoordinatorRun.words("--minimum-workers", minimumWorkers, usually: 1)

@@ -16,7 +16,7 @@ struct WireTests {
         .welcome(
             Welcome(
                 run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
-                configuration: [1, 2, 3])),
+                configuration: [1, 2, 3], faults: "kill@step=5;slow:2")),
         .recall(Recall(step: 4, wantsReplica: true, shards: [0, 3], historyFrom: 2)),
         .carry(CarryPart(step: 4, shard: 3)), .history([record, record]),
         .audited(
@@ -108,6 +108,23 @@ struct WireTests {
         times.update = 1 << 51
         let slow = Message.applied(Applied(step: 1, digest: 1, times: times))
         #expect(throws: WireError.outOfBounds("times")) { try Wire.decode(Wire.encode(slow, Self.envelope)) }
+    }
+
+    @Test("Faults are read back up to their bound; a longer plan, or one with control characters, is refused")
+    func boundsOfFaults() throws {
+        func frame(_ faults: String) -> [UInt8] {
+            let welcome = Welcome(
+                run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8, configuration: [],
+                faults: faults)
+            return Wire.encode(.welcome(welcome), Self.envelope)
+        }
+        let longest = String(repeating: "k", count: Wire.maximumFaults)
+        guard case .welcome(let welcome) = try Wire.decode(frame(longest)).0 else { throw WireError.truncated }
+        #expect(welcome.faults == longest)
+        var long = frame(longest) + [107]
+        long[long.count - Wire.maximumFaults - 3] += 1
+        #expect(throws: WireError.outOfBounds("text length")) { try Wire.decode(long) }
+        #expect(throws: WireError.invalidText) { try Wire.decode(frame("kill\n")) }
     }
 
     @Test("What threads were at is bounded, in the order of time and apart, or refused")

@@ -96,7 +96,7 @@ enum Seeds {
             .welcome(
                 Welcome(
                     run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
-                    configuration: [1, 2])),
+                    configuration: [1, 2], faults: "kill@step=5")),
             .refuse(Refusal(code: .full, reason: "r")), .snapshot(SnapshotPart(step: 0, part: 0)),
             .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
             .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 2, index: 0), chunk: 1)),

@@ -23,6 +23,7 @@ struct FaultPlanTests {
             ("slow:4@phase=forward", "leave out phase=forward"),
             ("corrupt-gradient@step=1,phase=result", "leave out phase=result"),
             ("kill;corrupt-parameters@phase=backward", "corrupt-parameters is not for one phase"),
+            (String(repeating: "kill;", count: 820), "4096 bytes"),
         ])
     func refused(text: String, reason: String) {
         let error = #expect(throws: UsageError.self) { try FaultPlan(text) }
@@ -34,5 +35,14 @@ struct FaultPlanTests {
     func concerning() throws {
         let plan = try FaultPlan("kill@worker=1")
         #expect(plan.concerning(name: "w1") == plan && plan.concerning(name: "w2") != plan)
+    }
+
+    @Test("The part of a plan is written as it was, and plans add up")
+    func parts() throws {
+        let plan = try FaultPlan("kill@worker=1,step=5;slow:4;stop@worker=2")
+        #expect(plan.concerning(worker: 1).text == "kill@worker=1,step=5;slow:4")
+        #expect(plan.concerning(worker: 3).text == "slow:4")
+        #expect(try plan.concerning(worker: 3) + FaultPlan("exit") == FaultPlan("slow:4;exit"))
+        #expect(FaultPlan.none + plan == plan)
     }
 }

@@ -36,33 +36,12 @@ struct VersionSkewTests {
 
     @Test("A worker says in one line that the coordinator is of another version")
     func coordinator() async throws {
-        let folder = try TemporaryFolder()
-        let bus = "ipc://\(folder.file("bus").path)"
-        let isOver = folder.file("over").path
-        let listening = AsyncStream<Void>.makeStream()
-        async let answered: Void = onThread {
-            let router = try Socket(.router, context: try Context())
-            try router.set(.linger(milliseconds: 1000))
-            try router.bind(bus)
-            listening.continuation.yield()
-            let end = ContinuousClock.now + .seconds(Deadline.seconds)
-            while ContinuousClock.now < end, !FileManager.default.fileExists(atPath: isOver) {
-                guard let received = try router.receive(maximumParts: 2) else {
-                    _ = try Poller.wait(socket: router, milliseconds: 20)
-                    continue
-                }
-                // What a coordinator of that version would say of this worker.
-                let (_, envelope) = try Wire.decode(received.bytes(0))
-                var frame = Wire.encode(.refuse(Refusal(code: .version, reason: "another version")), envelope)
-                frame[2] = Self.other
-                // A worker that did not wait for the last answer greets anew.
-                _ = try router.send([received.routingID, frame])
-            }
+        let result = try await RawCoordinator.runWorker(in: try TemporaryFolder()) { envelope in
+            // What a coordinator of that version would say of this worker.
+            var frame = Wire.encode(.refuse(Refusal(code: .version, reason: "another version")), envelope)
+            frame[2] = Self.other
+            return frame
         }
-        for await _ in listening.stream { break }
-        let result = try await Execution.run(["worker", "--connect=\(bus)", "--quiet", "--retry-for=30s"], in: folder)
-        try folder.write([], to: "over")
-        try await answered
         #expect(result.code == 1)
         #expect(result.errorLines.count == 1 && result.errors.contains(Self.both), "\(result.errors)")
     }
