@@ -131,10 +131,14 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
     if (!soon)
         for (; x + STEPS <= inner; x += STEPS, a += STEPS * TILE, b += STEPS * PANEL) {
             if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-            UNROLL for (int y = 0; y < STEPS; y++) outer_product(vectors, acc, a + y * TILE, b + y * PANEL);
+            UNROLL for (int y = 0; y < STEPS; y++) {
+                if (NEAR) fetch_row(b + (y + NEAR) * PANEL, 1);
+                outer_product(vectors, acc, a + y * TILE, b + y * PANEL);
+            }
         }
     for (; x < inner; x++, a += TILE, b += PANEL) {
         if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
+        if (NEAR) fetch_row(b + NEAR * PANEL, 1);
         outer_product(vectors, acc, a, b);
         if (!soon) continue;
         __builtin_prefetch(line, 0, 2);
@@ -153,38 +157,48 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
         store(to + i * PANEL + j * WIDTH, acc[i][j]);
 }
 
-// n columns: sums += each row in turn.
-INLINE void add_columns(long rows, long n, const float *x, long stride, float *sums) {
-    f32x16 sum = load_some(sums, n);
-    for (long r = 0; r < rows; r++) sum += load_some(x + r * stride, n);
-    store_some(sums, sum, n);
+// Columns of g that are packed at a time: whole vectors, and whole tiles on every path.
+#define GROUP 48
+// Time steps ahead of which rows are fetched: too far apart for the hardware to guess, they would be waited for.
+#define STEPS_AHEAD 2
+
+// `width` columns of one shard's rows of g from column n on, which is a constant GROUP but for the last ones: as tiles
+// `step` apart, [t, r][TILE] each, zeros behind the last column; and their sums, added to `bias`, and to those
+// `by_token`, `line` floats each, unless `tokens` is null.
+INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row, long n, long step, float *a,
+                       float *bias, const uint32_t *tokens, float *by_token, long line) {
+    f32x16 sums[GROUP / WIDTH];
+    float edge[GROUP] = {0};
+    UNROLL for (int j = 0; j < GROUP / WIDTH; j++) sums[j] = splat(0);
+    memcpy(sums, bias, (size_t)width * sizeof(float));
+    for (long t = 0; t < node.time_steps; t++) {
+        long first = t * node.rows + first_row;
+        const float *row = g.base + first * g.stride + n, *later = row + STEPS_AHEAD * node.rows * g.stride;
+        for (long r = 0; r < node.rows_per_shard; r++, a += TILE, row += g.stride, later += g.stride) {
+            UNROLL for (int j = 0; j < GROUP / WIDTH; j++) __builtin_prefetch(later + j * WIDTH, 0, 3);
+            const float *from = width == GROUP ? row : memcpy(edge, row, (size_t)width * sizeof(float));
+            UNROLL for (int j = 0; j < GROUP / WIDTH; j++) sums[j] += load(from + j * WIDTH);
+            UNROLL for (int i = 0; i < GROUP / TILE; i++)
+                if (i * TILE < width) memcpy(a + i * step, from + i * TILE, TILE * sizeof(float));
+            if (!tokens) continue;
+            float *token_sums = by_token + tokens[first + r] * line;
+            add(width, token_sums, from, token_sums);
+        }
+    }
+    memcpy(bias, sums, (size_t)width * sizeof(float));
 }
 
-INLINE void add_rows(long rows, long count, const float *x, long stride, float *sums) {
-    long j = 0;
-    for (; j + WIDTH <= count; j += WIDTH) add_columns(rows, WIDTH, x + j, stride, sums + j);
-    if (j < count) add_columns(rows, count - j, x + j, stride, sums + j);
-}
-
-// Columns [n0, n1) of one shard's rows of g, as [tile][t, r][TILE] with tiles `step` apart; and their sums, added to
-// `bias`, and to those `by_token` unless `table` is null. The rows of one time step together, so that each line of the
-// result is written at once.
+// Columns [n0, n1) of one shard's rows of g, as pack_group has them.
 INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias,
                        const ls_table *table, float *by_token) {
-    for (long t = 0; t < node.time_steps; t++, a += node.rows_per_shard * TILE) {
-        long first = t * node.rows + first_row;
-        const float *rows = g.base + first * g.stride;
-        add_rows(node.rows_per_shard, n1 - n0, rows + n0, g.stride, bias);
-        if (table) add_by_token(node.rows_per_shard, n1 - n0, rows + n0, g.stride, table->tokens + first, by_token);
-        float *to = a;
-        long n = n0;
-        for (; n + TILE <= n1; n += TILE, to += step)
-            for (long r = 0; r < node.rows_per_shard; r++)
-                memcpy(to + r * TILE, rows + r * g.stride + n, TILE * sizeof(float));
-        if (n == n1) continue;
-        memset(to, 0, (size_t)(node.rows_per_shard * TILE) * sizeof(float));
-        for (long r = 0; r < node.rows_per_shard; r++)
-            memcpy(to + r * TILE, rows + r * g.stride + n, (size_t)(n1 - n) * sizeof(float));
+    const uint32_t *tokens = table ? table->tokens : NULL;
+    long line = whole_vectors(n1 - n0);
+    for (long n = n0; n < n1; n += GROUP, a += GROUP / TILE * step, bias += GROUP) {
+        float *sums = tokens ? by_token + n - n0 : NULL;
+        if (n1 - n >= GROUP)
+            pack_group(GROUP, g, node, first_row, n, step, a, bias, tokens, sums, line);
+        else
+            pack_group(n1 - n, g, node, first_row, n, step, a, bias, tokens, sums, line);
     }
 }
 
