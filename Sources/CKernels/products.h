@@ -12,7 +12,7 @@
 
 // Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for
 // each tile, and the hardware's guesses end at each page.
-#define NEAR (TILE > 6 ? 12 : 0)
+#define NEAR (TILE > 6 ? 32 : 0)
 // Beside how many of its own rows a tile fetches one row of the next panel into L2, where it comes from L3, and some
 // lines of what is needed after this product.
 #define FAR 8
@@ -227,12 +227,16 @@ INLINE void tile_columns(long m, long width, terms *of, const float *const *star
         if (width % WIDTH == 0) {
             tile(height, vectors, of, &to, far);
         } else {
+            // Of a panel's last columns, those that there are.
             float edge[TILE * PANEL];
-            memset(edge, 0, sizeof edge);
-            for (int i = 0; i < height; i++) memcpy(edge + i * PANEL, beginning(&to, i), (size_t)width * 4);
+            for (int i = 0; i < height; i++)
+                for (long j = 0; j < vectors * WIDTH; j += WIDTH)
+                    store(edge + i * PANEL + j, load_some(beginning(&to, i) + j, width - j));
             target whole = {edge, PANEL, 0, 0};
             tile(height, vectors, of, &whole, far);
-            for (long i = 0; i < height; i++) memcpy(to.c + i * ldc, edge + i * PANEL, (size_t)width * 4);
+            for (long i = 0; i < height; i++)
+                for (long j = 0; j < vectors * WIDTH; j += WIDTH)
+                    store_some(to.c + i * ldc + j, load(edge + i * PANEL + j), width - j);
         }
         of->first += height;
     }

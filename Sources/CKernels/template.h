@@ -1,5 +1,6 @@
 // Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS, LS_VECTORS (vectors of 16
-// floats in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS. Virtual vectors of 16 floats fix
+// floats in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS; where AVX-512 has loads and stores
+// of some of 16 floats, LS_MASKED. Virtual vectors of 16 floats fix
 // the order of every horizontal sum whatever the hardware.
 #include "lockstep_kernels.h"
 #include <string.h>
@@ -27,15 +28,23 @@ INLINE f32x16 fma16(f32x16 a, f32x16 b, f32x16 c) { return __builtin_elementwise
 // The first n of 16 floats, zeros behind them; n is a constant 16 in the main loops.
 INLINE f32x16 load_some(const float *p, long n) {
     if (n >= WIDTH) return load(p);
+#ifdef LS_MASKED
+    return (f32x16)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
     f32x16 v = splat(0);
     memcpy(&v, p, (size_t)n * sizeof(float));
     return v;
+#endif
 }
 INLINE void store_some(float *p, f32x16 v, long n) {
     if (n >= WIDTH)
         store(p, v);
     else
+#ifdef LS_MASKED
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
         memcpy(p, &v, (size_t)n * sizeof(float));
+#endif
 }
 
 #include "products.h"
