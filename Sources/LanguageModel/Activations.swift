@@ -129,11 +129,14 @@ final class Activations: @unchecked Sendable {
                     inputs[time * rows + place] = shard.inputs[row * window + time]
                     targets[time * rows + place] = shard.targets[row * window + time]
                 }
-                for layer in 0..<shape.layers {
-                    for unit in 0..<shape.hidden {
-                        let at = row * shape.carryCount + layer * 2 * shape.hidden + unit
-                        h[layer].base[place * stride + unit] = shard.carry[at]
-                        c[layer].base[place * stride + unit] = shard.carry[at + shape.hidden]
+            }
+            shard.carry.withUnsafeBufferPointer { carry in
+                for row in 0..<each {
+                    for layer in 0..<shape.layers {
+                        let from = carry.baseAddress! + row * shape.carryCount + layer * 2 * shape.hidden
+                        let at = (index * each + row) * stride
+                        (h[layer].base + at).update(from: from, count: shape.hidden)
+                        (c[layer].base + at).update(from: from + shape.hidden, count: shape.hidden)
                     }
                 }
             }

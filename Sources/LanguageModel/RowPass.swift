@@ -51,15 +51,19 @@ struct RowPass: Sendable {
                 then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width, soon: soon
             ) { _ in UnsafePointer(model.biases[layer].base) }
         }
+        // Looked up once: an array of buffers is reference-counted at each look.
+        let (c, h) = (held.c[layer].base, held.h[layer].base)
+        let dropped =
+            held.dropped.isEmpty ? nil : (output: held.dropped[layer].base, masks: held.maskPointers[layer])
         for row in 0..<rows.count {
             RowKernels.cellForward(
-                hidden: hidden, gates: gates + row * width, previous: held.c[layer].base + before + row * stride,
-                c: held.c[layer].base + after + row * stride, h: held.h[layer].base + after + row * stride)
-            guard !held.dropped.isEmpty else { continue }
+                hidden: hidden, gates: gates + row * width, previous: c + before + row * stride,
+                c: c + after + row * stride, h: h + after + row * stride)
+            guard let dropped else { continue }
             dropout.apply(
                 hidden: hidden, layer: layer, time: time, row: held.globalRows[rows.lowerBound + row], step: step,
-                to: held.h[layer].base + after + row * stride, into: held.dropped[layer].base + before + row * stride,
-                mask: held.maskPointers[layer] + (at + row) * held.maskBytes)
+                to: h + after + row * stride, into: dropped.output + before + row * stride,
+                mask: dropped.masks + (at + row) * held.maskBytes)
         }
     }
 
@@ -72,10 +76,9 @@ struct RowPass: Sendable {
     private func mask(layer: Int, at: Int, rows: Int) {
         let held = activations
         guard !held.dropped.isEmpty else { return }
+        let (masks, dx) = (held.maskPointers[layer], held.dx.base)
         for row in at..<at + rows {
-            dropout.applyBackward(
-                hidden: hidden, mask: held.maskPointers[layer] + row * held.maskBytes,
-                to: held.dx.base + row * stride)
+            dropout.applyBackward(hidden: hidden, mask: masks + row * held.maskBytes, to: dx + row * stride)
         }
     }
 
@@ -99,11 +102,11 @@ struct RowPass: Sendable {
                     gates + total * width, stride: width, rows: rows.count, into: dh, stride: stride,
                     soon: layer > 0 ? soon : soon + next)
             }
+            let c = held.c[layer].base + at * stride
             for row in 0..<rows.count {
                 RowKernels.cellBackward(
-                    hidden: hidden, gates: gates + row * width,
-                    previous: held.c[layer].base + (at + row) * stride,
-                    c: held.c[layer].base + (at + total + row) * stride, dh: dh + row * stride, dc: dc + row * stride)
+                    hidden: hidden, gates: gates + row * width, previous: c + row * stride,
+                    c: c + (total + row) * stride, dh: dh + row * stride, dc: dc + row * stride)
             }
             guard layer > 0 else { continue }
             model.inputBack[layer - 1].multiply(
