@@ -43,12 +43,13 @@ package final class GradientEngine {
     ///
     /// - Parameters:
     ///   - work: ascending by shard; each shard belongs to exactly one node.
-    ///   - finished: called on this thread as soon as the gradients in a range are final in all nodes: the output layer
-    ///     first, layer 0 last. The ranges meet and cover everything once.
+    ///   - finished: called as soon as the gradients in a range are final in all nodes: the output layer's first, those
+    ///     of layer 0 last; of a layer, some gates' weights after others, by any of the engine's threads. The ranges
+    ///     cover everything once.
     /// - Returns: in the order of `work`.
     package func run(
         step: UInt64, parameters: FloatBuffer, work: [ShardWork], nodes: [GradientNode],
-        finished: (Range<Int>) -> Void
+        finished: @Sendable (Range<Int>) -> Void
     ) -> [ShardOutcome] {
         let rows = work.count * geometry.rowsPerShard
         precondition(nodes.flatMap(\.shards) == work.map(\.shard), "nodes and work name the same shards")
@@ -84,8 +85,7 @@ package final class GradientEngine {
                 pass.backward(layer: layer, rows: pool.share(of: rows, thread: thread))
             }
             phases.backward += lap()
-            layerGradients(layer, held, nodes)
-            finished(layout.range(layer: layer))
+            layerGradients(layer, held, nodes, finished)
             phases.weightGradients += lap()
         }
         return outcomes
@@ -94,64 +94,56 @@ package final class GradientEngine {
     // MARK: Weight gradients
 
     /// All gradients of a layer. A task has some of the gates.
-    private func layerGradients(_ layer: Int, _ held: Activations, _ nodes: [GradientNode]) {
+    private func layerGradients(
+        _ layer: Int, _ held: Activations, _ nodes: [GradientNode], _ finished: @Sendable (Range<Int>) -> Void
+    ) {
         let shape = geometry.shape
-        let hidden = shape.hidden
-        let count = 4 * hidden
+        let count = 4 * shape.hidden
         func start(_ parameter: Parameter) -> Int { layout[parameter].range.lowerBound }
-        let biasStart = shape.bias ? start(.inputBias(layer: layer)) : nil
-        let tableStart = layer == 0 ? start(.inputWeight(layer: layer)) : nil
-        nonisolated(unsafe) let gradient = held.gates[layer].base
+        let weights = [
+            (start: start(.inputWeight(layer: layer)), columns: shape.inputSize(layer: layer)),
+            (start: start(.recurrentWeight(layer: layer)), columns: shape.hidden),
+        ]
+        let biases =
+            shape.bias ? (first: start(.inputBias(layer: layer)), second: start(.recurrentBias(layer: layer))) : nil
 
         let tile = WeightGradient.tileRows
         let tiles = (count + tile - 1) / tile
         let block = WeightGradient.blockTiles
         // As many blocks for one thread as for another.
         let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
-        // Sums by token stay in L2, up to some thousands of characters.
-        let tableRows = max(16, min(block * tile, 65536 / shape.vocabulary) / 16 * 16)
-        for (node, place) in zip(nodes, rows(of: nodes, held)) {
+        for (index, (node, place)) in zip(nodes, rows(of: nodes, held)).enumerated() {
+            let isLast = index + 1 == nodes.count
             pack(layer, held, place)
-            let out = node.gradient.base + start(.recurrentWeight(layer: layer))
-            var inputs = [held.packedStates(layer: layer).inputs(of: place, from: 0, out: out)]
+            let out = node.gradient.base
+            var inputs = [held.packedStates(layer: layer).inputs(of: place, from: 0, out: out + weights[1].start)]
             if layer > 0 {
-                let out = node.gradient.base + start(.inputWeight(layer: layer))
                 inputs.append(
-                    held.packedOutput(layer: layer - 1).inputs(of: place, from: held.firstPackedOutput, out: out))
+                    held.packedOutput(layer: layer - 1).inputs(
+                        of: place, from: held.firstPackedOutput, out: out + weights[0].start))
             }
-            let blockCount = WeightGradient.blockCount(place, rows: block * tile)
-            let stackCount = WeightGradient.stackCount(
-                shards: place.shards, rows: block * tile, columns: hidden, inputs: inputs.count)
-            let table = tableStart.map {
-                WeightGradient.Table(
-                    tokens: held.inputs, vocabulary: shape.vocabulary, out: node.gradient.base + $0)
-            }
-            let tableCount = table?.stackCount(shards: place.shards, columns: tableRows) ?? 0
-            let buffers = scratch(count: blockCount + stackCount + tableCount)
-            pool.run(.weightGradients, tasks: blocks) { [inputs] task, thread in
+            let gradient = GateGradients(
+                gates: held.gates[layer].base, stride: held.gateStride, place: place, hidden: shape.hidden,
+                inputs: inputs, bias: biases.map { out + $0.first },
+                table: layer > 0
+                    ? nil
+                    : WeightGradient.Table(
+                        tokens: held.inputs, vocabulary: shape.vocabulary, out: out + weights[0].start),
+                tableRows: GateGradients.tableRows(of: block * tile, vocabulary: shape.vocabulary))
+            let buffers = scratch(count: gradient.scratchCount(rows: block * tile))
+            pool.run(.weightGradients, tasks: blocks) { task, thread in
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
-                let stack = buffers[thread].base
-                let tableStack = stack + blockCount + stackCount
-                // Sums by token on the way, while the gradients of the gates are near; but there is room for those of
-                // some gates only, and where a block has more they come first, some gates after others.
-                let isTogether = rows.count <= tableRows
-                if let table, !isTogether {
-                    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: tableRows) {
-                        WeightGradient.compute(
-                            gradient, stride: held.gateStride, place,
-                            rows: first..<min(rows.upperBound, first + tableRows), table: table, stack: tableStack)
-                    }
+                gradient.compute(rows, scratch: buffers[thread].base, most: block * tile)
+                guard isLast else { return }
+                for (start, columns) in weights {
+                    finished(start + rows.lowerBound * columns..<start + rows.upperBound * columns)
                 }
-                WeightGradient.compute(
-                    gradient, stride: held.gateStride, place, rows: rows, columns: hidden, inputs: inputs,
-                    bias: biasStart.map { node.gradient.base + $0 },
-                    table: isTogether ? table.map { ($0, tableStack) } : nil, block: stack + stackCount, stack: stack)
             }
-            guard let biasStart else { continue }
+            guard let biases else { continue }
             // Both biases are added to the same sums: their gradients are equal.
-            (node.gradient.base + start(.recurrentBias(layer: layer))).update(
-                from: node.gradient.base + biasStart, count: count)
+            (out + biases.second).update(from: out + biases.first, count: count)
+            if isLast { finished(biases.first..<biases.second + count) }
         }
     }
 

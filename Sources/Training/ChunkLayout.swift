@@ -12,12 +12,26 @@ package struct ChunkLayout: Sendable, Equatable {
     package func range(_ chunk: Int) -> Range<Int> {
         chunk * Self.chunkFloats..<min(floats, (chunk + 1) * Self.chunkFloats)
     }
+}
 
-    /// The chunks that become whole as `[lower, floats)` grows downwards: final from `newLower` on, where it was
-    /// final from `oldLower` on before. Descending.
-    package func completed(from oldLower: Int, downTo newLower: Int) -> [Int] {
-        let firstWhole = (newLower + Self.chunkFloats - 1) / Self.chunkFloats
-        let firstBefore = (oldLower + Self.chunkFloats - 1) / Self.chunkFloats
-        return firstWhole < firstBefore ? (firstWhole..<min(firstBefore, count)).reversed() : []
+/// The chunks that become whole as parts of the floats become final, in any order, each part once.
+package struct ChunkProgress: Sendable {
+    private let layout: ChunkLayout
+    /// Floats of each chunk that are not final.
+    private var missing: [Int]
+
+    package init(_ layout: ChunkLayout) {
+        self.layout = layout
+        missing = (0..<layout.count).map { layout.range($0).count }
+    }
+
+    /// - Returns: the chunks that `part` completes, the last one first.
+    package mutating func complete(_ part: Range<Int>) -> [Int] {
+        guard !part.isEmpty else { return [] }
+        let touched = part.lowerBound / ChunkLayout.chunkFloats...(part.upperBound - 1) / ChunkLayout.chunkFloats
+        return touched.reversed().filter { chunk in
+            missing[chunk] -= layout.range(chunk).clamped(to: part).count
+            return missing[chunk] == 0
+        }
     }
 }

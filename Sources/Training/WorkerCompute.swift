@@ -181,23 +181,21 @@ final class WorkerCompute: @unchecked Sendable {
         }
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
         for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
-        let layout = replica.chunks
-        var lower = layout.floats
+        let progress = Mutex(ChunkProgress(replica.chunks))
         let outcomes = engine.run(
             step: lease.step, parameters: replica.parameters, work: work,
             nodes: nodes.map { GradientNode(shards: tree.shards($0.node)!, gradient: $0.gradient) }
-        ) { range in
+        ) { [nodes, faults] range in
             faults.strike(step: lease.step, phase: .backward)
             faults.corruptGradient(nodes[0].gradient, range: range, step: lease.step)
-            let chunks = layout.completed(from: lower, downTo: range.lowerBound)
-            lower = range.lowerBound
+            let chunks = progress.withLock { $0.complete(range) }
             guard !chunks.isEmpty, !lease.isAudit else { return }
             inbox.post(.gradients(generation: lease.generation, step: lease.step, nodes: nodes, chunks: chunks))
         }
         faults.slow(step: lease.step, since: started)
         faults.strike(step: lease.step, phase: .result)
         if lease.isAudit {
-            let answer = ShardAnswer(outcomes[0], gradient: nodes[0].gradient, chunks: layout)
+            let answer = ShardAnswer(outcomes[0], gradient: nodes[0].gradient, chunks: replica.chunks)
             inbox.post(
                 .audited(
                     AuditReport(

@@ -1,5 +1,6 @@
 import Kernels
 import LanguageModel
+import Synchronization
 import Testing
 
 @Suite("The gradient engine")
@@ -27,14 +28,24 @@ struct GradientEngineTests {
         for group in groups {
             let engine = GradientEngine(geometry: geometry, threads: threads)
             let own = group.map { GradientNode(shards: $0, gradient: FloatBuffer(count: layout.count)) }
-            var covered = layout.count
+            let parts = Mutex<[(range: Range<Int>, digests: [UInt64])]>([])
+            @Sendable func digests(_ range: Range<Int>) -> [UInt64] {
+                own.map {
+                    digest(
+                        UnsafeRawBufferPointer(rebasing: $0.gradient.bytes[range.lowerBound * 4..<range.upperBound * 4])
+                    )
+                }
+            }
             outcomes += engine.run(
                 step: 7, parameters: parameters, work: group.flatMap { Array($0) }.map { work[$0] }, nodes: own
-            ) { range in
-                #expect(range.upperBound == covered)
-                covered = range.lowerBound
+            ) { range in parts.withLock { $0.append((range, digests(range))) } }
+            // What was said to be final was final, and everything was, once.
+            var covered = 0
+            for part in parts.withLock({ $0 }).sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+                #expect(part.range.lowerBound == covered && part.digests == digests(part.range))
+                covered = part.range.upperBound
             }
-            #expect(covered == 0)
+            #expect(covered == layout.count)
             let phases = engine.phases
             #expect([phases.pack, phases.forward, phases.backward, phases.weightGradients].allSatisfy { $0 > 0 })
             for node in own { nodes[node.shards] = node.gradient }

@@ -106,8 +106,8 @@ package struct StarPlan: Sendable {
         var bytesOut = tokens
         for chunk in (0..<chunks.count).reversed() {
             let bytes = chunks.range(chunk).count * 4
-            // Forward takes a third. The rest is as far as the layer in which the chunk begins, whose gradient becomes final
-            // as a whole.
+            // Forward takes a third. The rest is as far as the layer in which the chunk begins, as though its gradient
+            // became final as a whole: that some gates' leaves before others' is left out.
             let depth = 1 - Double(layerStart(of: chunks.range(chunk).lowerBound, layout)) / Double(layout.count)
             upward.append((compute * (1.0 / 3 + 2.0 / 3 * depth), time(bytes)))
             downs.append(time(bytes * nodes.count))
