@@ -159,6 +159,7 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
 
 // Columns of g that are packed at a time: whole vectors, and whole tiles on every path.
 #define GROUP 48
+_Static_assert(GROUP % WIDTH == 0 && GROUP % TILE == 0, "a group is whole vectors and whole tiles");
 // Time steps ahead of which rows are fetched: too far apart for the hardware to guess, they would be waited for.
 #define STEPS_AHEAD 2
 
@@ -167,17 +168,17 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
 // `by_token`, `line` floats each, unless `tokens` is null.
 INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row, long n, long step, float *a,
                        float *bias, const uint32_t *tokens, float *by_token, long line) {
-    f32x16 sums[GROUP / WIDTH];
+    f32x16 column_sums[GROUP / WIDTH];
     float edge[GROUP] = {0};
-    UNROLL for (int j = 0; j < GROUP / WIDTH; j++) sums[j] = splat(0);
-    memcpy(sums, bias, (size_t)width * sizeof(float));
+    UNROLL for (int j = 0; j < GROUP / WIDTH; j++) column_sums[j] = splat(0);
+    memcpy(column_sums, bias, (size_t)width * sizeof(float));
     for (long t = 0; t < node.time_steps; t++) {
         long first = t * node.rows + first_row;
         const float *row = g.base + first * g.stride + n, *later = row + STEPS_AHEAD * node.rows * g.stride;
         for (long r = 0; r < node.rows_per_shard; r++, a += TILE, row += g.stride, later += g.stride) {
             UNROLL for (int j = 0; j < GROUP / WIDTH; j++) __builtin_prefetch(later + j * WIDTH, 0, 3);
             const float *from = width == GROUP ? row : memcpy(edge, row, (size_t)width * sizeof(float));
-            UNROLL for (int j = 0; j < GROUP / WIDTH; j++) sums[j] += load(from + j * WIDTH);
+            UNROLL for (int j = 0; j < GROUP / WIDTH; j++) column_sums[j] += load(from + j * WIDTH);
             UNROLL for (int i = 0; i < GROUP / TILE; i++)
                 if (i * TILE < width) memcpy(a + i * step, from + i * TILE, TILE * sizeof(float));
             if (!tokens) continue;
@@ -185,7 +186,7 @@ INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row
             add(width, token_sums, from, token_sums);
         }
     }
-    memcpy(bias, sums, (size_t)width * sizeof(float));
+    memcpy(bias, column_sums, (size_t)width * sizeof(float));
 }
 
 // Columns [n0, n1) of one shard's rows of g, as pack_group has them.
@@ -194,11 +195,11 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
     const uint32_t *tokens = table ? table->tokens : NULL;
     long line = whole_vectors(n1 - n0);
     for (long n = n0; n < n1; n += GROUP, a += GROUP / TILE * step, bias += GROUP) {
-        float *sums = tokens ? by_token + n - n0 : NULL;
+        float *own = tokens ? by_token + n - n0 : NULL;
         if (n1 - n >= GROUP)
-            pack_group(GROUP, g, node, first_row, n, step, a, bias, tokens, sums, line);
+            pack_group(GROUP, g, node, first_row, n, step, a, bias, tokens, own, line);
         else
-            pack_group(n1 - n, g, node, first_row, n, step, a, bias, tokens, sums, line);
+            pack_group(n1 - n, g, node, first_row, n, step, a, bias, tokens, own, line);
     }
 }
 

@@ -1,5 +1,5 @@
-// The tiles of v4 without its instructions. In debug builds only: tests pass over v4's loops and edges on any processor
-// with AVX2.
+// The tiles of v4 without its instructions. In debug builds only: tests pass over v4's loops on any processor with
+// AVX2. What v4 loads and stores by masks at the edges only AVX-512 runs.
 #if defined(__x86_64__) && defined(LS_TEST_PATHS)
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi,bmi2,f16c,lzcnt,movbe"))), apply_to = function)
 #define LS_TABLE ls_v4_tiles

@@ -40,27 +40,33 @@ struct ProductTests {
             for isTransposed in [true, false] {
                 let width = kernels.panel_width
                 var packed = [Float](repeating: .nan, count: (n + width - 1) / width * width * k + 1)
-                var result = start
                 if isTransposed {
                     kernels.pack_transposed(n, k, w, &packed)
                 } else {
                     kernels.pack(n, k, transposed, &packed)
                 }
-                // Beginning with rows that lie elsewhere, and going on with the product of another weight.
-                var elsewhere = [Float](repeating: .nan, count: m * n)
-                var both = [Float](repeating: .nan, count: m * n)
+                // Going on from what stands there; beginning with rows that lie elsewhere; and going on with the product
+                // of another weight.
+                var (result, elsewhere, both) = ([Float](), [Float](), [Float]())
                 a.withUnsafeBufferPointer { a in
                     packed.withUnsafeBufferPointer { packed in
                         start.withUnsafeBufferPointer { rows in
                             let product = ls_product(a: a.baseAddress, stride: k, packed: packed.baseAddress)
                             let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
-                            kernels.gemm(m, n, k, 1, [product], nil, &result, n, 0, nil)
+                            result = withRows(m, n) { c, stride in
+                                for row in 0..<m { (c + row * stride).update(from: starts[row]!, count: n) }
+                                kernels.gemm(m, n, k, 1, [product], nil, c, stride, 0, nil)
+                            }
                             // What is fetched meanwhile never shows.
                             let soon = [0, 1, n, m * n].map { ls_span(base: rows.baseAddress, count: $0) }
-                            kernels.gemm(m, n, k, 1, [product], starts, &elsewhere, n, soon.count, soon)
+                            elsewhere = withRows(m, n) { c, stride in
+                                kernels.gemm(m, n, k, 1, [product], starts, c, stride, soon.count, soon)
+                            }
                             other.withUnsafeBufferPointer { other in
                                 let second = ls_product(a: other.baseAddress, stride: k, packed: packed.baseAddress)
-                                kernels.gemm(m, n, k, 2, [product, second], starts, &both, n, soon.count, soon)
+                                both = withRows(m, n) { c, stride in
+                                    kernels.gemm(m, n, k, 2, [product, second], starts, c, stride, soon.count, soon)
+                                }
                             }
                         }
                     }
@@ -70,5 +76,13 @@ struct ProductTests {
                 #expect(both == expectedOfBoth, "\(m) x \(n) x \(k), two products")
             }
         }
+    }
+
+    /// The rows that `body` writes, some floats apart, which are expected to stay as they are.
+    private func withRows(_ m: Int, _ n: Int, _ body: (UnsafeMutablePointer<Float>, _ stride: Int) -> Void) -> [Float] {
+        let stride = n + 3
+        let all = withMargins((m - 1) * stride + n) { body($0, stride) }
+        #expect((0..<m - 1).allSatisfy { row in all[row * stride + n..<(row + 1) * stride].allSatisfy { $0 == 0 } })
+        return (0..<m).flatMap { all[$0 * stride..<$0 * stride + n] }
     }
 }

@@ -35,15 +35,16 @@ struct WeightGradientTests {
         }
     }()
 
-    private static let corners = [
-        Shape(), Shape(rows: 1, times: 1, first: 0, each: 1, shards: 1, n: 1, columns: 1),
-        Shape(rows: 7, times: 5, first: 0, each: 1, shards: 7, n: 13, columns: 33),
-        Shape(rows: 10, times: 2, first: 0, each: 2, shards: 5, n: 40, columns: 64),
-        Shape(rows: 6, times: 50, first: 0, each: 6, shards: 1, n: 12, columns: 31),
-        Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
-        Shape(rows: 10, times: 120, first: 1, each: 9, shards: 1, n: 13, columns: 33),
-        Shape(rows: 6, times: 2, first: 0, each: 2, shards: 3, n: 150, columns: 33),
-    ]
+    private static let corners =
+        [
+            Shape(), Shape(rows: 1, times: 1, first: 0, each: 1, shards: 1, n: 1, columns: 1),
+            Shape(rows: 7, times: 5, first: 0, each: 1, shards: 7, n: 13, columns: 33),
+            Shape(rows: 10, times: 2, first: 0, each: 2, shards: 5, n: 40, columns: 64),
+            Shape(rows: 6, times: 50, first: 0, each: 6, shards: 1, n: 12, columns: 31),
+            Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
+            Shape(rows: 10, times: 120, first: 1, each: 9, shards: 1, n: 13, columns: 33),
+            Shape(rows: 6, times: 2, first: 0, each: 2, shards: 3, n: 150, columns: 33),
+        ] + [47, 48, 49, 96].map { Shape(rows: 4, times: 3, first: 0, each: 2, shards: 2, n: $0, columns: 17) }
 
     /// The tree over values, as its definition says: a node is left + right, or its left child alone.
     private func tree(_ leaves: ArraySlice<Float>) -> Float {
@@ -102,7 +103,8 @@ struct WeightGradientTests {
         }
     }
 
-    /// The gradients of two weights, whose inputs are `x` and `y`, of their bias, and of the weight of a one-hot input.
+    /// The gradients of two weights, whose inputs are `x` and `y`, of their bias, and of the weight of a one-hot input;
+    /// zeros for the last two where there are no tokens.
     private struct Gradients {
         var x: [Float] = []
         var y: [Float] = []
@@ -113,7 +115,7 @@ struct WeightGradientTests {
 
     private func compute(
         _ path: KernelPath, _ s: Shape, parts: [(node: ls_node, time: Int)], blocks: [Range<Int>], g: [Float],
-        x: [Float], y: [Float], tokens: [UInt32]
+        x: [Float], y: [Float], tokens: [UInt32]?
     ) -> Gradients {
         var result = Gradients()
         func block(_ rows: Range<Int>, _ outs: [UnsafeMutablePointer<Float>]) {
@@ -127,7 +129,7 @@ struct WeightGradientTests {
                     whole.withUnsafeBufferPointer { y in
                         g.withUnsafeBufferPointer { g in
                             let base = g.baseAddress! + part.time * s.rows * s.gradientStride
-                            withTable(tokens, from: part.time, s, outs[3], &tableStack) { table in
+                            func compute(_ table: UnsafePointer<ls_table>?) {
                                 path.table.weight_gradient(
                                     ls_rows(base: base, stride: s.gradientStride), part.node, rows.lowerBound,
                                     rows.upperBound, s.columns, 2,
@@ -135,8 +137,10 @@ struct WeightGradientTests {
                                         ls_inputs(
                                             packed: x.baseAddress, panel: panel(path, part.node), out: outs[0]),
                                         ls_inputs(packed: y.baseAddress! + start, panel: wholePanel, out: outs[1]),
-                                    ], outs[2], table, &block, &stack)
+                                    ], table == nil ? nil : outs[2], table, &block, &stack)
                             }
+                            guard let tokens else { return compute(nil) }
+                            withTable(tokens, from: part.time, s, outs[3], &tableStack, compute)
                         }
                     }
                 }
@@ -222,6 +226,10 @@ struct WeightGradientTests {
         #expect(bits([(s.node, 0)], [0..<cut, cut..<s.n]) == expected.bits)
         #expect(bits(byShard(s), whole) == expected.bits)
         #expect(bits(byTime(s), whole) == expected.bits)
+        // Of the weights alone, without a bias and a one-hot input.
+        let alone = compute(path, s, parts: [(s.node, 0)], blocks: whole, g: g, x: x, y: y, tokens: nil)
+        #expect(alone.x.bits == expected.x.bits && alone.y.bits == expected.y.bits)
+        #expect((alone.bias + alone.table).allSatisfy { $0 == 0 })
     }
 
     /// Groups of two shards.

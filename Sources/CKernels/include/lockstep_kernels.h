@@ -74,7 +74,7 @@ typedef struct {
     // block_rows: of a weight gradient, best computed at a time, and at most.
     long tile_rows, panel_width, block_rows;
 
-    // Floats of a packed [n x k] weight: whole panels of panel_width columns.
+    // Packed weights are whole panels of panel_width columns.
     // W is row-major [n][k]; packs B = W^T for x (k) -> y (n).
     void (*pack_transposed)(long n, long k, const float *w, float *packed);
     // W is row-major [k][n]; packs B = W for x (k) -> y (n).
