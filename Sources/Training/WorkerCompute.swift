@@ -31,6 +31,8 @@ final class WorkerCompute: @unchecked Sendable {
         case result(ShardResult, carry: [Float])
         case audited(AuditReport)
         case evaluated(EvaluationResult)
+        /// A lease's shard goes on from a carry that is not here.
+        case lacksCarry(shard: Int)
         /// nil where the replica is not whole.
         case offered(Offer?)
     }
@@ -164,20 +166,26 @@ final class WorkerCompute: @unchecked Sendable {
     }
 
     private func compute(_ lease: Lease, _ contents: LeasePayload.Contents) {
+        for (shard, values) in zip(lease.carried, contents.carries) {
+            shelf.keep(values, shard: Int(shard), step: lease.step)
+        }
+        let zero = Array(repeating: Float(0), count: configuration.rowsPerShard * configuration.model.carryCount)
+        let shards = lease.shards.map(Int.init)
+        var carries: [[Float]] = []
+        for shard in shards {
+            guard let carry = lease.resetsCarry ? zero : shelf.values(shard: shard, step: lease.step) else {
+                return inbox.post(.lacksCarry(shard: shard))
+            }
+            carries.append(carry)
+        }
         account.beganCompute()
         defer { account.endedCompute(engine.phases, engine.threadSpans) }
         faults.strike(step: lease.step, phase: .forward)
         let logStart = PhaseLog.now
         let started = ContinuousClock.now
-        let shards = lease.shards.map(Int.init)
-        let zero = Array(repeating: Float(0), count: configuration.rowsPerShard * configuration.model.carryCount)
-        for (shard, values) in zip(lease.carried, contents.carries) {
-            shelf.keep(values, shard: Int(shard), step: lease.step)
-        }
-        let work = shards.enumerated().map { index, shard -> ShardWork in
-            let carry = lease.resetsCarry ? zero : shelf.values(shard: shard, step: lease.step) ?? zero
-            return ShardWork(
-                shard: shard, inputs: contents.inputs[index], targets: contents.targets[index], carry: carry)
+        let work = shards.enumerated().map { index, shard in
+            ShardWork(
+                shard: shard, inputs: contents.inputs[index], targets: contents.targets[index], carry: carries[index])
         }
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
         for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
