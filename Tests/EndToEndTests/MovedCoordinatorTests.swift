@@ -38,15 +38,18 @@ import Testing
         try folder.write([], to: "hosts")
         try Self.point(name, to: "127.0.0.1", in: folder)
         let first = try Execution(
-            ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint"]
-                + TinyRun.flags, in: folder)
+            [
+                "coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint",
+                "--inject=stop@step=5",
+            ] + TinyRun.flags, in: folder)
         let port = try await NetworkTests.endpoint(in: folder).split(separator: ":").last!
         let worker = try Execution(
-            ["worker", "--connect=tcp://\(name):\(port)", "--threads=1", "--inject=slow:30"], in: folder,
-            launcher: Self.launcher)
-        try await Deadline.wait(for: "a few steps") { try Trace.steps(run: "run", in: folder).count > 3 }
+            ["worker", "--connect=tcp://\(name):\(port)", "--threads=1"], in: folder, launcher: Self.launcher)
+        // The worker stands still then, so that the run cannot end.
+        try await Deadline.wait(for: "five steps") { try Trace.steps(run: "run", in: folder).count == 5 }
         first.send(SIGTERM)
         #expect(try await first.result().code == 2)
+        worker.send(SIGCONT)
 
         let second = try Execution(
             ["coordinator", "--run=run", "--resume", "--listen=tcp://127.0.0.2:\(port)", "--quiet"], in: folder)
