@@ -2,7 +2,9 @@ import ArgumentParser
 import Foundation
 import Training
 
-/// Flags of `coordinator` and `worker` may come from the environment as `LOCKSTEP_<FLAG>`; a flag given wins.
+/// Flags of `coordinator` and `worker` may come from the environment as `LOCKSTEP_<FLAG>`; a flag given wins. A worker that
+/// another process of this program started takes none: what it needs stands on its command line, and the rest is not
+/// meant for it.
 enum Environment {
     /// The arguments with what the environment adds behind the flags.
     ///
@@ -10,9 +12,9 @@ enum Environment {
     static func completed(
         _ arguments: [String], environment: [String: String]
     ) throws(UsageError) -> [String] {
-        guard let command = arguments.first, environment.contains(where: { $0.key.hasPrefix("LOCKSTEP_") }) else {
-            return arguments
-        }
+        guard let command = arguments.first, environment[ParentWatch.variable] == nil,
+            environment.contains(where: { $0.key.hasPrefix("LOCKSTEP_") })
+        else { return arguments }
         let flags: [Flag]
         switch command {
         case "worker": flags = self.flags(of: WorkerCommand.self)

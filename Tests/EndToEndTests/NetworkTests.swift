@@ -158,6 +158,18 @@ struct NetworkTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test(
+        "The variables of a worker's flags do not reach the workers that train starts",
+        arguments: [["LOCKSTEP_INJECT": "kill@step=5"], ["LOCKSTEP_KEYS": "nowhere", "LOCKSTEP_SERVER_KEY": "none"]])
+    func localWorkers(environment: [String: String]) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--threads=1"), in: folder, environment: environment)
+        try #require(result.code == 0, "\(result.errors)")
+        let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
+        #expect(!log.contains("lost "), "\(log)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A second trainer on a run folder is refused")
     func lockedFolder() async throws {
         let folder = try TinyRun.folder()

@@ -8,7 +8,7 @@ import Glibc
 /// ``SpawnThread`` starts any; and a pipe tells of a parent that ended before the child could ask for that.
 package enum ParentWatch {
     /// The environment variable with the number of the descriptor to read. Set by `ChildProcess`.
-    static let variable = "LOCKSTEP_PARENT_FD"
+    package static let variable = "LOCKSTEP_PARENT_FD"
 
     /// In a child started by `ChildProcess`: exits the process at once, with code 1, when the parent is gone. Elsewhere
     /// it does nothing. To be called first of all, before other threads start.
