@@ -43,7 +43,10 @@ extension CoordinatorLoop {
             case .evict(let worker, let reason): forget(worker, reason)
             case .abandonStep: abandonStep()
             case .settle, .verifyRecalled: afterwards.append(action)
-            case .ban(_, let name): onBan(name)
+            case .ban(_, let name):
+                // It may not have joined yet.
+                faults = .none
+                onBan(name)
             case .note(let text): progress.event(text)
             case .storeRecalledPart(let part): recall().store(part: part, payload!)
             case .storeRecalledCarry(let shard): recall().store(carry: shard, payload!)
@@ -90,6 +93,7 @@ extension CoordinatorLoop {
 
     private func forget(_ worker: WorkerID, _ reason: String) {
         snapshots[worker] = nil
+        places[worker] = nil
         guard let name = names.removeValue(forKey: worker) else { return }
         faults = .none
         progress.event(.lost(name, reason: reason, left: machine.readyWorkers.count))

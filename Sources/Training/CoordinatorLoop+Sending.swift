@@ -34,13 +34,14 @@ extension CoordinatorLoop {
             let outcome: SendOutcome
             switch item {
             case .welcome(let step, let snapshotParts):
-                welcomed += 1
+                let place = firstFreePlace
                 let welcome = Welcome(
                     run: configuration.runNumber, term: machine.configuration.term, step: step,
                     snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
                     silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration,
-                    faults: faults.concerning(worker: welcomed).text)
+                    faults: faults.concerning(worker: place).text)
                 outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
+                if outcome == .sent { places[worker] = place }
             case .snapshot(let part):
                 let (buffer, range) = job.replica.part(Int(part.part))
                 outcome = try socket.send(
@@ -74,6 +75,11 @@ extension CoordinatorLoop {
             failure = failure ?? Failure(description: "\(error)")
             isCutShort = true
         }
+    }
+
+    private var firstFreePlace: Int {
+        let taken = Set(places.values)
+        return (1...).first { !taken.contains($0) }!
     }
 
     func leasePayload(_ lease: Lease) -> [UInt8] {

@@ -66,10 +66,10 @@ package final class CoordinatorLoop {
     var recalled: RecalledState?
     var admission: Admission?
     let keepsWorkers: Bool
-    /// For workers that join. None once a member was lost: they have struck.
+    /// For workers that join. None once a member was lost, or a worker refused for wrong bits.
     var faults = FaultPlan.none
-    /// Workers let in by this start.
-    var welcomed = 0
+    /// The places, from 1, of those that faults were sent to. Who is gone before it joined leaves its place to the next.
+    var places: [WorkerID: Int] = [:]
     lazy var judge = ShardJudge(configuration: configuration, chunks: chunks)
     /// Workers to whom nothing could be sent just now.
     var unreachable: [WorkerID] = []

@@ -2,6 +2,7 @@ import Coordination
 import Foundation
 import Glibc
 import Testing
+import ZeroMQ
 
 @Suite("Faults that a coordinator hands out", .serialized)
 struct CoordinatorFaultTests {
@@ -47,6 +48,62 @@ struct CoordinatorFaultTests {
         let second = try worker("w1")
         try await expect([first: -SIGKILL, second: 0, coordinator: 0])
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test("A place is not used up by who greets anew, or leaves before it joins, and no bit changes")
+    func greetsAnew() async throws {
+        let plan = "kill@step=5,worker=1,phase=backward"
+        let bus = bus
+        let coordinator = try coordinator(["--minimum-workers=2", "--worker-timeout=60", "--inject=\(plan)"])
+        try await onThread {
+            let context = try Context()
+            // One process: the second greeting ends the session of the first.
+            for isLast in [false, true] {
+                var peer = try RawPeer(bus, context: context)
+                peer.isFollowing = false
+                try peer.greet(name: "waits")
+                let message = try peer.hear("a welcome") { if case .welcome = $0 { true } else { false } }
+                guard case .welcome(let welcome) = message else { return }
+                #expect(welcome.faults == plan)
+                guard isLast else { continue }
+                try peer.say(.goodbye)
+                try peer.say(.statusRequest)
+                _ = try peer.hear("a status") { if case .status = $0 { true } else { false } }
+            }
+        }
+        let first = try worker("first")
+        try await Deadline.wait(for: "the first to join") { try log().contains("first joined") }
+        let second = try worker("second")
+        try await expect([first: -SIGKILL, second: 0, coordinator: 0])
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
+    @Test("Who joins after a worker was refused for wrong bits is spared, whether that one had joined or not")
+    func afterWrongBits() async throws {
+        let bus = bus
+        let coordinator = try coordinator(["--minimum-workers=2", "--worker-timeout=60", "--inject=slow:2"])
+        try await onThread {
+            let context = try Context()
+            func welcome(_ peer: inout RawPeer, _ name: String) throws -> Welcome? {
+                peer.isFollowing = false
+                try peer.greet(name: name)
+                let message = try peer.hear("a welcome") { if case .welcome = $0 { true } else { false } }
+                if case .welcome(let welcome) = message { return welcome }
+                return nil
+            }
+            var liar = try RawPeer(bus, context: context)
+            let first = try #require(try welcome(&liar, "liar"))
+            #expect(first.faults == "slow:2")
+            for _ in 0..<first.snapshotParts {
+                _ = try liar.hear("a snapshot") { if case .snapshot = $0 { true } else { false } }
+            }
+            try liar.say(.applied(Applied(step: 0, digest: 1)))
+            #expect(try liar.hearRefusal().code == .replicaDiffers)
+            var next = try RawPeer(bus, context: context)
+            #expect(try welcome(&next, "next")?.faults == "")
+        }
+        coordinator.send(SIGINT)
+        _ = try await coordinator.result()
     }
 
     @Test("What strikes all strikes once: who joins after a loss is spared, and no bit changes")
