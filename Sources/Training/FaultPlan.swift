@@ -19,7 +19,7 @@ package struct FaultPlan: Sendable, Equatable {
         var text: String
         var kind: Kind
         var step: UInt64?
-        /// In its name (`w1`, `w2`, ...), or at a coordinator its place among those that joined; nil for any.
+        /// At the end of its name (`w1`, `w2`, ...), or at a coordinator its place among those that joined; nil for any.
         var worker: Int?
         var phase: Phase?
 
@@ -89,7 +89,10 @@ package struct FaultPlan: Sendable, Equatable {
     }
 
     /// The part of the plan that concerns the worker with this name, which ends in its number: `w1`, `w2`, ...
-    package func concerning(name: String) -> FaultPlan { concerning(worker: Int(name.drop { !$0.isNumber })) }
+    package func concerning(name: String) -> FaultPlan {
+        let digits = name.reversed().prefix { ("0"..."9").contains($0) }.reversed()
+        return concerning(worker: Int(String(digits)))
+    }
 
     /// The part of the plan that concerns the worker of this number.
     func concerning(worker number: Int?) -> FaultPlan {

@@ -34,7 +34,8 @@ struct FaultPlanTests {
     @Test("A worker gets what concerns it")
     func concerning() throws {
         let plan = try FaultPlan("kill@worker=1")
-        #expect(plan.concerning(name: "w1") == plan && plan.concerning(name: "w2") != plan)
+        for name in ["w1", "node2-w1", "1"] { #expect(plan.concerning(name: name) == plan, "\(name)") }
+        for name in ["w2", "w11", "1w", "w1-4711", "w", ""] { #expect(plan.concerning(name: name) == .none, "\(name)") }
     }
 
     @Test("The part of a plan is written as it was, and plans add up")
