@@ -18,6 +18,7 @@ package struct FaultPlan: Sendable, Equatable {
         /// As given.
         var text: String
         var kind: Kind
+        /// Committed steps before the one that it strikes; nil for any.
         var step: UInt64?
         /// At the end of its name (`w1`, `w2`, ...), or at a coordinator its place among those that joined; nil for any.
         var worker: Int?
@@ -73,6 +74,9 @@ package struct FaultPlan: Sendable, Equatable {
                 fault.step = step
             case ("worker", _, nil, _):
                 guard let worker = Int(pair[1]) else { throw complaint }
+                guard worker >= 1 else {
+                    throw UsageError("--inject cannot carry out '\(part)': workers are counted from 1")
+                }
                 fault.worker = worker
             case ("phase", _, _, nil):
                 guard let phase = Phase(rawValue: String(pair[1])) else { throw complaint }
@@ -93,6 +97,9 @@ package struct FaultPlan: Sendable, Equatable {
         let digits = name.reversed().prefix { ("0"..."9").contains($0) }.reversed()
         return concerning(worker: Int(String(digits)))
     }
+
+    /// The highest number of a worker that the plan names.
+    package var highestWorker: Int? { faults.compactMap(\.worker).max() }
 
     /// The part of the plan that concerns the worker of this number.
     func concerning(worker number: Int?) -> FaultPlan {

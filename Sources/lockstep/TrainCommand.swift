@@ -45,6 +45,9 @@ struct TrainCommand: ParsableCommand {
         service.settings.minimumWorkers = minimumWorkers ?? workers
         try service.settings.validate()
         service.faults = try FaultPlan(inject ?? "")
+        if let number = service.faults.highestWorker, number > workers {
+            throw UsageError("--inject cannot strike worker=\(number): there are --workers \(workers)")
+        }
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         try CoordinatorRun.run(

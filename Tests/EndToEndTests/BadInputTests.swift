@@ -89,6 +89,9 @@ struct BadInputTests {
         Case("run folder below a file", TinyRun.train("--run=text.txt/run"), "text.txt/run", "run folder"),
         Case("no run to resume", ["train", "--run=nowhere", "--resume", "--quiet"], "nowhere"),
         Case(flags: "--inject=nonsense", words: "--inject", "nonsense"),
+        Case(flags: "--inject=kill@worker=0", words: "--inject", "'kill@worker=0'"),
+        // There are two.
+        Case(flags: "--inject=exit@worker=1;kill@worker=3", words: "--inject", "worker=3", "--workers 2"),
         Case(
             "a coordinator's faults", code: 64,
             ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--inject=kill;nonsense"],

@@ -20,6 +20,7 @@ struct FaultPlanTests {
             ("nonsense", "'nonsense'"), ("kill;slow:0.5", "'slow:0.5'"), ("kill@step", "'kill@step'"),
             ("kill@step=x", "'kill@step=x'"), ("kill@day=1", "'kill@day=1'"),
             ("kill@phase=night", "'kill@phase=night'"), ("kill@step=1,step=2", "'kill@step=1,step=2'"),
+            ("kill@worker=0", "'kill@worker=0'"), ("exit;stop@worker=-1", "'stop@worker=-1'"),
             ("slow:4@phase=forward", "leave out phase=forward"),
             ("corrupt-gradient@step=1,phase=result", "leave out phase=result"),
             ("kill;corrupt-parameters@phase=backward", "corrupt-parameters is not for one phase"),
