@@ -27,5 +27,6 @@ package struct CoordinatorSettings: Sendable, Equatable {
             heartbeat >= 0.02 && heartbeat <= workerTimeout / 3,
             "--heartbeat must be at least 0.02 seconds and at most a third of --worker-timeout")
         try require((0...1).contains(audit), "--audit must be from 0 to 1, a share of the steps")
+        try require(audit == 0 || audit >= 1e-6, "--audit must be 0 (none) or from 0.000001, one step in a million")
     }
 }

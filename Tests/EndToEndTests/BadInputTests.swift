@@ -92,6 +92,7 @@ struct BadInputTests {
         Case(flags: "--inject=kill@worker=0", words: "--inject", "'kill@worker=0'"),
         // There are two.
         Case(flags: "--inject=exit@worker=1;kill@worker=3", words: "--inject", "worker=3", "--workers 2"),
+        Case(flags: "--audit=5e-7", words: "--audit", "0.000001"),
         Case(
             "a coordinator's faults", code: 64,
             ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--inject=kill;nonsense"],
