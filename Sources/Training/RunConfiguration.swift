@@ -64,6 +64,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package static let currentFormat = 1
     static let maximumSteps: UInt64 = 1 << 32 - 1
     package static let hiddenRange = 1...16384
+    package static let layersRange = 1...64
     package static let batchRange = 1...65536
     package static let windowRange = 1...65536
     package static let shardsRange = 1...4096
@@ -172,7 +173,9 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         try require(
             Self.hiddenRange.contains(model.hidden),
             "--hidden must be from 1 to \(Self.hiddenRange.upperBound), not \(model.hidden)")
-        try require((1...64).contains(model.layers), "--layers must be from 1 to 64, not \(model.layers)")
+        try require(
+            Self.layersRange.contains(model.layers),
+            "--layers must be from 1 to \(Self.layersRange.upperBound), not \(model.layers)")
         try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
         try require(forgetBias?.isFinite ?? true, "--forget-bias must be finite, not \(forgetBias ?? 0)")
         try require(

@@ -40,7 +40,7 @@ struct PlanCommand: ParsableCommand {
             try require(range.contains(value), "\(flag) must be from \(range.lowerBound) to \(range.upperBound)")
         }
         try require("--hidden", hidden, in: RunConfiguration.hiddenRange)
-        try require((1...16).contains(layers), "--layers must be from 1 to 16")
+        try require("--layers", layers, in: RunConfiguration.layersRange)
         try require((1...1_000_000).contains(distinct), "--distinct must be from 1 to 1000000")
         try require("--batch", batch, in: RunConfiguration.batchRange)
         try require("--window", window, in: RunConfiguration.windowRange)

@@ -162,6 +162,13 @@ struct BadInputTests {
         #expect(help.code == 0 && help.output.contains("--inject"))
     }
 
+    @Test("A plan takes as many layers as a run does", arguments: [(64, 0), (65, 64)])
+    func layersOfPlan(layers: Int, code: Int32) async throws {
+        let plan = ["plan", "--step-seconds=1", "--bandwidth=1gbit", "--layers=\(layers)"]
+        let result = try await Execution.run(plan, in: try TemporaryFolder())
+        #expect(result.code == code, "\(result.errors)")
+    }
+
     @Test("A number below zero is taken where it makes sense")
     func negative() async throws {
         let folder = try TinyRun.folder()
