@@ -14,7 +14,7 @@ package struct CoordinatorService {
         package var localWorkers = 0
         /// Of each of these.
         package var threads = 1
-        /// Of the workers, whoever starts them.
+        /// Of these too where there are any; else handed out to the workers that join.
         package var faults = FaultPlan.none
 
         package init() {}

@@ -62,7 +62,7 @@ final class LocalWorkers: @unchecked Sendable {
             // It was told to finish, or to leave: no death to make good.
             giveUp("worker w\(number) has left", last: "every worker process has left")
         } else if mayRestart {
-            // Without the faults that were asked for: they have struck.
+            // Without the faults that were asked for, which would strike again.
             do { try start(number, faults: "") } catch {
                 giveUp("worker w\(number) is not started again: \(error)", last: "\(error)")
             }

@@ -26,8 +26,9 @@ struct CoordinatorCommand: ParsableCommand {
     var insecure = false
     @Option(
         help: """
-            Faults to inject into workers, for tests, such as kill@step=5,worker=1,phase=backward. worker=1 is the \
-            first that joins since this start; who joins after a worker was lost gets none.
+            Faults to inject into workers, for tests, such as kill@step=5,worker=1,phase=backward. step=5 is the \
+            sixth: 5 are committed. worker=1 is the first that joins since this start. Who joins after a worker was lost \
+            gets none.
             """)
     var inject: String?
 

@@ -20,7 +20,12 @@ struct TrainCommand: ParsableCommand {
     @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
     var listen: String?
     @Option(help: "Write the address to this file.") var endpointFile: String?
-    @Option(help: "Faults to inject, for tests, such as kill@step=5,worker=1,phase=backward.") var inject: String?
+    @Option(
+        help: """
+            Faults to inject into workers, for tests, such as kill@step=5,worker=1,phase=backward. step=5 is the sixth: \
+            5 are committed. worker=1 is the one named w1. A worker that is started again gets none.
+            """)
+    var inject: String?
     @OptionGroup(title: "Supervision of workers") var supervision: SupervisionOptions
     @OptionGroup(title: "Watching") var watching: WatchingOptions
 

@@ -22,7 +22,12 @@ struct WorkerCommand: ParsableCommand {
     @Option(help: "What the coordinator calls this worker. (default: host and process)") var name: String?
     @Option(help: "How long to look for a coordinator, such as 60s or 10m.") var retryFor = Interval.seconds(60)
     @Flag(help: "Print nothing but errors.") var quiet = false
-    @Option(help: "Faults to inject, for tests.") var inject: String?
+    @Option(
+        help: """
+            Faults to inject into this worker, for tests, such as kill@step=5,phase=backward. step=5 is the sixth: 5 are \
+            committed. worker=1 strikes it only where the number at the end of its --name is 1.
+            """)
+    var inject: String?
 
     func validate() throws {
         guard (connect == nil) != (endpointFile == nil) else {
