@@ -37,12 +37,12 @@ extension LogEvent {
         self.text = text
         if text.hasPrefix(Self.sampleStart) {
             kind = .sample
-        } else if text.hasPrefix(Self.lostStart) {
-            kind = .lost
+        } else if text.hasPrefix(Self.warningStart) {
+            kind = .warning
         } else if text.prefix(while: { $0 != "\n" }).contains(Self.joinedFrom) {
             kind = .joined
         } else {
-            kind = text.hasPrefix(Self.warningStart) ? .warning : .information
+            kind = text.hasPrefix(Self.lostStart) ? .lost : .information
         }
     }
 

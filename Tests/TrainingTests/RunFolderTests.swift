@@ -188,6 +188,15 @@ final class RunFolderTests {
         #expect(LogEvent(text: events[3].text).sample == sample)
     }
 
+    @Test("What was said tells its kind, whatever the worker is called")
+    func kinds() {
+        let worker = Hello(run: 0, name: "lost x", host: "vm", process: 1, threads: 1, software: "")
+        let said: [LogEvent] = [
+            .joined(worker, workers: 1), .lost("lost x", reason: "left", left: 0), .warning("a joined from b"),
+        ]
+        for event in said { #expect(LogEvent(text: event.text).kind == event.kind, "\(event.text)") }
+    }
+
     @Test("Lines of several threads stay whole")
     func concurrentLog() throws {
         let folder = try create()
