@@ -47,8 +47,8 @@ package enum ModelExport {
         }
         // An imported model that has not been trained here has no dropout that is known of.
         let configuration = try source.configuration().flatMap { $0.lacksText ? nil : $0 }
-        guard makeFolder(folder.path, mode: 0o777) == nil else {
-            throw ConfigurationError("\(folder.path): the folder cannot be made: choose another")
+        if let (path, reason) = makeFolder(folder.path, mode: 0o777) {
+            throw ConfigurationError("\(path): the folder cannot be made: \(reason); choose another")
         }
         try ModelFile(
             shape: source.shape, parameters: source.parameters,

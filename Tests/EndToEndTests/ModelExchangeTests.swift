@@ -60,6 +60,8 @@ struct ModelExchangeTests {
         try folder.write("{\"model_type\":\"gpt2\"}".utf8, to: "config.json")
         let configuration = try await run("export", "run", "model.safetensors", in: folder)
         #expect(configuration.code == 1 && configuration.errors.contains("config.json"))
+        let below = try await run("export", "run", "text.txt/model/", in: folder)
+        #expect(below.code == 1 && below.errors.contains("text.txt/model: the folder cannot be made: Not a directory"))
         #expect(!FileManager.default.fileExists(atPath: folder.file("model.safetensors").path))
     }
 
