@@ -27,7 +27,7 @@ struct SampleCommand: ParsableCommand {
     @Flag(help: "Stop at the first line end after the length.") var lines = false
     @Flag(help: "Read lines from standard input and go on from each; the state is kept.") var interactive = false
     @Flag(help: "Read a character that the model lacks as a space, in place of an error.") var replaceUnknown = false
-    @Option(help: "Threads that share the samples.") var threads = 1
+    @Option(help: "Threads that share the columns of the products, for one sample as for several.") var threads = 1
     @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
 
     /// What a sample may go on beyond its length to reach a line end.

@@ -50,17 +50,17 @@ struct WorkerCommand: ParsableCommand {
             if count > 1 { _exit(1) }
             interrupted.set()
         }
-        guard case .seconds(let patience) = retryFor else { return }
+        guard case .seconds(let timeLimit) = retryFor else { return }
         if let connect { _ = try Endpoint(connect, of: "--connect") }
         // Told to stop before there is a coordinator, it has done what it was asked for.
-        guard let endpoint = try connect ?? waitForFile(patience, interrupted) else { return }
+        guard let endpoint = try connect ?? waitForFile(timeLimit, interrupted) else { return }
         let access = try WorkerAccess(
             endpoint: endpoint, keys: keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: serverKey) })
         let host = ProcessInfo.processInfo.hostName
         let name = name ?? "\(host)-\(ProcessInfo.processInfo.processIdentifier)"
         let options = WorkerLoop.Options(
             access: access, name: name,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, retryFor: patience,
+            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, retryFor: timeLimit,
             faults: try FaultPlan(inject ?? "").concerning(name: name), software: Version.text)
         let isQuiet = quiet
         let loop = try WorkerLoop(
@@ -73,15 +73,15 @@ struct WorkerCommand: ParsableCommand {
     }
 
     /// - Returns: nil when interrupted.
-    private func waitForFile(_ patience: Double, _ interrupted: InterruptFlag) throws -> String? {
+    private func waitForFile(_ timeLimit: Double, _ interrupted: InterruptFlag) throws -> String? {
         let started = ContinuousClock.now
         while !interrupted.isSet {
             if let text = Endpoint.text(inFile: endpointFile!), text.hasSuffix("\n") {
                 return text.trimmingCharacters(in: .whitespacesAndNewlines)
             }
-            guard (ContinuousClock.now - started) / .seconds(1) < patience else {
+            guard (ContinuousClock.now - started) / .seconds(1) < timeLimit else {
                 throw ConfigurationError(
-                    "no address came to stand in \(endpointFile!) within \(Int(patience)) s: is the coordinator started "
+                    "no address came to stand in \(endpointFile!) within \(Int(timeLimit)) s: is the coordinator started "
                         + "with it?")
             }
             Thread.sleep(forTimeInterval: 0.1)
