@@ -126,6 +126,8 @@ step=$("$lockstep" bench --json --dropout 0 --workers 1 --threads 1 --steps 200 
 echo "model: ${model[*]}; a step on one host takes $step s; ${security[0]#--}"
 printf '%-8s %7s %9s  %12s %12s %6s  %23s %23s\n' link workers Mbit/s predicted measured ratio "MB in: plan, wire" "MB out: plan, wire"
 for rate in $rates; do
+    "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
+        ${INSECURE:+--insecure} > "$scratch/plan.json"
     for count in $counts; do
         hosts "$count" "$rate"
         link "$count"
@@ -152,8 +154,6 @@ for rate in $rates; do
         done
         after=$(wire); last=$(lines "$run/metrics.jsonl")
         wait "$coordinator" || { tail -5 "$run.log" >&2; exit 1; }
-        "$lockstep" plan --json --step-seconds "$step" --bandwidth "$rate" --latency 0 --distinct 41 "${model[@]}" \
-            ${INSECURE:+--insecure} > "$scratch/plan.json"
         # shellcheck disable=SC2086
         python3 - "$scratch/plan.json" "$run/metrics.jsonl" "$rate" "$count" $before $after "$first" "$last" "$plain" << 'PYTHON'
 import json, statistics, sys
