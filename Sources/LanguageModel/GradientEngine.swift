@@ -107,6 +107,11 @@ package final class GradientEngine {
         let biases =
             shape.bias ? (first: start(.inputBias(layer: layer)), second: start(.recurrentBias(layer: layer))) : nil
 
+        // From the end of the layer on, so that the last chunk to leave is a whole one: its copies reach the workers one
+        // behind the other, and one worker's next gradients leave while the other's copy comes in.
+        let parts =
+            (biases.map { [(start: $0.second, columns: 1), (start: $0.first, columns: 1)] } ?? []) + weights.reversed()
+
         let tile = WeightGradient.tileRows
         let tiles = (count + tile - 1) / tile
         let block = WeightGradient.blockTiles
@@ -135,15 +140,16 @@ package final class GradientEngine {
                 let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
                 guard !rows.isEmpty else { return }
                 gradient.compute(rows, scratch: buffers[thread].base, most: block * tile)
+                if let biases {
+                    // Both are added to the same sums: their gradients are equal.
+                    let bias = node.gradient.base + rows.lowerBound
+                    (bias + biases.second).update(from: bias + biases.first, count: rows.count)
+                }
                 guard isLast else { return }
-                for (start, columns) in weights {
+                for (start, columns) in parts {
                     finished(start + rows.lowerBound * columns..<start + rows.upperBound * columns)
                 }
             }
-            guard let biases else { continue }
-            // Both biases are added to the same sums: their gradients are equal.
-            (out + biases.second).update(from: out + biases.first, count: count)
-            if isLast { finished(biases.first..<biases.second + count) }
         }
     }
 
