@@ -32,7 +32,7 @@ final class WorkerCompute: @unchecked Sendable {
         case audited(AuditReport)
         case evaluated(EvaluationResult)
         /// A lease's shard goes on from a carry that is not here.
-        case lacksCarry(shard: Int)
+        case lacksCarry(shard: Int, step: UInt64)
         /// nil where the replica is not whole.
         case offered(Offer?)
     }
@@ -174,7 +174,7 @@ final class WorkerCompute: @unchecked Sendable {
         var carries: [[Float]] = []
         for shard in shards {
             guard let carry = lease.resetsCarry ? zero : shelf.values(shard: shard, step: lease.step) else {
-                return inbox.post(.lacksCarry(shard: shard))
+                return inbox.post(.lacksCarry(shard: shard, step: lease.step))
             }
             carries.append(carry)
         }

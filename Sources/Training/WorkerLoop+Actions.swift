@@ -23,7 +23,9 @@ extension WorkerLoop {
             results[result.shard] = carry
             perform(machine.computed([.shardResult(result)], now: clock), socket)
         case .audited(let report): perform(machine.computed([.audited(report)], now: clock), socket)
-        case .lacksCarry(let shard): verdict = .rejoin("the coordinator left out the carry of shard \(shard)")
+        case .lacksCarry(let shard, let step):
+            guard step == machine.step else { return }
+            verdict = .rejoin("the coordinator left out the carry of shard \(shard)")
         case .evaluated(let result): perform(machine.computed([.evaluated(result)], now: clock), socket)
         // The answer to a question of an earlier session.
         case .offered: break

@@ -36,7 +36,7 @@ struct WorkerComputeTests {
             while computed.count < 2, lacking == nil, ContinuousClock.now < deadline {
                 for event in inbox.drain() {
                     if case .result(let result, _) = event { computed.append(result.shard) }
-                    if case .lacksCarry(let shard) = event { lacking = shard }
+                    if case .lacksCarry(let shard, 3) = event { lacking = shard }
                 }
                 Thread.sleep(forTimeInterval: 0.001)
             }
