@@ -163,7 +163,7 @@ _Static_assert(GROUP % WIDTH == 0 && GROUP % TILE == 0, "a group is whole vector
 // Time steps ahead of which rows are fetched: too far apart for the hardware to guess, they would be waited for.
 #define STEPS_AHEAD 2
 
-// `width` columns of one shard's rows of g from column n on, which is a constant GROUP but for the last ones: as tiles
+// `width` columns of one shard's rows of g from column n on, a constant but where they are the last and odd: as tiles
 // `step` apart, [t, r][TILE] each, zeros behind the last column; and their sums, added to `bias`, and to those
 // `by_token`, `line` floats each, unless `tokens` is null.
 INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row, long n, long step, float *a,
@@ -177,7 +177,10 @@ INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row
         const float *row = g.base + first * g.stride + n, *later = row + STEPS_AHEAD * node.rows * g.stride;
         for (long r = 0; r < node.rows_per_shard; r++, a += TILE, row += g.stride, later += g.stride) {
             UNROLL for (int j = 0; j < GROUP / WIDTH; j++) __builtin_prefetch(later + j * WIDTH, 0, 3);
-            const float *from = width == GROUP ? row : memcpy(edge, row, (size_t)width * sizeof(float));
+            const float *from = width == GROUP ? row : edge;
+            if (from == edge)
+                UNROLL for (int j = 0; j < GROUP; j += WIDTH)
+                    if (j < width) store(edge + j, load_some(row + j, width - j));
             UNROLL for (int j = 0; j < GROUP / WIDTH; j++) column_sums[j] += load(from + j * WIDTH);
             UNROLL for (int i = 0; i < GROUP / TILE; i++)
                 if (i * TILE < width) memcpy(a + i * step, from + i * TILE, TILE * sizeof(float));
@@ -190,16 +193,22 @@ INLINE void pack_group(const long width, ls_rows g, ls_node node, long first_row
 }
 
 // Columns [n0, n1) of one shard's rows of g, as pack_group has them.
+#define PACK_GROUP(width) pack_group(width, g, node, first_row, n, step, a, bias, tokens, own, line)
+#define PACK_GROUP_OF(width)                                                                                           \
+    case width: PACK_GROUP(width); break;
 INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1, long step, float *a, float *bias,
                        const ls_table *table, float *by_token) {
     const uint32_t *tokens = table ? table->tokens : NULL;
     long line = whole_vectors(n1 - n0);
     for (long n = n0; n < n1; n += GROUP, a += GROUP / TILE * step, bias += GROUP) {
         float *own = tokens ? by_token + n - n0 : NULL;
-        if (n1 - n >= GROUP)
-            pack_group(GROUP, g, node, first_row, n, step, a, bias, tokens, own, line);
-        else
-            pack_group(n1 - n, g, node, first_row, n, step, a, bias, tokens, own, line);
+        long width = n1 - n < GROUP ? n1 - n : GROUP;
+        switch (width) {
+            PACK_GROUP_OF(GROUP)
+            PACK_GROUP_OF(2 * WIDTH)
+            PACK_GROUP_OF(WIDTH)
+        default: PACK_GROUP(width);
+        }
     }
 }
 

@@ -19,6 +19,9 @@ typedef double f64x16 __attribute__((ext_vector_type(16), aligned(8)));
 #define WIDTH 16
 #define PANEL (LS_VECTORS * WIDTH)
 #define TILE LS_TILE_ROWS
+// Rows of a product's tile: with AVX-512 one more than of weight gradients, for which a tile has to divide GROUP. 64 rows
+// are five tiles, not six, and each has a beginning and an end.
+#define PRODUCT_ROWS (TILE > 6 ? TILE + 1 : TILE)
 
 INLINE f32x16 load(const float *p) { return *(const f32x16 *)p; }
 INLINE void store(float *p, f32x16 v) { *(f32x16 *)p = v; }
@@ -57,6 +60,7 @@ const ls_kernels LS_TABLE = {
     .tile_rows = TILE,
     .panel_width = PANEL,
     .block_rows = BLOCK_ROWS,
+    .group_rows = GROUP,
     .pack_transposed = pack_transposed,
     .pack = pack,
     .gemm = gemm,

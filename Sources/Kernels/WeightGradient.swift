@@ -2,11 +2,20 @@ import CKernels
 
 /// Gradients of weights: sums over (time, row) of each shard in that order, and the canonical tree over the shards.
 package enum WeightGradient {
-    /// Rows of the result that come at once: a block of rows is best a multiple of it.
-    package static var tileRows: Int { InstructionSet.table.pointee.tile_rows }
+    /// Most rows of the result that are computed at a time.
+    package static var blockRows: Int { InstructionSet.table.pointee.block_rows }
 
-    /// How many tiles of rows are best computed at a time.
-    package static var blockTiles: Int { InstructionSet.table.pointee.block_rows / tileRows }
+    /// Cuts `count` rows of the result into blocks, as many for one thread as for another: of whole groups of those
+    /// columns of the gradient that are packed together, of which an odd one takes longer.
+    package static func blocks(of count: Int, threads: Int) -> [Range<Int>] {
+        let group = InstructionSet.table.pointee.group_rows
+        let groups = (count + group - 1) / group
+        let most = blockRows / group
+        let blocks = min(groups, ((groups + most - 1) / most + threads - 1) / threads * threads)
+        return (0..<blocks).map { block in
+            groups * block / blocks * group..<min(count, groups * (block + 1) / blocks * group)
+        }
+    }
 
     /// Floats of the working space for a block of rows of the result.
     package static func blockCount(_ node: NodeRows, rows: Int) -> Int {
@@ -52,7 +61,7 @@ package enum WeightGradient {
         }
     }
 
-    /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockTiles`` tiles of them; written
+    /// Rows `rows` of the gradients of some weights and of their bias, at most ``blockRows``; written
     /// when the last part is in.
     ///
     /// Each element is the canonical tree over the node's shards of the sums over a shard's (time, row) pairs, in this order,
@@ -74,7 +83,7 @@ package enum WeightGradient {
         table: (table: Table, stack: UnsafeMutablePointer<Float>)? = nil, block: UnsafeMutablePointer<Float>,
         stack: UnsafeMutablePointer<Float>
     ) {
-        precondition(rows.count <= blockTiles * tileRows)
+        precondition(rows.count <= blockRows)
         let inputs = inputs.map { ls_inputs(packed: $0.packed, panel: $0.panel, out: $0.out) }
         func compute(_ table: UnsafePointer<ls_table>?) {
             InstructionSet.table.pointee.weight_gradient(

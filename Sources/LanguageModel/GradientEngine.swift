@@ -112,11 +112,8 @@ package final class GradientEngine {
         let parts =
             (biases.map { [(start: $0.second, columns: 1), (start: $0.first, columns: 1)] } ?? []) + weights.reversed()
 
-        let tile = WeightGradient.tileRows
-        let tiles = (count + tile - 1) / tile
-        let block = WeightGradient.blockTiles
-        // As many blocks for one thread as for another.
-        let blocks = ((tiles + block - 1) / block + pool.threads - 1) / pool.threads * pool.threads
+        let blocks = WeightGradient.blocks(of: count, threads: pool.threads)
+        let most = WeightGradient.blockRows
         for (index, (node, place)) in zip(nodes, rows(of: nodes, held)).enumerated() {
             let isLast = index + 1 == nodes.count
             pack(layer, held, place)
@@ -134,12 +131,11 @@ package final class GradientEngine {
                     ? nil
                     : WeightGradient.Table(
                         tokens: held.inputs, vocabulary: shape.vocabulary, out: out + weights[0].start),
-                tableRows: GateGradients.tableRows(of: block * tile, vocabulary: shape.vocabulary))
-            let buffers = scratch(count: gradient.scratchCount(rows: block * tile))
-            pool.run(.weightGradients, tasks: blocks) { task, thread in
-                let rows = min(count, tiles * task / blocks * tile)..<min(count, tiles * (task + 1) / blocks * tile)
-                guard !rows.isEmpty else { return }
-                gradient.compute(rows, scratch: buffers[thread].base, most: block * tile)
+                tableRows: GateGradients.tableRows(of: most, vocabulary: shape.vocabulary))
+            let buffers = scratch(count: gradient.scratchCount(rows: most))
+            pool.run(.weightGradients, tasks: blocks.count) { task, thread in
+                let rows = blocks[task]
+                gradient.compute(rows, scratch: buffers[thread].base, most: most)
                 if let biases {
                     // Both are added to the same sums: their gradients are equal.
                     let bias = node.gradient.base + rows.lowerBound

@@ -80,14 +80,12 @@ final class OutputPass: @unchecked Sendable {
         forwardEnded: () -> Void, gradientsEnded: () -> Void
     ) {
         let (hidden, vocabulary) = (geometry.shape.hidden, geometry.shape.vocabulary)
-        let tile = WeightGradient.tileRows
-        let tiles = (vocabulary + tile - 1) / tile
-        let block = min(WeightGradient.blockTiles, (tiles + pool.threads - 1) / pool.threads) * tile
-        let tasks = (vocabulary + block - 1) / block
+        let ranges = WeightGradient.blocks(of: vocabulary, threads: pool.threads)
+        let block = ranges.map(\.count).max()!
         let waves = waves(of: node)
         let stackCount = WeightGradient.stackCount(shards: node.shards, rows: block, columns: hidden, inputs: 1)
         grow(&logits, waves.map(\.tokens).max()! * vocabulary)
-        grow(&stacks, (waves.count > 1 ? tasks : pool.threads) * stackCount)
+        grow(&stacks, (waves.count > 1 ? ranges.count : pool.threads) * stackCount)
         let blockCount = waves.map { WeightGradient.blockCount($0.node, rows: block) }.max()!
         if (blocks.first?.count ?? 0) < blockCount {
             blocks = (0..<pool.threads).map { _ in FloatBuffer(count: blockCount) }
@@ -113,10 +111,9 @@ final class OutputPass: @unchecked Sendable {
             own.rows = own.shards * own.rowsPerShard
             own.firstRow = 0
             let place = own
-            pool.run(.weightGradients, tasks: tasks) { task, thread in
-                let rows = task * block..<min(vocabulary, (task + 1) * block)
+            pool.run(.weightGradients, tasks: ranges.count) { task, thread in
                 WeightGradient.compute(
-                    logits.base, stride: vocabulary, place, rows: rows, columns: hidden,
+                    logits.base, stride: vocabulary, place, rows: ranges[task], columns: hidden,
                     inputs: [operand], bias: bias, block: blocks[thread].base,
                     stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }

@@ -1,4 +1,5 @@
 import CKernels
+import Kernels
 import Testing
 
 @Suite("Weight gradients")
@@ -44,7 +45,7 @@ struct WeightGradientTests {
             Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
             Shape(rows: 10, times: 120, first: 1, each: 9, shards: 1, n: 13, columns: 33),
             Shape(rows: 6, times: 2, first: 0, each: 2, shards: 3, n: 150, columns: 33),
-        ] + [47, 48, 49, 96].map { Shape(rows: 4, times: 3, first: 0, each: 2, shards: 2, n: $0, columns: 17) }
+        ] + [47, 48, 49, 64, 80, 96].map { Shape(rows: 4, times: 3, first: 0, each: 2, shards: 2, n: $0, columns: 17) }
 
     /// The tree over values, as its definition says: a node is left + right, or its left child alone.
     private func tree(_ leaves: ArraySlice<Float>) -> Float {
@@ -274,5 +275,17 @@ struct WeightGradientTests {
             }
         }
         #expect(weight == wantedTable(s, g, tokens))
+    }
+
+    @Test("Blocks of rows are whole groups, and as many for one thread as for another", arguments: 1...4)
+    func blocks(threads: Int) {
+        let group = KernelPath.all[0].table.group_rows
+        for count in [1, group - 1, group, group + 1, 83, 400, 512, 1024, 2048, 5000] {
+            let blocks = WeightGradient.blocks(of: count, threads: threads)
+            #expect(blocks.flatMap { Array($0) } == Array(0..<count))
+            #expect(blocks.allSatisfy { !$0.isEmpty && $0.count <= WeightGradient.blockRows })
+            #expect(blocks.allSatisfy { $0.lowerBound % group == 0 })
+            #expect(blocks.count % threads == 0 || blocks.count * group >= count, "\(count) rows")
+        }
     }
 }

@@ -71,8 +71,9 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    // block_rows: of a weight gradient, best computed at a time, and at most.
-    long tile_rows, panel_width, block_rows;
+    // Rows of a weight gradient: block_rows are best computed at a time, and at most; any but the last ones are best a
+    // multiple of group_rows.
+    long tile_rows, panel_width, block_rows, group_rows;
 
     // Packed weights are whole panels of panel_width columns.
     // W is row-major [n][k]; packs B = W^T for x (k) -> y (n).
