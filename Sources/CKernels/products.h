@@ -1,13 +1,13 @@
 // Part of template.h: products of matrices.
 
 // Rows of B that a tile multiplies in one round of its loop. What counts a round and finds addresses takes turns from
-// the multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 12 rows
+// the multiply-adds where another thread of the core, or of another machine on it, takes half of them. Tiles of 13 rows
 // do enough with one row of B, and of more the compiler would spill registers.
 #define STEPS (TILE > 6 ? 1 : 8)
-#define THIRDS ((TILE + 2) / 3)
+#define THIRDS ((PRODUCT_ROWS + 2) / 3)
 
 // Rows of B, at most, that a tile passes over at once: so many stay in L1 beside the rows of A, and all tiles find them
-// there. What 12 rows of A do with a row of B is enough to fetch the next ones meanwhile.
+// there. What 13 rows of A do with a row of B is enough to fetch the next ones meanwhile.
 #define PART (TILE > 6 ? 1 << 30 : 176)
 
 // Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for
@@ -57,7 +57,7 @@ INLINE f32x8 multiply_add_in_order(f32x8 a, f32x8 b, f32x8 c) {
 
 // Twelve sums, three values and a piece of B are all the registers there are. In any order but this one, and the
 // compiler does not keep it, some of them are spilled.
-INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *const *thirds,
+INLINE void multiply_row(const int m, const int vectors, f32x16 acc[][LS_VECTORS], const float *const *thirds,
                          long stride, long at, const float *b) {
     f32x8 values[TILE], row;
     UNROLL for (int i = 0; i < m; i++)
@@ -70,7 +70,7 @@ INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VEC
     }
 }
 #else
-INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *const *thirds,
+INLINE void multiply_row(const int m, const int vectors, f32x16 acc[][LS_VECTORS], const float *const *thirds,
                          long stride, long at, const float *b) {
     f32x16 row[LS_VECTORS];
     UNROLL for (int j = 0; j < vectors; j++) row[j] = load(b + j * WIDTH);
@@ -83,7 +83,7 @@ INLINE void multiply_row(const int m, const int vectors, f32x16 acc[TILE][LS_VEC
 
 // `far`: the row behind this part of the panel from which on some are fetched into L2.
 INLINE void tile_rows(const int m, const int vectors, const terms *of, const target *to, long far) {
-    f32x16 acc[TILE][LS_VECTORS];
+    f32x16 acc[PRODUCT_ROWS][LS_VECTORS];
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
     if (to->start)
@@ -146,6 +146,7 @@ static void tile(long m, long vectors, const terms *of, const target *to, long f
         TILE_OF(10)
         TILE_OF(11)
         TILE_OF(12)
+        TILE_OF(13)
 #endif
     }
 }
@@ -210,25 +211,27 @@ INLINE void fetch_share(fetching *f, terms *of) {
 INLINE void tile_columns(long m, long width, terms *of, const float *const *start, float *c, long ldc, long first,
                          int is_first_pass, int is_last, fetching *ahead) {
     // Rows in tiles of nearly the same height: a last tile of one row would run at a fraction of the speed.
-    long tiles = (m + TILE - 1) / TILE, low = m / tiles, higher = m % tiles;
+    long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS, low = m / tiles, higher = m % tiles;
     long vectors = width > WIDTH ? LS_VECTORS : 1;
     of->first = 0;
     for (long t = 0; t < tiles; t++) {
         long height = low + (t < higher), far = t * (of->length / FAR);
         target to = {c + of->first * ldc + first, ldc, start ? start + of->first : 0, first};
-        if (!start && is_first_pass) {
+        if (is_first_pass) {
             // What the next tile begins with; other rows may be another thread's.
-            const float *next = t + 1 < tiles ? to.c + height * ldc : c + first + PANEL;
-            long next_height = t + 1 < tiles ? low + (t + 1 < higher) : is_last ? 0 : low + (higher > 0);
-            for (long i = 0; i < next_height; i++)
-                for (long j = 0; j < PANEL; j += WIDTH) __builtin_prefetch(next + i * ldc + j, 1, 3);
+            int is_lower = t + 1 < tiles;
+            long next_height = is_lower ? low + (t + 1 < higher) : is_last ? 0 : low + (higher > 0);
+            long next_row = is_lower ? of->first + height : 0, next_column = is_lower ? first : first + PANEL;
+            for (long i = next_row; i < next_row + next_height; i++)
+                for (long j = next_column; j < next_column + PANEL; j += WIDTH)
+                    start ? __builtin_prefetch(start[i] + j, 0, 3) : __builtin_prefetch(c + i * ldc + j, 1, 3);
         }
         fetch_share(ahead, of);
         if (width % WIDTH == 0) {
             tile(height, vectors, of, &to, far);
         } else {
             // Of a panel's last columns, those that there are.
-            float edge[TILE * PANEL];
+            float edge[PRODUCT_ROWS * PANEL];
             for (int i = 0; i < height; i++)
                 for (long j = 0; j < vectors * WIDTH; j += WIDTH)
                     store(edge + i * PANEL + j, load_some(beginning(&to, i) + j, width - j));
@@ -268,7 +271,7 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     // All products in one pass where together they are no longer than a part; else each by itself, in equal parts.
     int together = count * k <= PART;
     long parts = k > PART ? (k + PART - 1) / PART : 1, passes = together ? 1 : count * parts;
-    long tiles = (m + TILE - 1) / TILE * ((n - first + PANEL - 1) / PANEL) * passes;
+    long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS * ((n - first + PANEL - 1) / PANEL) * passes;
     long each = (together ? count : 1) * (k / parts / FAR) * SOON_LINES * WIDTH;
     fetching ahead = fetching_of(spans, soon, tiles, each);
     for (; first < n; first += PANEL) {

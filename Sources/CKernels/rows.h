@@ -83,18 +83,25 @@ INLINE f32x16 tanh16(f32x16 x) {
     return __builtin_elementwise_copysign(m / (m + splat(2.0f)), x);
 }
 
+// `ahead`: how far behind each line one is fetched to be written.
 #define ELEMENTWISE(name, body)                                                                                        \
-    static void name(long count, const float *x, float *y) {                                                           \
+    INLINE void name##_ahead(long count, const float *x, float *y, long ahead) {                                       \
         long j = 0;                                                                                                    \
-        for (; j + WIDTH <= count; j += WIDTH) store(y + j, body(load(x + j)));                                        \
+        for (; j + WIDTH <= count; j += WIDTH) {                                                                       \
+            if (ahead) __builtin_prefetch(x + ahead + j, 1, 3);                                                        \
+            store(y + j, body(load(x + j)));                                                                           \
+        }                                                                                                              \
         if (j < count) store_some(y + j, body(load_some(x + j, count - j)), count - j);                                \
-    }
+    }                                                                                                                  \
+    static void name(long count, const float *x, float *y) { name##_ahead(count, x, y, 0); }
 ELEMENTWISE(exponential, exp16)
 ELEMENTWISE(hyperbolic_tangent, tanh16)
 ELEMENTWISE(sigmoid, sigmoid16)
 
 INLINE void next_state(long n, long hidden, const float *g, const float *cp, float *c) {
     f32x16 i = load_some(g, n), f = load_some(g + hidden, n), u = load_some(g + 2 * hidden, n);
+    __builtin_prefetch(cp + hidden, 0, 3);
+    __builtin_prefetch(c + hidden, 1, 3);
     store_some(c, fma16(f, load_some(cp, n), i * u), n);
 }
 
@@ -103,10 +110,13 @@ INLINE void next_output(long n, const float *o, const float *c, float *h) {
 }
 
 // In passes over a row, which stays in L1: each is short enough for the processor to have several vectors in flight.
+// They fetch the row below this one: by the time the products of all units stand, the first are in L3 again. Where rows
+// are padded this is a line short.
 static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h) {
-    sigmoid(2 * hidden, gates, gates);
-    hyperbolic_tangent(hidden, gates + 2 * hidden, gates + 2 * hidden);
-    sigmoid(hidden, gates + 3 * hidden, gates + 3 * hidden);
+    const long row = 4 * hidden;
+    sigmoid_ahead(2 * hidden, gates, gates, row);
+    hyperbolic_tangent_ahead(hidden, gates + 2 * hidden, gates + 2 * hidden, row);
+    sigmoid_ahead(hidden, gates + 3 * hidden, gates + 3 * hidden, row);
     const float *o = gates + 3 * hidden;
     long j = 0;
     for (; j + WIDTH <= hidden; j += WIDTH) next_state(WIDTH, hidden, gates + j, cp + j, c + j);

@@ -74,7 +74,7 @@ package final class ForwardEngine: Sendable {
         let (stride, width) = (state.stride, state.gateStride)
         for layer in 0..<shape.layers {
             for (row, token) in tokens.enumerated() {
-                let start = layer == 0 ? model.table.base + Int(token) * count : model.biases[layer].base
+                let start = layer == 0 ? model.input(of: token) : UnsafePointer(model.biases[layer].base)
                 (state.gates.base + row * width).update(from: start, count: count)
             }
             pool.run { [self] thread in
@@ -115,14 +115,14 @@ package final class ForwardEngine: Sendable {
     /// One step of some rows, on one thread.
     private func step(_ tokens: [UInt32], _ state: ForwardState, rows: Range<Int>) {
         guard !rows.isEmpty else { return }
-        let (count, stride, width) = (4 * shape.hidden, state.stride, state.gateStride)
+        let (stride, width) = (state.stride, state.gateStride)
         let gates = state.gates.base + rows.lowerBound * width
         for layer in 0..<shape.layers {
             let recurrent = model.recurrent[layer]
             let h = state.h[layer].base + rows.lowerBound * stride
             if layer == 0 {
                 recurrent.multiply(h, stride: stride, rows: rows.count, into: gates, stride: width) { index in
-                    UnsafePointer(model.table.base + Int(tokens[rows.lowerBound + index]) * count)
+                    model.input(of: tokens[rows.lowerBound + index])
                 }
             } else {
                 model.input[layer - 1].multiply(

@@ -5,8 +5,9 @@ final class PackedModel: Sendable {
     // Written in `pack` only, before the threads that read it start.
     let shape: ModelShape
     private let layout: ParameterLayout
-    /// `[V][4H]`: what layer 0 gets from a character, biases included.
-    let table: FloatBuffer
+    /// `[V][4H]`, rows `tableStride` floats apart: what layer 0 gets from a character, biases included.
+    private let table: FloatBuffer
+    private let tableStride: Int
     /// `b_ih + b_hh` of each layer, `[4H]`.
     let biases: [FloatBuffer]
     let outputBias: FloatBuffer
@@ -27,7 +28,8 @@ final class PackedModel: Sendable {
         self.shape = shape
         layout = ParameterLayout(shape)
         let h = shape.hidden
-        table = FloatBuffer(count: shape.vocabulary * 4 * h)
+        tableStride = RowStride.of(columns: 4 * h)
+        table = FloatBuffer(count: shape.vocabulary * tableStride)
         biases = (0..<shape.layers).map { _ in FloatBuffer(count: 4 * h) }
         outputBias = FloatBuffer(count: shape.vocabulary)
         zeros = FloatBuffer(count: h)
@@ -39,6 +41,9 @@ final class PackedModel: Sendable {
         recurrentBack = isRecurrent ? (0..<shape.layers).map { _ in PackedWeight(columns: h, inner: 4 * h) } : []
         outputBack = window != nil ? PackedWeight(columns: h, inner: shape.vocabulary) : nil
     }
+
+    /// What layer 0 gets from a character, biases included: `[4H]`.
+    func input(of token: UInt32) -> UnsafePointer<Float> { UnsafePointer(table.base + Int(token) * tableStride) }
 
     func pack(_ parameters: FloatBuffer, pool: ComputePool) {
         precondition(parameters.count == layout.count)
@@ -74,17 +79,25 @@ final class PackedModel: Sendable {
         tasks.append { output.packTransposed(p + outputStart) }
         if let outputBack { tasks.append { outputBack.pack(p + outputStart) } }
         outputBias.base.update(from: p + start(.outputBias), count: shape.vocabulary)
-        let inputStart = start(.inputWeight(layer: 0))
-        let (vocabulary, width) = (shape.vocabulary, 4 * shape.hidden)
-        nonisolated(unsafe) let (bias, target) = (biases[0].base, table.base)
-        tasks.append {
-            // One rounding, as the multiply-add of a one-hot input: fma(1, w, bias).
-            for unit in 0..<width {
-                let row = p + inputStart + unit * vocabulary
-                for token in 0..<vocabulary { target[token * width + unit] = bias[unit] + row[token] }
-            }
-        }
+        let tableStart = start(.inputWeight(layer: 0))
+        tasks.append { self.fillTable(p + tableStart) }
         let all = tasks
         pool.run(.pack, tasks: all.count) { task, _ in all[task]() }
+    }
+
+    /// - Parameter weights: of layer 0's input, `[4H][V]`.
+    private func fillTable(_ weights: UnsafePointer<Float>) {
+        let (count, vocabulary) = (4 * shape.hidden, shape.vocabulary)
+        let (bias, target) = (biases[0].base, table.base)
+        // As many units as are a cache line: it is written once.
+        for first in stride(from: 0, to: count, by: 16) {
+            let units = first..<min(first + 16, count)
+            for token in 0..<vocabulary {
+                // One rounding, as the multiply-add of a one-hot input: fma(1, w, bias).
+                for unit in units {
+                    target[token * tableStride + unit] = bias[unit] + weights[unit * vocabulary + token]
+                }
+            }
+        }
     }
 }

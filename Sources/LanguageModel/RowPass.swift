@@ -44,7 +44,7 @@ struct RowPass: Sendable {
         if layer == 0 {
             recurrent.multiply(
                 held.h[0].base + before, stride: stride, rows: rows.count, into: gates, stride: width, soon: soon
-            ) { row in UnsafePointer(model.table.base + Int(held.inputs[at + row]) * 4 * hidden) }
+            ) { row in model.input(of: held.inputs[at + row]) }
         } else {
             model.input[layer - 1].multiply(
                 held.output(layer: layer - 1) + before, stride: stride, rows: rows.count,
