@@ -96,6 +96,7 @@ extension CoordinatorLoop {
         places[worker] = nil
         guard let name = names.removeValue(forKey: worker) else { return }
         faults = .none
+        lost[name] = .now
         progress.event(.lost(name, reason: reason, left: machine.readyWorkers.count))
     }
 

@@ -42,6 +42,7 @@ package final class CoordinatorLoop {
     let startRecorder: (TrainingJob, [StepRecord]) throws -> Recorder
     var recorder: Recorder?
     let onBan: (String) -> Void
+    let onAbsence: (String) -> Void
     let progress: ProgressReporter
     var machine: CoordinatorMachine
     var fold: GradientFold
@@ -74,6 +75,9 @@ package final class CoordinatorLoop {
     /// Workers to whom nothing could be sent just now.
     var unreachable: [WorkerID] = []
     var names: [WorkerID: String] = [:]
+    /// When workers were lost, by their names, whose processes have not been seen to end.
+    var lost: [String: ContinuousClock.Instant] = [:]
+    let absenceLimit: Duration
     var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
     var facts: [UInt64: StepFacts] = [:]
     /// Of the rows of the held-out text, in nats.
@@ -85,9 +89,10 @@ package final class CoordinatorLoop {
     ///   - startRecorder: called once it is known from which step the run goes on, with the records that the workers
     ///     kept of steps whose lines are missing.
     ///   - onBan: told the name of a worker that is not let in again.
+    ///   - onAbsence: told the name of a worker that was lost and for long did not come back.
     package init(
         job: TrainingJob, settings options: CoordinatorSettings, inbox: Inbox<CoordinatorEvent>,
-        progress: ProgressReporter, onBan: @escaping (String) -> Void,
+        progress: ProgressReporter, onBan: @escaping (String) -> Void, onAbsence: @escaping (String) -> Void,
         startRecorder: @escaping (TrainingJob, [StepRecord]) throws -> Recorder
     ) throws {
         self.job = job
@@ -95,6 +100,8 @@ package final class CoordinatorLoop {
         self.startRecorder = startRecorder
         self.progress = progress
         self.onBan = onBan
+        self.onAbsence = onAbsence
+        absenceLimit = .seconds(10 * options.workerTimeout)
         keepsWorkers = options.keepsWorkers
         configuration = job.configuration
         chunks = job.replica.chunks
@@ -153,6 +160,7 @@ package final class CoordinatorLoop {
                 lastTick = now
                 perform(machine.tick(now: clock), socket)
                 sayWhatIsAwaited()
+                tellOfAbsences(now: now)
                 if progress.monitor.wantsStatus() { progress.monitor.cluster(machine.status(now: clock)) }
             }
         }
@@ -198,6 +206,13 @@ package final class CoordinatorLoop {
 
     var clock: UInt64 { (ContinuousClock.now - started).wholeNanoseconds }
 
+    private func tellOfAbsences(now: ContinuousClock.Instant) {
+        for (name, moment) in lost where now - moment > absenceLimit {
+            lost[name] = nil
+            if !names.values.contains(name) { onAbsence(name) }
+        }
+    }
+
     // MARK: Events
 
     func handle(_ event: CoordinatorEvent, _ socket: borrowing Socket) {
@@ -208,6 +223,7 @@ package final class CoordinatorLoop {
             for worker in machine.workers(named: name) {
                 perform(machine.lose(worker, description, now: clock), socket)
             }
+            lost[name] = nil
         case .recorded(let report):
             progress.recorded(report)
             switch report {

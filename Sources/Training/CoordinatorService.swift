@@ -63,7 +63,11 @@ package struct CoordinatorService {
         let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
         let loop = try CoordinatorLoop(
             job: job, settings: options.settings, inbox: inbox, progress: progress,
-            onBan: { workers.abandon(name: $0) }, startRecorder: { try startRecorder($0, $1, progress) })
+            onBan: { workers.abandon(name: $0) },
+            onAbsence: { name in
+                guard workers.replace(name: name) else { return }
+                progress.warning("worker \(name) does not come back: its process is killed, and started again")
+            }, startRecorder: { try startRecorder($0, $1, progress) })
         listener.admission.report { [inbox] in inbox.post(.noted($0)) }
         defer { workers.end() }
         if options.localWorkers > 0 {

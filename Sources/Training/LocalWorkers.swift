@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 
 /// Worker processes of this machine, started and ended with the coordinator. One that dies is started again, a bounded
-/// number of times, while the others go on with its work.
+/// number of times, while the others go on with its work; one that stands still is killed and started again.
 final class LocalWorkers: @unchecked Sendable {
     // @unchecked: the state is guarded by the mutex.
     private struct State {
@@ -82,10 +82,26 @@ final class LocalWorkers: @unchecked Sendable {
         inbox.post(remaining == 0 ? .failed(last) : .givenUp(text, remaining: remaining))
     }
 
+    /// Of the worker of this name; nil for one that was started elsewhere.
+    private static func number(_ name: String) -> Int? { name.first == "w" ? Int(name.dropFirst()) : nil }
+
     /// Starts the worker of this name no more.
     func abandon(name: String) {
-        guard let number = Int(name.dropFirst()) else { return }
+        guard let number = Self.number(name) else { return }
         state.withLock { _ = $0.abandoned.insert(number) }
+    }
+
+    /// Kills the process of the worker of this name, which stands still. Another is started in its place, however often.
+    ///
+    /// - Returns: whether there is such a process.
+    func replace(name: String) -> Bool {
+        guard let number = Self.number(name) else { return false }
+        let child = state.withLock { state in
+            if state.children[number] != nil { state.restarts[number, default: 0] -= 1 }
+            return state.children[number]
+        }
+        child?.killNow()
+        return child != nil
     }
 
     /// Waits for the processes, which have been told to finish; ends those that do not.

@@ -77,6 +77,18 @@ struct WorkerLossTests {
         #expect(try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8).contains("lost w1 (silent for"))
     }
 
+    @Test("Workers that all stand still are killed and started again, and no bit changes")
+    func standing() async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(
+            TinyRun.train(
+                "--workers=2", "--threads=1", "--worker-timeout=0.5", "--heartbeat=0.1", "--inject=stop@step=9"),
+            in: folder)
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(result.errors.contains("does not come back: its process is killed"), "\(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A worker that computes wrong gradients is found by an audit and refused, and changes no bit")
     func audited() async throws {
         // One shard: whichever of the two workers holds it, the other audits it in each step.

@@ -72,6 +72,9 @@ package final class ChildProcess: Sendable {
         DispatchQueue.global().asyncAfter(deadline: .now() + grace) { [self] in send(SIGKILL) }
     }
 
+    /// Kills the child and its own children, stopped ones too.
+    func killNow() { send(SIGKILL) }
+
     private func send(_ signal: Int32) {
         isReaped.withLock { isReaped in
             if !isReaped { kill(-pid, signal) }
