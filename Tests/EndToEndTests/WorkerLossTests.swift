@@ -32,6 +32,20 @@ struct WorkerLossTests {
         #expect(try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8).contains("lost w1"))
     }
 
+    @Test("A worker is started again though the executable has been taken away")
+    func upgraded() async throws {
+        let folder = try TinyRun.folder()
+        let training = try Execution(
+            TinyRun.train("--workers=1", "--threads=1", "--worker-timeout=60", "--inject=stop@step=9"), in: folder,
+            launcher: ["/bin/sh", "-c", #"cp "$0" lockstep && exec ./lockstep "$@""#])
+        let worker = try await training.stoppedWorker()
+        try FileManager.default.removeItem(at: folder.file("lockstep"))
+        #expect(kill(worker, SIGKILL) == 0)
+        let result = try await training.result()
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A worker that is lost for good before the first step is not waited for", arguments: [SIGKILL, SIGTERM])
     func neverThere(signal: Int32) async throws {
         let folder = try TinyRun.folder()

@@ -25,8 +25,10 @@ package final class ChildProcess: Sendable {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         guard count > 0 else { throw ChildProcessError(executable: "/proc/self/exe", code: errno) }
+        // By its name, which `ps` shows; where an upgrade has taken the file away, by what this process still has of it.
+        let path = String(decoding: buffer[..<count], as: UTF8.self)
         try self.init(
-            executable: String(decoding: buffer[..<count], as: UTF8.self), arguments: arguments,
+            executable: access(path, X_OK) == 0 ? path : "/proc/self/exe", arguments: arguments,
             environment: environment)
     }
 
