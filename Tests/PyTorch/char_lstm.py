@@ -1,6 +1,7 @@
 """A character LSTM as a PyTorch user writes it, with the names that lockstep reads and writes."""
 
 import json
+import os
 
 import torch
 from safetensors import safe_open
@@ -19,7 +20,9 @@ class CharLSTM(nn.Module):
 
 
 def load(path):
-    """An exported model and its characters, in the order of their tokens."""
+    """An exported model, or the one in a folder, and its characters, in the order of their tokens."""
+    if os.path.isdir(path):
+        path = os.path.join(path, "model.safetensors")
     with safe_open(path, "pt") as file:
         characters = json.loads(file.metadata()["vocabulary"])["characters"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}

@@ -2,7 +2,7 @@
 
     python check_export.py LOCKSTEP MODEL TEXT [--uncut]
 
-LOCKSTEP is the executable, MODEL a file that `lockstep export` wrote. With `--uncut` both read the whole text in one pass.
+LOCKSTEP is the executable, MODEL what `lockstep export` wrote, a file or its folder. With `--uncut` both read the whole text in one pass.
 Needs torch and safetensors.
 """
 
