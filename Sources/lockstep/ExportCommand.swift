@@ -14,7 +14,8 @@ struct ExportCommand: ParsableCommand {
 
     @Argument(help: ArgumentHelp("A run folder, a checkpoint or an exported model.", valueName: "run"))
     var source: String
-    @Argument(help: "The file to write; or a folder that is there, or ends in a slash: model.safetensors in it.") var output: String
+    @Argument(help: "The file to write; or a folder that is there, or ends in a slash: model.safetensors in it.")
+    var output: String
     @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
 
     func run() throws {
