@@ -102,7 +102,7 @@ pod() {
     local told=$1 program=$2 wanted=$3 code=0 pid shell
     : > "$scratch/seen"
     env PATH="$scratch/bin:$PATH" SEEN="$scratch/seen" CODE="$program" NODE=n1 JOB_COMPLETION_INDEX=3 \
-        ${first[@]+"${first[@]}"} sh -c "$("$python" "$scratch/manifests.py" workers "$scratch/base.yaml")" &
+        ${first[@]+"${first[@]}"} bash -c "$("$python" "$scratch/manifests.py" workers "$scratch/base.yaml")" &
     pid=$!
     if [ -n "$told" ]; then
         for _ in $(seq 100); do [ ! -s "$scratch/seen" ] || break; sleep 0.1; done
