@@ -34,24 +34,27 @@ OR_SKIPPED := || [ $$? = 77 ]
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-25s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: libzmq3-dev by apt-get, as root or with sudo
+setup: ## Install what is missing: libzmq3-dev and git by apt-get, as root or with sudo
 	@if ! command -v swift > /dev/null; then \
 		echo "make setup: swift is not installed or not on PATH: install Swift 6.3 or later from swift.org" >&2; exit 1; \
 	fi; \
-	if [ -e /usr/include/zmq.h ]; then exit 0; fi; \
+	packages=; \
+	if [ ! -e /usr/include/zmq.h ]; then packages=libzmq3-dev; fi; \
+	if ! command -v git > /dev/null; then packages="$$packages git ca-certificates"; fi; \
+	if [ -z "$$packages" ]; then exit 0; fi; \
 	if ! command -v apt-get > /dev/null; then \
-		echo "make setup: there is no apt-get here: install ZeroMQ 4.3 with its header zmq.h yourself" >&2; exit 1; \
+		echo "make setup: there is no apt-get here: install git, and ZeroMQ 4.3 with its header zmq.h, yourself" >&2; exit 1; \
 	fi; \
 	as_root=; \
 	if [ "$$(id -u)" != 0 ]; then \
 		if ! command -v sudo > /dev/null; then \
-			echo "make setup: not root, and no sudo: have an administrator run apt-get install libzmq3-dev" >&2; exit 1; \
+			echo "make setup: not root, and no sudo: have an administrator run apt-get install $$packages" >&2; exit 1; \
 		fi; \
 		as_root=sudo; \
 	fi; \
-	echo "make setup: /usr/include/zmq.h is missing; installing libzmq3-dev with $${as_root:+sudo }apt-get"; \
+	echo "make setup: installing $$packages with $${as_root:+sudo }apt-get"; \
 	$$as_root apt-get update -q; \
-	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends libzmq3-dev
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$packages
 
 build: setup ## Build the release executable and say where it is
 	$(RELEASE) --product lockstep
