@@ -84,19 +84,20 @@ extension CoordinatorMachine {
             return Identity(known) == Identity(hello) && known.process == hello.process
         }
         let ended = earlier.flatMap { lose($0, "joined anew", now: now) }
-        members[worker] = Member(hello: hello, session: session, lastHeard: now, lastSent: now)
+        members[worker] = Member(hello: hello, session: session, lastProgress: now, lastHeard: now, lastSent: now)
         order.append(worker)
         return ended + admit(worker, now: now)
     }
 
     private mutating func admit(_ worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         if isRecovering { return [stamped(worker, .heartbeat, now: now)] + recover(now: now) + pump(now: now) }
-        return welcome(worker) + pump(now: now)
+        return welcome(worker, now: now) + pump(now: now)
     }
 
     /// Lets a worker in: with a snapshot, or on the replica that it offered, where that is the present one.
-    mutating func welcome(_ worker: WorkerID) -> [CoordinatorAction] {
+    mutating func welcome(_ worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         members[worker]!.isWelcome = true
+        members[worker]!.lastProgress = now
         var holdsReplica = false
         if let offer = members[worker]!.hello.offer, members[worker]!.hello.run == configuration.run {
             // What workers offered was compared in a recovery; afterwards a snapshot alone brings the optimizer's state.
@@ -111,6 +112,15 @@ extension CoordinatorMachine {
             members[worker]!.session.enqueue(.average(AveragePart(step: step, chunk: UInt32(chunk))))
         }
         return holdsReplica ? [] : [.takeSnapshot(worker, step: step)]
+    }
+
+    /// Ends the session of a worker that is heard and does not join: it would keep its place, and be sent every step.
+    mutating func giveUpJoining(_ worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
+        let member = members[worker]!
+        let what = member.awaitsSnapshot ? "takes no more of its snapshot" : "does not say that its replica stands"
+        let reason = "\(what), for \(now.since(member.lastProgress) / 1_000_000_000) s"
+        return [.complain("\(member.hello.name) from \(member.hello.host) has not joined, and is let go: it \(reason)")]
+            + evict(worker, reason, .sessionBroken, now: now)
     }
 
     mutating func applied(_ applied: Applied, by worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
@@ -136,6 +146,7 @@ extension CoordinatorMachine {
             return evict(worker, "told twice of step \(applied.step)", .protocolViolation, now: now)
         }
         members[worker]!.applied = applied.step
+        members[worker]!.lastProgress = now
         guard !members[worker]!.isReady else {
             if applied.step == step { told(applied.times, by: worker) }
             return []

@@ -82,7 +82,7 @@ extension CoordinatorMachine {
         }
         guard isOver else { return [] }
         recovery = nil
-        return [.keptCheckpoint] + order.flatMap { welcome($0) }
+        return [.keptCheckpoint] + order.flatMap { welcome($0, now: now) }
     }
 
     private var offers: [(WorkerID, Offer)] {
@@ -208,7 +208,7 @@ extension CoordinatorMachine {
         awaitedUntil = now + max(10_000_000_000, configuration.silenceLimit)
         var actions: [CoordinatorAction] = [.recovered(step: step)]
         for worker in order {
-            actions += welcome(worker)
+            actions += welcome(worker, now: now)
             if members[worker]!.hello.offer.map(OfferedState.init) == choice.state { awaited.insert(worker) }
         }
         return actions + (isFinished ? [.finished] : []) + pump(now: now)

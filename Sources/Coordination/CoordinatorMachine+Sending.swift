@@ -26,9 +26,20 @@ extension CoordinatorMachine {
                 if case .lease(let lease) = item, lease.step != step { continue }
                 if case .evaluate(let lease) = item, lease.step != step || !isEvaluating { continue }
                 actions.append(stamped(worker, item, now: now))
+                if item.isNeededToJoin { members[worker]!.underWay.append(members[worker]!.session.sent) }
             }
             if members[worker]!.session.owesAcknowledgement { actions.append(stamped(worker, .heartbeat, now: now)) }
         }
         return actions
+    }
+}
+
+extension CoordinatorItem {
+    /// Whether a worker needs it for its replica, so that its arrival is progress in joining.
+    fileprivate var isNeededToJoin: Bool {
+        switch self {
+        case .welcome, .snapshot: true
+        default: false
+        }
     }
 }

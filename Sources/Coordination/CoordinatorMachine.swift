@@ -39,6 +39,8 @@ package enum CoordinatorAction: Hashable, Sendable {
     case ban(WorkerID, name: String)
     /// Worth a line in the log.
     case note(String)
+    /// About a peer, for the log, where there may be a flood of the kind.
+    case complain(String)
     /// The message's payload belongs to the state that a restarted coordinator takes over.
     case storeRecalledPart(Int)
     case storeRecalledCarry(Int)
@@ -94,6 +96,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var silenceLimit: UInt64 = 1_500_000_000
         /// Nanoseconds without a word of its own after which it sends one.
         package var heartbeatInterval: UInt64 = 250_000_000
+        /// Nanoseconds without progress after which a worker that joins is lost, however often it is heard.
+        package var joinLimit: UInt64 = 60_000_000_000
         /// Messages under way to one worker, at most.
         package var credits: UInt64 = 48
         /// Of a million steps, how many have a shard computed twice.
@@ -130,6 +134,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
         /// Welcomed: it gets what happens in the run. Before, a restarted coordinator looks at its offer.
         var isWelcome = false
         var isReady = false
+        /// When its joining last went on. Time as a whole says nothing: a large snapshot takes long over a slow link.
+        var lastProgress: UInt64
+        /// The sequences of what it needs for its replica and has not acknowledged, of what has left.
+        var underWay: [UInt64] = []
         /// The newest step after which it has told its replica's digest.
         var applied: UInt64?
         var lastHeard: UInt64
@@ -305,6 +313,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
         case .inOrder: break
         }
         members[worker]!.lastHeard = now
+        if let first = members[worker]!.underWay.first, first <= envelope.acknowledged {
+            members[worker]!.underWay.removeAll { $0 <= envelope.acknowledged }
+            members[worker]!.lastProgress = now
+        }
         let (isWelcome, isReady) = (members[worker]!.isWelcome, members[worker]!.isReady)
         let actions: [CoordinatorAction]
         switch message {
@@ -334,7 +346,10 @@ package struct CoordinatorMachine: Hashable, Sendable {
     package mutating func tick(now: UInt64) -> [CoordinatorAction] {
         // A coordinator that was stopped, or starved of its processor, has heard nobody: that is nobody's fault.
         if let lastTick, now > lastTick + configuration.silenceLimit / 2 {
-            for worker in order { members[worker]!.lastHeard += now - lastTick }
+            for worker in order {
+                members[worker]!.lastHeard += now - lastTick
+                members[worker]!.lastProgress += now - lastTick
+            }
         }
         lastTick = now
         var actions: [CoordinatorAction] = []
@@ -346,6 +361,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
                 actions += evict(worker, text, .sessionBroken, now: now)
             } else if member.session.outbox.count > outboxLimit {
                 actions += evict(worker, "reads too slowly to keep up", .sessionBroken, now: now)
+            } else if member.isWelcome, !member.isReady, now.since(member.lastProgress) > configuration.joinLimit {
+                actions += giveUpJoining(worker, now: now)
             }
         }
         for worker in order where now.since(members[worker]!.lastSent) >= configuration.heartbeatInterval {

@@ -9,7 +9,8 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
 
     /// How many messages may be under way without an acknowledgement.
     package let credits: UInt64
-    private var sent: UInt64 = 0
+    /// The sequence of the last message out.
+    package private(set) var sent: UInt64 = 0
     private var acknowledgedByPeer: UInt64 = 0
     private var received: UInt64 = 0
     private var acknowledgedToPeer: UInt64 = 0

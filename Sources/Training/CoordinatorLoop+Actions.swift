@@ -48,6 +48,7 @@ extension CoordinatorLoop {
                 faults = .none
                 onBan(name)
             case .note(let text): progress.event(text)
+            case .complain(let text): complain(text)
             case .storeRecalledPart(let part): recall().store(part: part, payload!)
             case .storeRecalledCarry(let shard): recall().store(carry: shard, payload!)
             case .storeHistory(let records): recall().history = records

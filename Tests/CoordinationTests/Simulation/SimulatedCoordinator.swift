@@ -209,6 +209,7 @@ struct SimulatedCoordinator: Hashable {
                 begin(now: now)
             case .fail(let reason, _): failure = reason
             case .evict(let worker, _): snapshots[worker] = nil
+            case .complain(let text): throw Violation(description: text)
             case .joined, .discard, .note, .finished: break
             }
         }

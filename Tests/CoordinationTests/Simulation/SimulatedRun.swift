@@ -88,6 +88,8 @@ struct SimulatedRun: Hashable {
             run: number, shards: shards, chunks: chunks, snapshotParts: snapshotParts, totalSteps: steps,
             carryPeriod: period)
         configuration.silenceLimit = 1_000_000_000
+        // No worker here is heard for so long and does not join.
+        configuration.joinLimit = 1_500_000_000
         configuration.credits = credits
         configuration.auditsPerMillion = auditsPerMillion
         configuration.term = term
