@@ -1,21 +1,22 @@
 import Foundation
 import Synchronization
 
-/// Worker processes of this machine, started and ended with the coordinator. One that dies is started again, a bounded
-/// number of times, while the others go on with its work; one that stands still is killed and started again.
+/// Worker processes of this machine, started and ended with the coordinator. One that dies is started again, unless it
+/// dies too often (``RestartBudget``), while the others go on with its work; one that stands still is killed and started
+/// again.
 final class LocalWorkers: @unchecked Sendable {
     // @unchecked: the state is guarded by the mutex.
     private struct State {
         var children: [Int: ChildProcess] = [:]
-        var restarts: [Int: Int] = [:]
+        var budgets: [Int: RestartBudget] = [:]
         /// Workers that have not been given up, whether their process is there just now or not.
         var remaining = 0
         var isEnding = false
         /// Not to be started again: their bits were wrong.
         var abandoned: Set<Int> = []
+        /// Killed because they stood still.
+        var replaced: Set<Int> = []
     }
-
-    private static let restartLimit = 3
 
     private let endpoint: String
     private let threads: Int
@@ -50,25 +51,26 @@ final class LocalWorkers: @unchecked Sendable {
     }
 
     private func ended(_ number: Int, _ status: ExitStatus) {
-        let (isEnding, mayRestart) = state.withLock { state in
+        let (isEnding, isAbandoned, isRare) = state.withLock { state in
             state.children[number] = nil
-            state.restarts[number, default: 0] += 1
-            let mayRestart = state.restarts[number]! <= Self.restartLimit && !state.abandoned.contains(number)
-            return (state.isEnding, mayRestart)
+            let isRare =
+                state.replaced.remove(number) != nil
+                || state.budgets[number, default: RestartBudget()].ended(at: .now)
+            return (state.isEnding, state.abandoned.contains(number), isRare)
         }
         guard !isEnding else { return }
         inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
         if status.isSuccess {
             // It was told to finish, or to leave: no death to make good.
             giveUp("worker w\(number) has left", last: "every worker process has left")
-        } else if mayRestart {
+        } else if isRare && !isAbandoned {
             // Without the faults that were asked for, which would strike again.
             do { try start(number, faults: "") } catch {
                 giveUp("worker w\(number) is not started again: \(error)", last: "\(error)")
             }
         } else {
             giveUp(
-                "worker w\(number) is not started again: its process \(status)",
+                "worker w\(number) is not started again\(isRare ? "" : RestartBudget.exhausted): its process \(status)",
                 last: "no worker process is left to go on with: see the lines above")
         }
     }
@@ -97,7 +99,7 @@ final class LocalWorkers: @unchecked Sendable {
     func replace(name: String) -> Bool {
         guard let number = Self.number(name) else { return false }
         let child = state.withLock { state in
-            if state.children[number] != nil { state.restarts[number, default: 0] -= 1 }
+            if state.children[number] != nil { state.replaced.insert(number) }
             return state.children[number]
         }
         child?.killNow()
