@@ -46,6 +46,7 @@ package struct CoordinatorService {
     ) throws -> CoordinatorLoop.Ending {
         let printer = ProgressPrinter(isQuiet: options.isQuiet)
         let log = RunLog(url: job.folder.log) { printer.event("warning: \($0)", isWarning: true) }
+        defer { log.finish() }
         let progress = ProgressReporter(job: job, printer: printer, log: log, monitor: monitor)
         let endpoint = listener.endpoint
         progress.event(Self.introduction(job.configuration, folderName: folderName))

@@ -87,7 +87,7 @@ package final class ProgressReporter {
             event(
                 "validation at step \(step): \(Self.four(loss)) nats, \(inBits) bits a character"
                     + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
-        case .checkpointed(let step, let path):
+        case .checkpointed(let step, let path, _):
             if let failed = missing, failed.step <= step { missing = nil }
             event("checkpoint of step \(step): \(path)", .checkpoint)
         case .checkpointFailed(let step, let reason):

@@ -19,7 +19,8 @@ package struct CheckpointState: Sendable {
 /// What the recorder has done, for the coordinator's thread to tell the user.
 package enum RecorderReport: Sendable {
     case evaluated(step: UInt64, loss: Double, best: Double)
-    case checkpointed(step: UInt64, path: String)
+    /// With the steps of all checkpoints that stand.
+    case checkpointed(step: UInt64, path: String, kept: Set<UInt64>)
     case checkpointFailed(step: UInt64, reason: String)
     case metricsFailed(reason: String)
     /// At the end, the disk still did not take them.
@@ -285,7 +286,7 @@ package final class Recorder: @unchecked Sendable {
                 validationLoss: snapshot.validationLoss, best: snapshot.best)
             let url = try store.write(checkpoint, keep: configuration.upkeep.keep)
             written = step
-            report(.checkpointed(step: step, path: url.path))
+            report(.checkpointed(step: step, path: url.path, kept: Set(store.list().map(\.step))))
         } catch {
             report(.checkpointFailed(step: step, reason: "\(error)"))
         }

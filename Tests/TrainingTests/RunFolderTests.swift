@@ -144,8 +144,11 @@ final class RunFolderTests {
     @Test("The log has a line with its time for each line of text, and goes on when opened again")
     func log() throws {
         let folder = try create()
-        RunLog(url: folder.log) { Issue.record("\($0)") }.write("started", at: 1_795_496_400)
-        RunLog(url: folder.log) { Issue.record("\($0)") }.write("two\nlines", at: 86399)
+        for (text, time) in [("started", 1_795_496_400), ("two\nlines", 86399)] {
+            let log = RunLog(url: folder.log) { Issue.record("\($0)") }
+            log.write(text, at: time)
+            log.finish()
+        }
         #expect(
             try String(contentsOf: folder.log, encoding: .utf8) == """
                 2026-11-24T05:00:00Z started
@@ -158,7 +161,9 @@ final class RunFolderTests {
     @Test("Control characters of a name or a sample cannot steer the terminal on which the log is read")
     func harmlessLog() throws {
         let folder = try create()
-        RunLog(url: folder.log) { Issue.record("\($0)") }.write("lost a\u{1B}[2J\u{9B}b\tc\u{7}", at: 0)
+        let log = RunLog(url: folder.log) { Issue.record("\($0)") }
+        log.write("lost a\u{1B}[2J\u{9B}b\tc\u{7}", at: 0)
+        log.finish()
         let expected = "1970-01-01T00:00:00Z lost a\u{FFFD}[2J\u{FFFD}b\tc\u{FFFD}\n"
         #expect(try String(contentsOf: folder.log, encoding: .utf8) == expected)
     }
@@ -175,6 +180,7 @@ final class RunFolderTests {
             .sample(sample), .warning("the disk is full"), LogEvent(kind: .information, text: "done"),
         ]
         for event in said { log.write(event.text, at: 86399) }
+        log.finish()
         let events = FinishedRun.events(folder.log)
         // Logs that were written before are to be understood too.
         #expect(
@@ -203,6 +209,7 @@ final class RunFolderTests {
         let log = RunLog(url: folder.log) { Issue.record("\($0)") }
         let text = String(repeating: "x", count: 200)
         DispatchQueue.concurrentPerform(iterations: 200) { _ in log.write(text, at: 0) }
+        log.finish()
         let lines = try String(contentsOf: folder.log, encoding: .utf8).split(separator: "\n")
         #expect(lines.count == 200)
         #expect(lines.allSatisfy { $0 == "1970-01-01T00:00:00Z \(text)" })
@@ -214,8 +221,44 @@ final class RunFolderTests {
         let log = RunLog(url: URL(fileURLWithPath: path)) { failures.append($0) }
         log.write("one")
         log.write("two")
+        log.finish()
         #expect(failures.all.count == 1)
         #expect(failures.all.first?.hasPrefix("\(path): cannot write the log: ") == true)
+    }
+
+    @Test(
+        "A log whose disk stands still is waited for by nobody, and keeps the order of what it takes",
+        .timeLimit(.minutes(1)))
+    func stalledLog() throws {
+        let url = try create().url.appendingPathComponent("stalled")
+        try #require(mkfifo(url.path, 0o600) == 0)
+        let pipe = open(url.path, O_RDWR | O_CLOEXEC | O_NONBLOCK)
+        defer { close(pipe) }
+        for size in [4096, 1] { while write(pipe, [UInt8](repeating: 0, count: size), size) > 0 {} }
+        let failures = Failures()
+        let log = RunLog(url: url) { failures.append($0) }
+        let count = RunLog.maximumWaiting
+        for number in 0..<count + 5 { log.write("\(number)", at: 0) }
+        #expect(failures.all.isEmpty)
+        log.finish(seconds: 0.01)
+        #expect(failures.all.map { $0.contains("has not taken the last lines of the log in 0.01 s") } == [true])
+        var text: [UInt8] = []
+        func take(until isEnough: () -> Bool) {
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            while !isEnough() {
+                let got = read(pipe, &buffer, buffer.count)
+                if got > 0 { text += buffer[..<got].filter { $0 != 0 } } else { usleep(1000) }
+            }
+        }
+        take { text.count { $0 == UInt8(ascii: "\n") } == count }
+        log.write("last", at: 0)
+        log.finish()
+        take { text.suffix(5) == Array("last\n".utf8) }
+        let start = "1970-01-01T00:00:00Z "
+        let expected =
+            (0..<count).map { "\($0)" } + ["the disk stood still: 5 texts are left out here", "last"]
+        #expect(String(decoding: text, as: UTF8.self) == expected.map { "\(start)\($0)\n" }.joined())
+        #expect(failures.all.count == 1)
     }
 
     private final class Failures: Sendable {

@@ -145,17 +145,12 @@ package final class RunMonitor: Sendable {
                 state.snapshot.progress.validationStep = step
                 state.snapshot.progress.bestValidationLoss = best
                 state.curve.append(validation: loss, step: step)
-            case .checkpointed(let step, let path):
+            case .checkpointed(let step, let path, let kept):
                 let progress = state.snapshot.progress
-                let url = URL(fileURLWithPath: path)
-                // The store keeps the last few and the best.
-                state.snapshot.checkpoints.removeAll { known in
-                    let file = url.deletingLastPathComponent().appendingPathComponent(known.file)
-                    return known.step == step || !FileManager.default.fileExists(atPath: file.path)
-                }
+                state.snapshot.checkpoints.removeAll { $0.step == step || !kept.contains($0.step) }
                 state.snapshot.checkpoints.append(
                     .init(
-                        step: step, file: url.lastPathComponent,
+                        step: step, file: URL(fileURLWithPath: path).lastPathComponent,
                         validationLoss: progress.validationStep == step ? progress.validationLoss : nil))
                 if state.snapshot.checkpoints.count > Self.checkpointsKept {
                     state.snapshot.checkpoints.removeFirst()
