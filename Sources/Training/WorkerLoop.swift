@@ -8,6 +8,8 @@ package import ZeroMQ
 package final class WorkerLoop {
     package struct Options: Sendable {
         package var access: WorkerAccess
+        /// The coordinator's address now, for each attempt; nil where it is as before.
+        package var newEndpoint: @Sendable () -> String?
         package var name: String
         package var threads: Int
         /// Seconds to look for a coordinator, at the start and after it was lost.
@@ -17,9 +19,11 @@ package final class WorkerLoop {
         package var software: String
 
         package init(
-            access: WorkerAccess, name: String, threads: Int, retryFor: Double, faults: FaultPlan, software: String
+            access: WorkerAccess, newEndpoint: @escaping @Sendable () -> String? = { nil }, name: String, threads: Int,
+            retryFor: Double, faults: FaultPlan, software: String
         ) {
             self.access = access
+            self.newEndpoint = newEndpoint
             self.name = name
             self.threads = threads
             self.retryFor = retryFor
@@ -44,7 +48,7 @@ package final class WorkerLoop {
         case failed(Failure)
     }
 
-    let options: Options
+    private(set) var options: Options
     private let context: Context
     let say: (String) -> Void
     private let isInterrupted: () -> Bool
@@ -144,6 +148,7 @@ package final class WorkerLoop {
         try socket.set(.reconnectInterval(milliseconds: 100))
         try socket.set(.reconnectIntervalMaximum(milliseconds: 1000))
         defer { leaveSession() }
+        followEndpoint()
         let contact = try FirstContact(options.access, socket, isInterrupted: isInterrupted)
         if let obstacle = try contact.wait(socket, isInterrupted: isInterrupted) {
             verdict = isInterrupted() ? .ended(.interrupted) : .rejoin(obstacle)
@@ -187,6 +192,14 @@ package final class WorkerLoop {
         }
         dropModel()
         return nil
+    }
+
+    /// A coordinator that was started again may listen on another port.
+    private func followEndpoint() {
+        guard let endpoint = options.newEndpoint(), endpoint != options.access.endpoint,
+            let access = try? WorkerAccess(endpoint: endpoint, keys: options.access.keys)
+        else { return }
+        options.access = access
     }
 
     func dropModel() {

@@ -15,7 +15,8 @@ struct WorkerCommand: ParsableCommand {
             """)
 
     @Option(help: "The coordinator: tcp://HOST:PORT or ipc://PATH.") var connect: String?
-    @Option(help: "Read the coordinator's address from this file, once it is there.") var endpointFile: String?
+    @Option(help: "Read the coordinator's address from this file, once it is there, and again for each attempt.")
+    var endpointFile: String?
     @Option(help: "The folder of this worker's keys, from lockstep keys.") var keys: String?
     @Option(help: "The file of the coordinator's public key. (default: server.public in --keys)") var serverKey: String?
     @Option(help: "Compute threads. (default: all cores)") var threads: Int?
@@ -59,7 +60,7 @@ struct WorkerCommand: ParsableCommand {
         let host = ProcessInfo.processInfo.hostName
         let name = name ?? "\(host)-\(ProcessInfo.processInfo.processIdentifier)"
         let options = WorkerLoop.Options(
-            access: access, name: name,
+            access: access, newEndpoint: { [endpointFile] in endpointFile.flatMap(Self.endpoint) }, name: name,
             threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, retryFor: timeLimit,
             faults: try FaultPlan(inject ?? "").concerning(name: name), software: Version.text)
         let isQuiet = quiet
@@ -72,13 +73,17 @@ struct WorkerCommand: ParsableCommand {
         if !isQuiet, ending == .finished { FileHandle.standardError.write(Data("\(name): done\n".utf8)) }
     }
 
+    /// The address in a coordinator's endpoint file; nil until it is there and whole.
+    @Sendable private static func endpoint(inFile path: String) -> String? {
+        guard let text = Endpoint.text(inFile: path), text.hasSuffix("\n") else { return nil }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
     /// - Returns: nil when interrupted.
     private func waitForFile(_ timeLimit: Double, _ interrupted: InterruptFlag) throws -> String? {
         let started = ContinuousClock.now
         while !interrupted.isSet {
-            if let text = Endpoint.text(inFile: endpointFile!), text.hasSuffix("\n") {
-                return text.trimmingCharacters(in: .whitespacesAndNewlines)
-            }
+            if let endpoint = Self.endpoint(inFile: endpointFile!) { return endpoint }
             guard (ContinuousClock.now - started) / .seconds(1) < timeLimit else {
                 throw ConfigurationError(
                     "no address came to stand in \(endpointFile!) within \(Int(timeLimit)) s: is the coordinator started "

@@ -36,6 +36,36 @@ struct NetworkTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test("A worker follows its endpoint file: from an address that is out of date, and to the coordinator's next port")
+    func endpointFile() async throws {
+        let folder = try TinyRun.folder()
+        // Nobody listens there.
+        try folder.write(Array("tcp://127.0.0.1:1\n".utf8), to: "endpoint")
+        let worker = try Execution(
+            [
+                "worker", "--endpoint-file=endpoint", "--threads=1", "--name=w1",
+                "--inject=stop@step=20,phase=forward",
+            ], in: folder)
+        try await Deadline.wait(for: "its first attempt") { try worker.errorsSoFar.contains("refuses connections") }
+        let first = try Execution(Self.coordinator("--checkpoint-every=10"), in: folder)
+        try await Deadline.wait(for: "the worker to stop") { ProcessTable.isStopped(worker.id) }
+        first.send(SIGKILL)
+        _ = try await first.result()
+        let second = try Execution(
+            [
+                "coordinator", "--run=run", "--resume", "--quiet", "--listen=tcp://127.0.0.1:0",
+                "--endpoint-file=endpoint",
+            ], in: folder)
+        try await Deadline.wait(for: "the run to end") {
+            worker.send(SIGCONT)
+            return !second.isRunning
+        }
+        let result = try await second.result()
+        #expect(result.code == 0, "\(result.errors)")
+        #expect(try await worker.result().code == 0)
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A second coordinator on a port says that the address is in use")
     func busyPort() async throws {
         let folder = try TinyRun.folder()
