@@ -64,8 +64,12 @@ package final class RunLog: Sendable {
         guard descriptor >= 0 else { return }
         let done = DispatchSemaphore(value: 0)
         queue.async { done.signal() }
-        if done.wait(timeout: .now() + seconds) == .timedOut {
-            onFailure("\(url.path): the disk has not taken the last lines of the log in \(seconds) s: they are lost")
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        // A wait ends early where the system's clock is set forward meanwhile.
+        while done.wait(timeout: .now() + min(seconds, 0.1)) == .timedOut {
+            guard ContinuousClock.now >= deadline else { continue }
+            return onFailure(
+                "\(url.path): the disk has not taken the last lines of the log in \(seconds) s: they are lost")
         }
     }
 
