@@ -5,19 +5,23 @@ package final class DashboardListener: Sendable {
     let descriptor: Int32
     /// With the port that was picked.
     let address: DashboardAddress
+    /// The name that was asked for; nil for an address in numbers.
+    let name: String?
 
-    /// - Throws: ``DashboardError`` where the address is busy or not this machine's.
+    /// - Throws: ``DashboardError`` where the name is unknown, or the address busy or not this machine's.
     package init(_ requested: DashboardAddress) throws(DashboardError) {
-        let family = requested.isIPv6 ? AF_INET6 : AF_INET
+        let found = try requested.resolved()
+        let family = found.isIPv6 ? AF_INET6 : AF_INET
         let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0, let port = Self.listen(descriptor, at: requested) else {
+        guard descriptor >= 0, let port = Self.listen(descriptor, at: found) else {
             let reason = String(cString: strerror(errno))
             if descriptor >= 0 { close(descriptor) }
             throw DashboardError(
                 "--dashboard \(requested): the page cannot be served there (\(reason)): choose another port, or off")
         }
         self.descriptor = descriptor
-        address = requested.with(port: port)
+        address = found.with(port: port)
+        name = requested.isIPv4 || requested.isIPv6 ? nil : requested.host
     }
 
     /// Whether only this machine reaches it.

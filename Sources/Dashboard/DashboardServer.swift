@@ -30,7 +30,8 @@ package final class DashboardServer: Sendable {
         self.runs = runs
         self.timeout = timeout
         feed = runs.first { $0.isLive }.map { SnapshotFeed(source: $0.snapshot) }
-        guardian = RequestGuard(token: token, hostNames: [ProcessInfo.processInfo.hostName.lowercased()])
+        let names = [ProcessInfo.processInfo.hostName, listener.name].compactMap { $0?.lowercased() }
+        guardian = RequestGuard(token: token, hostNames: Set(names))
         let thread = Thread { [self] in
             Thread.current.name = "dashboard"
             acceptAll()
@@ -42,7 +43,8 @@ package final class DashboardServer: Sendable {
     package var url: String {
         let bound = listener.address
         let isAnywhere = bound.host == "0.0.0.0" || bound.host == "::"
-        let host = isAnywhere ? "\(ProcessInfo.processInfo.hostName):\(bound.port)" : bound.description
+        let name = listener.name ?? (isAnywhere ? ProcessInfo.processInfo.hostName : nil)
+        let host = name.map { "\($0):\(bound.port)" } ?? bound.description
         return "http://\(host)/" + (guardian.token.map { "?token=\($0)" } ?? "")
     }
 

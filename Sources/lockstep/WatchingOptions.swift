@@ -9,8 +9,9 @@ import Training
 struct WatchingOptions: ParsableArguments {
     @Option(
         help: """
-            Where to serve the live page and /metrics: HOST:PORT (port 0 picks one), or off. Beyond this machine it asks \
-            for a token, which is part of the address that is printed. (default: 127.0.0.1:0)
+            Where to serve the live page and /metrics: HOST:PORT (a name or an address; port 0 picks one), or off. \
+            Beyond this machine it asks for a token, which is part of the address that is printed. (default: \
+            127.0.0.1:0)
             """)
     var dashboard: String?
     @Option(help: "The token that readers of the page need. (default beyond this machine: a random one)")
@@ -53,7 +54,7 @@ struct WatchingOptions: ParsableArguments {
 
     /// Binds the page's address; nil for no page. One that nobody asked for is no reason not to train.
     ///
-    /// - Throws: `DashboardError` where the address that was asked for cannot be had.
+    /// - Throws: `DashboardError` where the address that was asked for cannot be found or had.
     func dashboardListener(warn: (String) -> Void) throws -> DashboardListener? {
         guard dashboard != "off" else { return nil }
         do {

@@ -89,6 +89,18 @@ struct DashboardServerTests {
         server.stop()
     }
 
+    @Test("A page that was asked for by a name is served under it, as under its address")
+    func named() async throws {
+        // Of an address in short the resolver makes one in full, as of a name, and needs no name server for it.
+        let server = try server(at: "127.1:0")
+        #expect(server.url.hasPrefix("http://127.1:"))
+        let address = server.url.replacing("127.1:", with: "127.0.0.1:")
+        for (host, code) in [("127.1", 200), ("127.0.0.1", 200), ("127.2", 421)] {
+            #expect(try await get(address, headers: ["Host": host]).code == code, "\(host)")
+        }
+        server.stop()
+    }
+
     @Test("Thirty-two pages are served, the next is told so, and a page that goes makes room")
     func pages32() async throws {
         let server = try server()

@@ -71,14 +71,28 @@ struct RequestGuardTests {
         }
     }
 
-    @Test("An address is an IP address and a port, and no other")
+    @Test("An address is a host and a port, and no other")
     func addresses() throws {
         #expect(try DashboardAddress("127.0.0.1:8080").description == "127.0.0.1:8080")
         #expect(try DashboardAddress("localhost:0").isLoopback)
         #expect(try DashboardAddress("[::1]:80").isLoopback)
         #expect(try !DashboardAddress("0.0.0.0:80").isLoopback)
-        for text in ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:99999", "name:80", "::1:80", "127.0.0.1:-1"] {
+        for text in ["", "8080", ":8080", "127.0.0.1", "127.0.0.1:99999", "a/b:80", "a b:80", "::1:80", "127.0.0.1:-1"]
+        {
             #expect(throws: DashboardError.self, "\(text)") { try DashboardAddress(text) }
         }
+    }
+
+    @Test("A name stands for its address, and by that alone it is within this machine or beyond")
+    func names() throws {
+        #expect(try DashboardAddress("[::1]:8080").resolved() == DashboardAddress("[::1]:8080"))
+        #expect(try DashboardAddress("0.0.0.0:8080").resolved() == DashboardAddress("0.0.0.0:8080"))
+        // What resolvers take for numbers.
+        let short = try DashboardAddress("127.1:80")
+        #expect(!short.isLoopback)
+        #expect(try short.resolved().description == "127.0.0.1:80")
+        #expect(try !DashboardAddress("127.0.0.1.example.org:80").isLoopback)
+        let error = #expect(throws: DashboardError.self) { try DashboardAddress("no.such.host.invalid:1").resolved() }
+        #expect(error?.description.contains("no.such.host.invalid cannot be found") == true, "\(error as Any)")
     }
 }
