@@ -10,11 +10,12 @@ package enum CoordinatorEvent: Sendable {
     /// Stop after writing a checkpoint: the name of the signal.
     case interrupted(String)
     /// A worker process of this machine ended.
-    case processEnded(name: String, description: String)
+    case processEnded(name: String, process: UInt32, description: String)
     case failed(String)
     case recorded(RecorderReport)
-    /// A worker process of this machine ended for good, and others go on.
-    case givenUp(String, remaining: Int)
+    /// A worker process of this machine ended for good, and others go on or may come. `last` is the error where nobody
+    /// is there: nil while there are processes of this machine.
+    case givenUp(String, last: String?, remaining: Int)
     /// For the log.
     case noted(String)
 }
@@ -219,8 +220,9 @@ package final class CoordinatorLoop {
         switch event {
         case .interrupted(let signal): ending = .interrupted(signal)
         case .failed(let reason): failure = failure ?? Failure(description: reason)
-        case .processEnded(let name, let description):
-            for worker in machine.workers(named: name) {
+        case .processEnded(let name, let process, let description):
+            // One of another host may bear the same name.
+            for worker in machine.workers(named: name) where machine.hello(of: worker)?.process == process {
                 perform(machine.lose(worker, description, now: clock), socket)
             }
             lost[name] = nil
@@ -235,7 +237,11 @@ package final class CoordinatorLoop {
                 failure = failure ?? Failure(description: reason)
             default: break
             }
-        case .givenUp(let text, let remaining):
+        case .givenUp(let text, let last, let remaining):
+            if let last, machine.workers.isEmpty {
+                failure = failure ?? Failure(description: last)
+                break
+            }
             let isMissed = !machine.hasStarted && remaining < machine.configuration.minimumWorkers
             progress.warning(text + (isMissed ? ": the first step waits for one less" : ""))
             perform(machine.expectAtMost(remaining, now: clock), socket)

@@ -51,7 +51,7 @@ package struct CoordinatorService {
         let endpoint = listener.endpoint
         progress.event(Self.introduction(job.configuration, folderName: folderName))
         if job.step > 0 { progress.event("resuming after step \(job.step)") }
-        if options.localWorkers == 0 { progress.event("listening on \(endpoint)") }
+        if listener.isOpen { progress.event("listening on \(endpoint)") }
         for notice in notices { printer.event(notice) }
         for warning in warnings {
             log.write(LogEvent.warning(warning).text)
@@ -61,7 +61,10 @@ package struct CoordinatorService {
         try? Data((endpoint + "\n").utf8).write(to: job.folder.endpoint, options: .atomic)
         defer { try? FileManager.default.removeItem(at: job.folder.endpoint) }
 
-        let workers = LocalWorkers(endpoint: endpoint, threads: options.threads, inbox: inbox)
+        let workers = LocalWorkers(
+            access: listener.ownAccess, threads: options.threads,
+            others: listener.isOpen ? max(0, options.settings.minimumWorkers - options.localWorkers) : nil, inbox: inbox
+        )
         let loop = try CoordinatorLoop(
             job: job, settings: options.settings, inbox: inbox, progress: progress,
             onBan: { workers.abandon(name: $0) },

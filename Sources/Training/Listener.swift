@@ -4,9 +4,16 @@ import ZeroMQ
 /// A coordinator's socket, bound before anything else is touched: a busy address leaves no run folder behind. What
 /// another coordinator may have written, such as the file of its address, comes once the run folder is locked.
 ///
+/// Worker processes of its own come by a private socket within this machine, whatever the address: that costs less than
+/// TCP. With keys they get a pair made for this run alone, since CURVE is a matter of the whole socket.
+///
 /// Used by the thread that made it.
 package struct Listener: ~Copyable {
     package let endpoint: String
+    /// Where worker processes of its own connect, and with which keys.
+    let ownAccess: (endpoint: String, keys: KeyFolder?)
+    /// Whether others than these know the address.
+    let isOpen: Bool
     let socket: Socket
     let admission: Admission
     private let privateFolder: PrivateFolder?
@@ -14,16 +21,27 @@ package struct Listener: ~Copyable {
     /// - Parameters:
     ///   - address: nil for a private socket within this machine.
     ///   - keys: nil to let everyone in who reaches the address.
-    /// - Throws: ``ZeroMQError`` where the address is malformed, busy or not this machine's.
-    package init(address: String?, keys: Admission.Keys? = nil) throws {
-        let folder = try address == nil ? PrivateFolder() : nil
+    ///   - startsWorkers: whether it will have worker processes of its own.
+    /// - Throws: ``ZeroMQError`` where the address is malformed, busy or not this machine's; ``ConfigurationError``
+    ///   where there is no place for a private socket.
+    package init(address: String?, keys: Admission.Keys? = nil, startsWorkers: Bool = false) throws {
+        let folder = try address == nil || startsWorkers ? PrivateFolder() : nil
+        let privateAddress = folder.map { "ipc://\($0.path)/bus" }
+        var keys = keys
+        var ownKeys: KeyFolder?
+        if let folder, let server = keys?.pair.publicKey {
+            ownKeys = KeyFolder(folder.path + "/keys")
+            keys!.ownWorkers = try ownKeys!.makePair(owner: "this run's own workers", server: server).publicKey
+        }
         let socket = try Socket(.router, context: Context())
         try socket.prepare(maximumFrame: Socket.maximumFrame)
         try socket.set(.routerMandatory(true))
         let admission = try Admission(socket: socket, keys: keys)
-        try socket.bind(address ?? "ipc://\(folder!.path)/bus")
+        for address in [privateAddress, address].compactMap({ $0 }) { try socket.bind(address) }
         try admission.begin(socket)
         endpoint = try socket.lastEndpoint
+        ownAccess = (privateAddress ?? endpoint, ownKeys)
+        isOpen = address != nil
         privateFolder = folder
         self.socket = socket
         self.admission = admission

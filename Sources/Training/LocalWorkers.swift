@@ -3,7 +3,7 @@ import Synchronization
 
 /// Worker processes of this machine, started and ended with the coordinator. One that dies is started again, unless it
 /// dies too often (``RestartBudget``), while the others go on with its work; one that stands still is killed and started
-/// again.
+/// again. Workers that others start, where they can join, are no matter of its.
 final class LocalWorkers: @unchecked Sendable {
     // @unchecked: the state is guarded by the mutex.
     private struct State {
@@ -18,14 +18,19 @@ final class LocalWorkers: @unchecked Sendable {
         var replaced: Set<Int> = []
     }
 
-    private let endpoint: String
+    private let access: (endpoint: String, keys: KeyFolder?)
     private let threads: Int
+    /// nil where nobody else can join; else how many others the first step waits for.
+    private let others: Int?
     private let inbox: Inbox<CoordinatorEvent>
     private let state = Mutex(State())
 
-    init(endpoint: String, threads: Int, inbox: Inbox<CoordinatorEvent>) {
-        self.endpoint = endpoint
+    init(
+        access: (endpoint: String, keys: KeyFolder?), threads: Int, others: Int?, inbox: Inbox<CoordinatorEvent>
+    ) {
+        self.access = access
         self.threads = threads
+        self.others = others
         self.inbox = inbox
     }
 
@@ -36,9 +41,10 @@ final class LocalWorkers: @unchecked Sendable {
 
     private func start(_ number: Int, faults: String) throws {
         var arguments = [
-            "worker", "--connect=\(endpoint)", "--threads=\(threads)", "--name=w\(number)", "--retry-for=30s",
+            "worker", "--connect=\(access.endpoint)", "--threads=\(threads)", "--name=w\(number)", "--retry-for=30s",
             "--quiet",
         ]
+        if let keys = access.keys { arguments.append("--keys=\(keys.path)") }
         if !faults.isEmpty { arguments.append("--inject=\(faults)") }
         let words = arguments
         let child = try SpawnThread.shared.run { Result { try ChildProcess(arguments: words) } }.get()
@@ -46,11 +52,11 @@ final class LocalWorkers: @unchecked Sendable {
             state.children[number] = child
             return state.isEnding
         }
-        child.waitOnThread { [self] status in ended(number, status) }
+        child.waitOnThread { [self, process = child.pid] status in ended(number, process, status) }
         if isTooLate { child.terminate(grace: 1) }
     }
 
-    private func ended(_ number: Int, _ status: ExitStatus) {
+    private func ended(_ number: Int, _ process: pid_t, _ status: ExitStatus) {
         let (isEnding, isAbandoned, isRare) = state.withLock { state in
             state.children[number] = nil
             let isRare =
@@ -59,7 +65,7 @@ final class LocalWorkers: @unchecked Sendable {
             return (state.isEnding, state.abandoned.contains(number), isRare)
         }
         guard !isEnding else { return }
-        inbox.post(.processEnded(name: "w\(number)", description: "its process \(status)"))
+        inbox.post(.processEnded(name: "w\(number)", process: UInt32(process), description: "its process \(status)"))
         if status.isSuccess {
             // It was told to finish, or to leave: no death to make good.
             giveUp("worker w\(number) has left", last: "every worker process has left")
@@ -81,7 +87,8 @@ final class LocalWorkers: @unchecked Sendable {
             state.remaining -= 1
             return state.remaining
         }
-        inbox.post(remaining == 0 ? .failed(last) : .givenUp(text, remaining: remaining))
+        guard remaining > 0 || others != nil else { return inbox.post(.failed(last)) }
+        inbox.post(.givenUp(text, last: remaining == 0 ? last : nil, remaining: remaining + (others ?? 0)))
     }
 
     /// Of the worker of this name; nil for one that was started elsewhere.

@@ -4,19 +4,18 @@ import Foundation
 import Kernels
 import Synchronization
 import Training
-import ZeroMQ
 
 /// What `train` and `coordinator` do alike, from the flags to the exit code.
 enum CoordinatorRun {
     /// - Parameters:
-    ///   - resumeFlags: words of flags of `command` that a resume needs again; those of the address, the run and the page
-    ///     are added.
-    ///   - warnings: what the user has been told already, for the log.
+    ///   - resumeFlags: words of flags of `command` that a resume needs again; those of the address, its keys, the run
+    ///     and the page are added.
     static func run(
         _ command: String, _ options: RunOptions, _ service: CoordinatorService.Options, _ watching: WatchingOptions,
-        listen: String?, keys: Admission.Keys? = nil, endpointFile: String?, resumeFlags: [String],
-        warnings: [String] = []
+        listen: String?, _ access: AccessOptions, resumeFlags: [String]
     ) throws {
+        var warnings = try listen.map { try access.checkExposure(of: $0) } ?? []
+        let keys = try access.readKeys()
         _ = try InstructionSet.select()
         raiseOpenFileLimit()
         let interruption = Interruption()
@@ -30,7 +29,6 @@ enum CoordinatorRun {
         var service = service
         service.isQuiet = options.basics.quiet
         try watching.check()
-        var warnings = warnings
         func warn(_ text: String) {
             warnings.append(text)
             Self.warn(text)
@@ -38,9 +36,9 @@ enum CoordinatorRun {
         // What can be refused comes before the run folder is made.
         let isResume = options.basics.resume
         try watching.checkTrace()
-        if let endpointFile { try Listener.check(endpointFile: endpointFile) }
+        if let file = access.endpointFile { try Listener.check(endpointFile: file) }
         var page = isResume ? nil : try watching.dashboardListener(warn: warn)
-        let listener = try Listener(address: listen, keys: keys)
+        let listener = try Listener(address: listen, keys: keys, startsWorkers: service.localWorkers > 0)
         let (job, lock): (TrainingJob, RunLock)
         do {
             (job, lock) = try RunPreparation.prepare(request(options), warn: warn)
@@ -51,7 +49,7 @@ enum CoordinatorRun {
         // A run that is finished already needs none.
         if isResume { page = try watching.dashboardListener(warn: warn) }
         // Another coordinator's, where the folder is locked.
-        if let endpointFile { try listener.write(endpointFile: endpointFile) }
+        if let file = access.endpointFile { try listener.write(endpointFile: file) }
         let trace = try watching.traceWriter()
         let coordinator = try CoordinatorService(service)
         interruption.tell(coordinator.interrupt)
@@ -60,8 +58,8 @@ enum CoordinatorRun {
         let address = listen?.hasSuffix(":0") == true ? listener.endpoint : listen
         let resumeCommand = ResumeCommand(
             command, corpus: options.basics.resume ? options.corpus : nil, run: folderName,
-            flags: words("--listen", address) + words("--endpoint-file", endpointFile) + resumeFlags
-                + watching.words + (options.basics.quiet ? ["--quiet"] : []))
+            flags: words("--listen", address) + words("--endpoint-file", access.endpointFile) + access.words
+                + resumeFlags + watching.words + (options.basics.quiet ? ["--quiet"] : []))
         let monitor = RunMonitor(job: job, folder: folderName, trace: trace)
         let dashboard = page.map { watching.serve(monitor, on: $0) }
         defer { dashboard?.stop() }
@@ -77,28 +75,6 @@ enum CoordinatorRun {
             corpus: options.corpus, settings: options.settings, run: options.basics.run, resume: options.basics.resume,
             configurationFile: options.basics.config, vocabularyFile: options.text.vocabulary,
             initialModel: options.beginning.initializeFrom, software: Version.text)
-    }
-
-    /// - Returns: what the user was warned of.
-    /// - Throws: `UsageError`: a refusal to listen beyond this machine without keys or `--insecure`.
-    static func checkExposure(_ listen: String, hasKeys: Bool, insecure: Bool) throws -> [String] {
-        guard try isExposed(listen), !hasKeys else { return [] }
-        guard insecure else {
-            throw UsageError(
-                "\(listen) is open to other machines, and nobody is authenticated there: make keys with lockstep keys and "
-                    + "give --keys, or give --insecure on a network that you trust")
-        }
-        let warning = "--insecure: anyone who reaches \(listen) can join the run and change its result"
-        warn(warning)
-        return [warning]
-    }
-
-    /// Whether other machines reach the address.
-    ///
-    /// - Throws: `UsageError` for what is no address.
-    static func isExposed(_ listen: String) throws -> Bool {
-        let endpoint = try Endpoint(listen, of: "--listen")
-        return !endpoint.isIPC && !endpoint.isLoopback
     }
 
     /// A flag and its value; none for one that has its usual value.

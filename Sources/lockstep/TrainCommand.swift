@@ -5,21 +5,29 @@ import Training
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train",
-        abstract: "Train on this machine: a coordinator and worker processes.",
+        abstract: "Train on this machine: a coordinator and worker processes. Other hosts' may join.",
         discussion: """
             Without CORPUS a new run uses the text of --config, or the built-in demo text. The number of workers and \
             threads never changes a bit of the result: choose them for speed. Ctrl-C writes a checkpoint; --resume goes \
             on from it.
+
+            With --listen tcp://0.0.0.0:5757 --keys cluster/coordinator workers of other hosts may join the ones that \
+            it starts, come and go. They end with it, as its own do.
             """)
 
     @OptionGroup var options: RunOptions
     private static let usualWorkers = 2
     @Option(help: "Worker processes.") var workers = Self.usualWorkers
     @Option(help: "Threads of each worker. (default: the cores, shared among the workers)") var threads: Int?
-    @Option(help: "Workers that the first step waits for. (default: all)") var minimumWorkers: Int?
-    @Option(help: "Where the coordinator listens: ipc://PATH or tcp://127.0.0.1:PORT. (default: a private socket)")
+    @Option(help: "Workers that the first step waits for: with --listen also others. (default: --workers)")
+    var minimumWorkers: Int?
+    @Option(
+        help: """
+            Where workers that others start may join: tcp://HOST:PORT (port 0 picks one) or ipc://PATH. (default: a \
+            private socket, for its own alone)
+            """)
     var listen: String?
-    @Option(help: "Write the address to this file.") var endpointFile: String?
+    @OptionGroup var access: AccessOptions
     @Option(
         help: """
             Faults to inject into workers, for tests, such as kill@step=5,worker=1,phase=backward. step=5 is the sixth: \
@@ -34,17 +42,16 @@ struct TrainCommand: ParsableCommand {
         guard threads.map({ (1...1024).contains($0) }) ?? true else {
             throw ValidationError("--threads must be from 1 to 1024")
         }
-        guard minimumWorkers.map({ (1...workers).contains($0) }) ?? true else {
-            throw ValidationError("--minimum-workers must be from 1 to \(workers), the number of --workers")
+        guard minimumWorkers.map({ (1...workers).contains($0) }) ?? true || listen != nil else {
+            throw ValidationError(
+                "--minimum-workers must be from 1 to \(workers), the number of --workers: others join with --listen")
+        }
+        guard access.keys == nil || listen != nil else {
+            throw ValidationError("--keys needs --listen: without an address no worker but its own can join")
         }
     }
 
     func run() throws {
-        if let listen, try CoordinatorRun.isExposed(listen) {
-            throw UsageError(
-                "\(listen) is open to other machines: train stays on this one, so listen on 127.0.0.1, or use lockstep "
-                    + "coordinator")
-        }
         var service = CoordinatorService.Options()
         service.settings = supervision.settings
         service.settings.minimumWorkers = minimumWorkers ?? workers
@@ -56,7 +63,7 @@ struct TrainCommand: ParsableCommand {
         service.localWorkers = workers
         service.threads = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / workers)
         try CoordinatorRun.run(
-            "train", options, service, watching, listen: listen, endpointFile: endpointFile,
+            "train", options, service, watching, listen: listen, access,
             resumeFlags: CoordinatorRun.words("--workers", workers, usually: Self.usualWorkers)
                 + CoordinatorRun.words("--threads", threads)
                 + CoordinatorRun.words("--minimum-workers", minimumWorkers, usually: workers) + supervision.words)

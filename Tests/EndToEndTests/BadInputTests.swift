@@ -98,7 +98,13 @@ struct BadInputTests {
             ["coordinator", "text.txt", "--run=run", "--listen=tcp://127.0.0.1:0", "--inject=kill;nonsense"],
             "--inject", "'nonsense'"),
         Case(flags: "--listen=nonsense", words: "--listen", "nonsense"),
-        Case(flags: "--listen=tcp://0.0.0.0:0", words: "tcp://0.0.0.0:0", "127.0.0.1"),
+        Case(flags: "--listen=tcp://0.0.0.0:0", words: "tcp://0.0.0.0:0", "--keys", "--insecure"),
+        Case(
+            "keys that are not there", TinyRun.train("--listen=tcp://0.0.0.0:0", "--keys=nowhere"),
+            "nowhere/curve.secret"),
+        Case(
+            "a page's host that nobody knows", TinyRun.train("--dashboard=no.such.host.invalid:0"),
+            "no.such.host.invalid cannot be found"),
         Case("a worker's address", code: 64, ["worker", "--connect=nonsense"], "--connect", "nonsense"),
         Case("an address to ask", code: 64, ["status", "--connect=nonsense"], "--connect", "nonsense"),
         Case("a page's address", code: 64, ["dashboard", "run", "--listen=nonsense"], "--listen", "nonsense"),
@@ -147,6 +153,8 @@ struct BadInputTests {
             ("train", "--minimum-workers=0"),
             // There are two.
             ("train", "--minimum-workers=3"),
+            // Without --listen.
+            ("train", "--keys=nowhere"), ("train", "--allow=nowhere"),
         ])
     func usage(command: String, flag: String) async throws {
         let folder = try TinyRun.folder()

@@ -11,6 +11,8 @@ package final class Admission: Sendable {
     package struct Keys: Sendable {
         package let pair: CurveKeyPair
         package let allowlist: AllowlistFile
+        /// Of workers that the coordinator itself starts: allowed in this run, and in no file.
+        var ownWorkers: CurveKey?
 
         /// - Parameter allow: the allowlist's file; nil for the one in the folder.
         /// - Throws: ``ConfigurationError``.
@@ -86,7 +88,7 @@ package final class Admission: Sendable {
     package func allows(_ key: CurveKey?) -> Bool {
         guard let keys else { return true }
         // Whoever holds the coordinator's own key may ask for the status.
-        return key.map { keys.allowlist.allows($0) || $0 == keys.pair.publicKey } ?? false
+        return key.map { keys.allowlist.allows($0) || $0 == keys.pair.publicKey || $0 == keys.ownWorkers } ?? false
     }
 
     private func decide(_ key: CurveKey, _ address: String) -> Bool {

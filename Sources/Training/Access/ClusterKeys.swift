@@ -36,15 +36,14 @@ package struct ClusterKeys {
     package func makeCoordinator() throws {
         let pair = try coordinator.makePair(owner: "the coordinator")
         if !FileManager.default.fileExists(atPath: coordinator.allow) { try writeAllowlist() }
-        for name in workers { try writeServer(pair.publicKey, for: name) }
+        for name in workers { try folder(name).writeServer(pair.publicKey) }
     }
 
     /// Makes a worker's keys and allows them.
     package func makeWorker(_ name: String) throws {
         try Self.checkName(name)
         let server = try coordinator.readPair().publicKey
-        _ = try folder(name).makePair(owner: name)
-        try writeServer(server, for: name)
+        _ = try folder(name).makePair(owner: name, server: server)
         try writeAllowlist()
     }
 
@@ -61,10 +60,6 @@ package struct ClusterKeys {
             throw ConfigurationError("\(folder(name).path): cannot be deleted: \(error.localizedDescription)")
         }
         try writeAllowlist()
-    }
-
-    private func writeServer(_ key: CurveKey, for name: String) throws {
-        try KeyFile.write("# Public key of the coordinator.\n\(key.z85)\n", to: folder(name).server, mode: 0o644)
     }
 
     private func writeAllowlist() throws {

@@ -21,9 +21,11 @@ package struct KeyFolder: Sendable {
 
     /// Makes the folder (0700) and a new pair of keys in it: the secret one 0600.
     ///
-    /// - Parameter owner: for the comment in the files.
+    /// - Parameters:
+    ///   - owner: for the comment in the files.
+    ///   - server: the coordinator's public key, to be put beside a worker's pair.
     /// - Throws: ``ConfigurationError``; ``ZeroMQError`` where libzmq was built without CURVE.
-    package func makePair(owner: String) throws -> CurveKeyPair {
+    package func makePair(owner: String, server: CurveKey? = nil) throws -> CurveKeyPair {
         if let (_, reason) = makeFolder(path, mode: 0o700) {
             throw ConfigurationError("\(path): the folder cannot be made: \(reason); name another for the keys")
         }
@@ -32,6 +34,14 @@ package struct KeyFolder: Sendable {
             "# Secret key of \(owner). Whoever reads it can pass for \(owner).\n\(pair.secretKey.z85)\n", to: secret,
             mode: 0o600)
         try KeyFile.write("# Public key of \(owner).\n\(pair.publicKey.z85)\n", to: publicKey, mode: 0o644)
+        if let server { try writeServer(server) }
         return pair
+    }
+
+    /// Puts the coordinator's public key beside a worker's pair.
+    ///
+    /// - Throws: ``ConfigurationError``.
+    func writeServer(_ key: CurveKey) throws {
+        try KeyFile.write("# Public key of the coordinator.\n\(key.z85)\n", to: server, mode: 0o644)
     }
 }
