@@ -98,31 +98,25 @@ package final class GradientEngine {
         _ layer: Int, _ held: Activations, _ nodes: [GradientNode], _ finished: @Sendable (Range<Int>) -> Void
     ) {
         let shape = geometry.shape
-        let count = 4 * shape.hidden
         func start(_ parameter: Parameter) -> Int { layout[parameter].range.lowerBound }
-        let weights = [
-            (start: start(.inputWeight(layer: layer)), columns: shape.inputSize(layer: layer)),
-            (start: start(.recurrentWeight(layer: layer)), columns: shape.hidden),
-        ]
+        let inputStart = start(.inputWeight(layer: layer))
         let biases =
             shape.bias ? (first: start(.inputBias(layer: layer)), second: start(.recurrentBias(layer: layer))) : nil
 
-        // From the end of the layer on, so that the last chunk to leave is a whole one: its copies reach the workers one
-        // behind the other, and one worker's next gradients leave while the other's copy comes in.
-        let parts =
-            (biases.map { [(start: $0.second, columns: 1), (start: $0.first, columns: 1)] } ?? []) + weights.reversed()
-
-        let blocks = WeightGradient.blocks(of: count, threads: pool.threads)
+        let blocks = GateBlocks(layout: layout, layer: layer, threads: pool.threads)
         let most = WeightGradient.blockRows
         for (index, (node, place)) in zip(nodes, rows(of: nodes, held)).enumerated() {
             let isLast = index + 1 == nodes.count
             pack(layer, held, place)
             let out = node.gradient.base
-            var inputs = [held.packedStates(layer: layer).inputs(of: place, from: 0, out: out + weights[1].start)]
+            var inputs = [
+                held.packedStates(layer: layer).inputs(
+                    of: place, from: 0, out: out + start(.recurrentWeight(layer: layer)))
+            ]
             if layer > 0 {
                 inputs.append(
                     held.packedOutput(layer: layer - 1).inputs(
-                        of: place, from: held.firstPackedOutput, out: out + weights[0].start))
+                        of: place, from: held.firstPackedOutput, out: out + inputStart))
             }
             let gradient = GateGradients(
                 gates: held.gates[layer].base, stride: held.gateStride, place: place, hidden: shape.hidden,
@@ -130,11 +124,11 @@ package final class GradientEngine {
                 table: layer > 0
                     ? nil
                     : WeightGradient.Table(
-                        tokens: held.inputs, vocabulary: shape.vocabulary, out: out + weights[0].start),
+                        tokens: held.inputs, vocabulary: shape.vocabulary, out: out + inputStart),
                 tableRows: GateGradients.tableRows(of: most, vocabulary: shape.vocabulary))
             let buffers = scratch(count: gradient.scratchCount(rows: most))
-            pool.run(.weightGradients, tasks: blocks.count) { task, thread in
-                let rows = blocks[task]
+            pool.run(.weightGradients, tasks: blocks.gates.count) { task, thread in
+                let rows = blocks.gates[task]
                 gradient.compute(rows, scratch: buffers[thread].base, most: most)
                 if let biases {
                     // Both are added to the same sums: their gradients are equal.
@@ -142,9 +136,7 @@ package final class GradientEngine {
                     (bias + biases.second).update(from: bias + biases.first, count: rows.count)
                 }
                 guard isLast else { return }
-                for (start, columns) in parts {
-                    finished(start + rows.lowerBound * columns..<start + rows.upperBound * columns)
-                }
+                blocks.ranges(of: rows).forEach(finished)
             }
         }
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Kernels
 import LanguageModel
 import Training
 
@@ -12,12 +13,13 @@ struct PlanCommand: ParsableCommand {
             worker) and the coordinator's link. All workers' gradients share that link: from some number on more hosts make \
             a step no shorter.
 
-            The model: a worker computes its share of the shards, and packs and updates all parameters (2.2 ns each). Its \
-            gradient leaves in chunks of 256 KiB, layer by layer, the output's first, over a link as fast as the \
-            coordinator's, and waits at that one behind what other workers sent before, up to 100 ms of it. A chunk that \
-            is there from all goes back to all while others still come. Headers take 6 % of a link; a core takes in or \
-            gives out 2.5 GB/s, 0.6 GB/s with CURVE. Workers begin one behind the other, within 0.6 of the time that the \
-            last chunk's copies take. deploy/hosts/measure.sh holds it against measured steps.
+            The model: a worker computes its share of the shards, and packs and updates all parameters (2.2 ns each). \
+            Its gradient leaves in chunks of 256 KiB, layer by layer, the output's first, and of a layer block by \
+            block, over a link as fast as the coordinator's, and waits at that one behind what other workers sent \
+            before, up to 100 ms of it. A chunk that is there from all goes back to all while others still come. \
+            Headers take 6 % of a link; a core takes in or gives out 2.5 GB/s, 0.6 GB/s with CURVE. Workers begin one \
+            behind the other, within 0.6 of the time that the last chunk's copies take. deploy/hosts/measure.sh holds \
+            it against measured steps.
             """)
 
     @Option(help: "Seconds of a step with one worker, on a host like those to come.") var stepSeconds: Double
@@ -49,6 +51,8 @@ struct PlanCommand: ParsableCommand {
     }
 
     func run() throws {
+        // How many gates are a block depends on it.
+        _ = try InstructionSet.select()
         let shards = shards ?? RunConfiguration.defaultShards(batch: batch)
         let plan = StarPlan(
             shape: ModelShape(vocabulary: distinct, hidden: hidden, layers: layers), rows: batch, window: window,

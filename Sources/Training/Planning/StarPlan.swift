@@ -4,10 +4,10 @@ package import LanguageModel
 /// Predicts the time of a step on hosts around one coordinator, from the time of a step on one of them and the link.
 ///
 /// The model: a worker computes its shards in proportion, and packs and updates all parameters however few they are;
-/// gradients become final layer by layer, the output first, and leave as chunks of tree nodes, each worker's at the rate
-/// of its own link, which is taken for that of the coordinator's. They meet in the queue in front of that link
-/// (``ArrivalQueue``), so a chunk is whole at the coordinator when the worker that began last has got its own through,
-/// behind all that the others had put there. It then leaves to all of them over the other direction of the link. Once a
+/// gradients become final layer by layer, the output first, and of a layer block by block (``GateBlocks``), as one
+/// thread computes them. They leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken
+/// for that of the coordinator's. They meet in the queue in front of that link (``ArrivalQueue``), so a chunk is whole
+/// at the coordinator when the worker that began last has got its own through, behind all that the others had put there. It then leaves to all of them over the other direction of the link. Once a
 /// step, a word goes there and another back.
 ///
 /// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other. How far
@@ -81,10 +81,31 @@ package struct StarPlan: Sendable {
         return (plan.map { tree.cover($0.shards).count }, plan.map(\.shards.count).max()!)
     }
 
-    /// The first parameter of the layer in which `index` lies.
-    private func layerStart(of index: Int, _ layout: ParameterLayout) -> Int {
-        let starts = (0..<shape.layers).map { layout.range(layer: $0).lowerBound } + [layout.outputRange.lowerBound]
-        return starts.last { $0 <= index }!
+    /// When each chunk is final in all of a worker's `nodes`, as a share of its computation, in that order.
+    ///
+    /// Of the products a third is forward, a third the gradients of inputs and a third those of weights. A layer has
+    /// its part of the latter two, one behind the other, and of layer 0 no product with the input is counted.
+    func chunksFinal(nodes: Int) -> [(chunk: Int, share: Double)] {
+        let layout = ParameterLayout(shape)
+        var progress = ChunkProgress(ChunkLayout(floats: layout.count))
+        var chunks: [(chunk: Int, share: Double)] = []
+        func complete(_ range: Range<Int>, _ share: Double) {
+            chunks += progress.complete(range).map { ($0, share) }
+        }
+        let all = StepArithmetic.multiplyAdds(shape)
+        var share = 1.0 / 3 + 2.0 / 3 * Double(shape.vocabulary * shape.hidden) / all
+        complete(layout.outputRange, share)
+        for layer in (0..<shape.layers).reversed() {
+            let third = Double(4 * shape.hidden * shape.hidden * (layer > 0 ? 2 : 1)) / all / 3
+            let blocks = GateBlocks(layout: layout, layer: layer, threads: 1)
+            for (block, gates) in blocks.gates.enumerated() {
+                // The last node's are computed last, and make a chunk final.
+                let done = (Double(nodes - 1) + Double(block + 1) / Double(blocks.gates.count)) / Double(nodes)
+                for range in blocks.ranges(of: gates) { complete(range, share + third * (1 + done)) }
+            }
+            share += 2 * third
+        }
+        return chunks
     }
 
     package func predict(workers: Int) -> Prediction {
@@ -100,26 +121,20 @@ package struct StarPlan: Sendable {
         let cost = Self.plainCost + (link.usesCurve ? Self.curveCost : 0)
         func time(_ bytes: Int) -> Double { max(Double(bytes) / rate, Double(bytes) * cost) }
 
-        var upward: [(final: Double, seconds: Double)] = []
-        var downs: [Double] = []
-        var bytesIn = carries
-        var bytesOut = tokens
-        for chunk in (0..<chunks.count).reversed() {
-            let bytes = chunks.range(chunk).count * 4
-            // Forward takes a third. The rest is as far as the layer in which the chunk begins, as though its gradient
-            // became final as a whole: that some gates' leaves before others' is left out.
-            let depth = 1 - Double(layerStart(of: chunks.range(chunk).lowerBound, layout)) / Double(layout.count)
-            upward.append((compute * (1.0 / 3 + 2.0 / 3 * depth), time(bytes)))
-            downs.append(time(bytes * nodes.count))
-            bytesIn += bytes * nodes.reduce(0, +)
-            bytesOut += bytes * nodes.count
+        func bytes(_ chunk: Int) -> Int { chunks.range(chunk).count * 4 }
+        let upward = nodes.map { count in
+            chunksFinal(nodes: count).map { (ready: compute * $0.share, seconds: time(bytes($0.chunk) * count)) }
         }
+        // In the order in which all workers send.
+        let downs = chunksFinal(nodes: 1).map { time(bytes($0.chunk) * nodes.count) }
+        let bytesIn = carries + 4 * layout.count * nodes.reduce(0, +)
+        let bytesOut = tokens + 4 * layout.count * nodes.count
         // The last worker begins so much behind the first, and the others in between.
         let later = Self.stagger * (1 - 1 / Double(nodes.count)) * downs.last!
         let spacing = nodes.count > 1 ? later / Double(nodes.count - 1) : 0
         var queue = ArrivalQueue(
-            senders: nodes.enumerated().map { index, count in
-                upward.map { (Double(index) * spacing + $0.final, $0.seconds * Double(count)) }
+            senders: upward.enumerated().map { index, messages in
+                messages.map { (Double(index) * spacing + $0.ready, $0.seconds) }
             }, limit: Self.queueSeconds)
         let passed = queue.run()
         let arrived = passed.map(\.last!).max()! + time(carries)

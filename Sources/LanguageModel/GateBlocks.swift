@@ -1,0 +1,23 @@
+import Kernels
+
+/// How the gradient of a layer is cut: blocks of gates, computed one after the other by each thread. What a block makes
+/// final leaves while others are computed.
+package struct GateBlocks: Sendable {
+    /// The gates of each block.
+    package let gates: [Range<Int>]
+    /// Of each of the layer's parameters, in the order in which they leave, where it begins and its floats a gate: from
+    /// the end of the layer on, so that the last chunk to leave is a whole one. Its copies reach the workers one behind
+    /// the other, and one worker's next gradients leave while the other's copy comes in.
+    private let parameters: [(start: Int, columns: Int)]
+
+    package init(layout: ParameterLayout, layer: Int, threads: Int) {
+        let own = layout.entries.filter { $0.parameter.layer == layer }
+        gates = WeightGradient.blocks(of: own[0].shape[0], threads: threads)
+        parameters = own.reversed().map { (start: $0.range.lowerBound, columns: $0.range.count / $0.shape[0]) }
+    }
+
+    /// Where the gradients of some gates lie, in the order in which they leave.
+    package func ranges(of gates: Range<Int>) -> [Range<Int>] {
+        parameters.map { $0.start + gates.lowerBound * $0.columns..<$0.start + gates.upperBound * $0.columns }
+    }
+}
