@@ -37,10 +37,15 @@ package struct Listener: ~Copyable {
         try socket.prepare(maximumFrame: Socket.maximumFrame)
         try socket.set(.routerMandatory(true))
         let admission = try Admission(socket: socket, keys: keys)
-        for address in [privateAddress, address].compactMap({ $0 }) { try socket.bind(address) }
+        if let privateAddress { try socket.bind(privateAddress) }
+        if let address { try socket.bind(address) }
         try admission.begin(socket)
-        endpoint = try socket.lastEndpoint
-        ownAccess = (privateAddress ?? endpoint, ownKeys)
+        // Nothing that could throw, and no closure, once a property is stored: optimised code then takes the socket for
+        // another.
+        let bound = try socket.lastEndpoint
+        let ownAddress = privateAddress ?? bound
+        endpoint = bound
+        ownAccess = (ownAddress, ownKeys)
         isOpen = address != nil
         privateFolder = folder
         self.socket = socket
