@@ -63,12 +63,6 @@ struct WireTests {
         #expect(envelope == Self.envelope)
     }
 
-    @Test("The kinds keep the numbers of the protocol's table")
-    func kinds() {
-        let kinds = Self.examples.map { Wire.encode($0, Self.envelope)[3] }
-        #expect(kinds == [1, 1, 2, 14, 15, 16, 17, 18, 5, 5, 21, 22, 3, 4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 19, 20])
-    }
-
     @Test("A message cut short or drawn out is refused, wherever", arguments: examples)
     func truncation(message: Message) {
         let bytes = Wire.encode(message, Self.envelope)
