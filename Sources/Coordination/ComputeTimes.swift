@@ -19,3 +19,32 @@ package struct ComputeTimes: Hashable, Sendable {
 
     package var total: UInt64 { awaitingLease + forward + backward + awaitingCommit + update }
 }
+
+extension ComputeTimes {
+    func encode(into writer: inout ByteWriter) {
+        writer.put(awaitingLease)
+        writer.put(forward)
+        writer.put(backward)
+        writer.put(awaitingCommit)
+        writer.put(update)
+        writer.put(UInt8(threads.count))
+        for spans in threads {
+            writer.put(UInt8(spans.count))
+            for span in spans { span.encode(into: &writer) }
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        awaitingLease = try reader.take()
+        forward = try reader.take()
+        backward = try reader.take()
+        awaitingCommit = try reader.take()
+        update = try reader.take()
+        guard [awaitingLease, forward, backward, awaitingCommit, update].allSatisfy({ $0 <= Self.limit }) else {
+            throw .outOfBounds("times")
+        }
+        let count: UInt8 = try reader.take()
+        guard Int(count) <= ThreadSpan.maximumThreads else { throw .outOfBounds("told threads") }
+        for _ in 0..<count { threads.append(try ThreadSpan.list(from: &reader)) }
+    }
+}

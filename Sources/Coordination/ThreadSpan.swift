@@ -20,3 +20,31 @@ package struct ThreadSpan: Hashable, Sendable {
         self.length = length
     }
 }
+
+extension ThreadSpan {
+    func encode(into writer: inout ByteWriter) {
+        writer.put(phase.rawValue)
+        writer.put(beforeEnd)
+        writer.put(length)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        guard let phase = Phase(rawValue: try reader.take()) else { throw .outOfBounds("phase") }
+        self.init(phase: phase, beforeEnd: try reader.take(), length: try reader.take())
+    }
+
+    /// Those of one thread: in the order of time and apart.
+    static func list(from reader: inout ByteReader) throws(WireError) -> [ThreadSpan] {
+        let count: UInt8 = try reader.take()
+        guard Int(count) <= maximumCount else { throw .outOfBounds("spans") }
+        var spans: [ThreadSpan] = []
+        var free = UInt32.max
+        for _ in 0..<count {
+            let span = try ThreadSpan(from: &reader)
+            guard span.beforeEnd <= free, span.length <= span.beforeEnd else { throw .outOfBounds("span") }
+            free = span.beforeEnd - span.length
+            spans.append(span)
+        }
+        return spans
+    }
+}

@@ -1,5 +1,6 @@
-import Coordination
 import Testing
+
+@testable import Coordination
 
 /// What stands on the wire, byte by byte: another build of the same protocol version has to read it.
 @Suite("Bytes of wire messages")
@@ -63,7 +64,7 @@ struct WireBytesTests {
     @Test("Every kind of message has its bytes on record")
     func everyKind() {
         #expect(Self.bodies.count == WireTests.examples.count)
-        #expect(Set(WireTests.examples.map { Wire.encode($0, WireTests.envelope)[3] }) == Set(1...22))
+        #expect(Set(WireTests.examples.map { type(of: $0.body).kind }) == Set(Message.bodies.map { $0.kind }))
     }
 
     @Test("A message begins with the mark, the version, its kind and the envelope")

@@ -32,6 +32,29 @@ package struct Offer: Hashable, Sendable {
     }
 }
 
+extension Offer {
+    func encode(into writer: inout ByteWriter) {
+        writer.put(step)
+        writer.put(digest)
+        writer.put(stateDigest)
+        writer.put(historyFrom)
+        writer.put(UInt8(carries.count))
+        for carry in carries {
+            writer.put(carry.step)
+            writer.put(list: carry.shards)
+        }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            step: try reader.take(), digest: try reader.take(), stateDigest: try reader.take(), carries: [],
+            historyFrom: try reader.take())
+        let count: UInt8 = try reader.take()
+        guard count <= Wire.maximumCarrySteps else { throw .outOfBounds("offered carries") }
+        for _ in 0..<count { carries.append(Carries(step: try reader.take(), shards: try reader.takeList())) }
+    }
+}
+
 /// A coordinator that was started again asks for what a worker offered.
 package struct Recall: Hashable, Sendable {
     /// How many steps the state holds that is taken over.
@@ -51,6 +74,24 @@ package struct Recall: Hashable, Sendable {
     }
 }
 
+extension Recall: WireMessage {
+    static let kind: UInt8 = 14
+    var message: Message { .recall(self) }
+
+    func encode(into writer: inout ByteWriter) {
+        writer.put(step)
+        writer.put(flag: wantsReplica)
+        writer.put(list: shards)
+        writer.put(historyFrom)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            step: try reader.take(), wantsReplica: try reader.takeFlag("recall flag"), shards: try reader.takeList(),
+            historyFrom: try reader.take())
+    }
+}
+
 /// A carry that was recalled.
 package struct CarryPart: Hashable, Sendable {
     /// The step that it leads into.
@@ -60,6 +101,20 @@ package struct CarryPart: Hashable, Sendable {
     package init(step: UInt64, shard: UInt32) {
         self.step = step
         self.shard = shard
+    }
+}
+
+extension CarryPart: WireMessage {
+    static let kind: UInt8 = 15
+    var message: Message { .carry(self) }
+
+    func encode(into writer: inout ByteWriter) {
+        writer.put(step)
+        writer.put(shard)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        self.init(step: try reader.take(), shard: try reader.take())
     }
 }
 
@@ -84,5 +139,39 @@ package struct HistoryRecord: Hashable, Sendable {
     var isSound: Bool {
         Double(bitPattern: facts.lossBits).isFinite && Double(bitPattern: facts.gradientNormBits).isFinite
             && Double(bitPattern: learningRateBits).isFinite
+    }
+}
+
+extension HistoryRecord {
+    func encode(into writer: inout ByteWriter) {
+        writer.put(step)
+        writer.put(learningRateBits)
+        writer.put(digest)
+        facts.encode(into: &writer)
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            step: try reader.take(), learningRateBits: try reader.take(), digest: try reader.take(),
+            facts: try StepFacts(from: &reader))
+    }
+}
+
+struct History: WireMessage {
+    static let kind: UInt8 = 16
+    var message: Message { .history(records) }
+    var records: [HistoryRecord]
+}
+
+extension History {
+    func encode(into writer: inout ByteWriter) {
+        writer.put(UInt32(records.count))
+        for record in records { record.encode(into: &writer) }
+    }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        records = []
+        let count = try reader.takeCount(limit: Wire.maximumHistory, "history")
+        for _ in 0..<count { records.append(try HistoryRecord(from: &reader)) }
     }
 }

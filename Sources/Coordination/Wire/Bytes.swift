@@ -10,6 +10,8 @@ struct ByteWriter {
         }
     }
 
+    mutating func put(flag: Bool) { put(UInt8(flag ? 1 : 0)) }
+
     /// A text longer than the bound is cut at a scalar: it is for people, or was bounded before.
     mutating func put(text: String, limit: Int = Wire.maximumText) {
         var utf8: [UInt8] = []

@@ -1,0 +1,98 @@
+/// A worker process's incarnation: random, fresh at each (re)join, never zero. It is its routing id too.
+package typealias WorkerID = UInt64
+
+/// What the two sides say to each other. Bulk values (floats, tokens) travel in a second frame, the payload.
+///
+/// ```
+/// worker                              coordinator
+///   | -- hello(offer) ------------------> |     name, threads, and the replica it still holds, if any
+///   | <------------------------- recall -- |    after a restart: hand over what was offered
+///   | -- snapshot, carry, history -------> |
+///   | <------------------------ welcome -- |    run, term, configuration
+///   | <---------------- snapshot 0..n-1 -- |    parameters and optimizer state; none where the offer stands
+///   | -- applied(s, digest) ------------> |     the replica stands
+///   | <--------------- lease(s, shards) -- |    tokens, and carry where it is new to the worker
+///   | -- gradient(s, node, chunk) -----> |      as layers finish
+///   | <--------------- average(s, chunk) -- |   as chunks are complete, while others still compute
+///   | -- shardResult(s, shard) --------> |      loss and carry
+///   | <---------------------- restart(s) -- |   somebody lied: what was sent for this step is void
+///   | <----------- commit(s, scalars) --- |     every replica applies the update
+///   | -- applied(s + 1, digest) -------> |
+///   | <--- evaluate(s + 1, segments) --- |      where it is due, before the next lease
+///   | -- evaluated(s + 1, losses) -----> |
+///   | <--------------------- finish ----- |
+///
+/// anyone
+///   | -- statusRequest ----------------> |
+///   | <--------------------- status ----- |     a snapshot of the run
+/// ```
+package enum Message: Hashable, Sendable {
+    case hello(Hello)
+    case welcome(Welcome)
+    case refuse(Refusal)
+    /// Payload: the floats of this part. To a worker that joins, and from one whose replica is recalled.
+    case snapshot(SnapshotPart)
+    /// Payload: tokens, then carries; see ``Lease``.
+    case lease(Lease)
+    /// Payload: the floats of the chunk.
+    case gradient(GradientPart)
+    /// Payload: the shard's carry after the window.
+    case shardResult(ShardResult)
+    /// Payload: the floats of the chunk.
+    case average(AveragePart)
+    case commit(Commit)
+    case applied(Applied)
+    case heartbeat
+    case goodbye
+    case finish
+    case recall(Recall)
+    /// Payload: the shard's carry into the step.
+    case carry(CarryPart)
+    case history([HistoryRecord])
+    case audited(AuditReport)
+    case restart(Restart)
+    /// Payload: the segments' tokens; see ``EvaluationLease``.
+    case evaluate(EvaluationLease)
+    case evaluated(EvaluationResult)
+    case statusRequest
+    /// A ``RunSnapshot``, JSON.
+    case status([UInt8])
+}
+
+extension Message {
+    /// What stands on the wire for it; see ``bodies``.
+    var body: any WireMessage {
+        switch self {
+        case .hello(let body): body
+        case .welcome(let body): body
+        case .refuse(let body): body
+        case .snapshot(let body): body
+        case .lease(let body): body
+        case .gradient(let body): body
+        case .shardResult(let body): body
+        case .average(let body): body
+        case .commit(let body): body
+        case .applied(let body): body
+        case .heartbeat: Heartbeat()
+        case .goodbye: Goodbye()
+        case .finish: Finish()
+        case .recall(let body): body
+        case .carry(let body): body
+        case .history(let records): History(records: records)
+        case .audited(let body): body
+        case .restart(let body): body
+        case .evaluate(let body): body
+        case .evaluated(let body): body
+        case .statusRequest: StatusRequest()
+        case .status(let snapshot): Status(snapshot: snapshot)
+        }
+    }
+
+    /// The bodies that are read, one type for each case.
+    static let bodies: [any WireMessage.Type] = [
+        Hello.self, Welcome.self, Refusal.self, SnapshotPart.self, Lease.self, GradientPart.self, ShardResult.self,
+        AveragePart.self, Commit.self, Applied.self, Heartbeat.self, Goodbye.self, Finish.self, Recall.self,
+        CarryPart.self, History.self, AuditReport.self, Restart.self, EvaluationLease.self, EvaluationResult.self,
+        StatusRequest.self, Status.self,
+    ]
+}
