@@ -26,27 +26,18 @@ extension CoordinatorLoop {
                 }
                 snapshots[worker] = snapshot(step: step)
             case .fold(let chunk, let changes): add(changes, chunk: chunk, payload!)
-            case .acceptShard(let shard):
-                guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
-                losses[shard] = Double(bitPattern: result.lossBits)
-                carries.accept(shard: shard, bytes: payload!)
-            case .acceptSegments(let segments):
-                guard case .evaluated(let result) = message else { preconditionFailure("only results are accepted") }
-                accept(segments, of: result)
+            case .acceptShard(let shard): accept(shard, of: message, payload!)
+            case .acceptSegments(let segments): accept(segments, of: message)
             case .evaluated: evaluated()
             case .commit(let step):
                 decide(step)
                 committed = step
                 hasCommitted = true
-            case .discard: break
             case .joined(let worker): announce(worker)
             case .evict(let worker, let reason): forget(worker, reason)
             case .abandonStep: abandonStep()
             case .settle, .verifyRecalled: afterwards.append(action)
-            case .ban(_, let name):
-                // It may not have joined yet.
-                faults = .none
-                onBan(name)
+            case .ban(_, let name): ban(name)
             case .note(let text): progress.event(text)
             case .complain(let text): complain(text)
             case .storeRecalledPart(let part): recall().store(part: part, payload!)
@@ -54,11 +45,8 @@ extension CoordinatorLoop {
             case .storeHistory(let records): recall().history = records
             case .recovered(let step): goOn(from: step)
             case .keptCheckpoint: goOnFromCheckpoint()
-            case .fail(let reason, let savesState):
-                guard !savesState || parametersAreFinite() else { break }
-                self.savesState = savesState
-                failure = Failure(description: reason)
-            case .finished: break
+            case .fail(let reason, let savesState): fail(reason, savesState: savesState)
+            case .discard, .finished: break
             }
         }
         // Also where a send failed: the carries have moved on with the commit, and a checkpoint takes both. A commit that
@@ -67,7 +55,12 @@ extension CoordinatorLoop {
         if failure != nil { return }
         if hasCommitted { forgetOldSteps() }
         loseUnreachable(socket)
-        for action in afterwards where failure == nil {
+        answer(afterwards, socket)
+    }
+
+    /// Does what the machine is to be told the outcome of.
+    private func answer(_ actions: [CoordinatorAction], _ socket: borrowing Socket) {
+        for action in actions where failure == nil {
             switch action {
             case .settle(let dispute): settle(dispute, socket)
             case .verifyRecalled: verifyRecalled(socket)
@@ -90,6 +83,24 @@ extension CoordinatorLoop {
         let average = averages[machine.step] ?? averagePool.take()
         averages[machine.step] = average
         fold.apply(changes, chunk: chunk, payload: payload, into: average)
+    }
+
+    private func accept(_ shard: Int, of message: Message?, _ payload: UnsafeRawBufferPointer) {
+        guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
+        losses[shard] = Double(bitPattern: result.lossBits)
+        carries.accept(shard: shard, bytes: payload)
+    }
+
+    private func ban(_ name: String) {
+        // It may not have joined yet.
+        faults = .none
+        onBan(name)
+    }
+
+    private func fail(_ reason: String, savesState: Bool) {
+        guard !savesState || parametersAreFinite() else { return }
+        self.savesState = savesState
+        failure = Failure(description: reason)
     }
 
     private func forget(_ worker: WorkerID, _ reason: String) {

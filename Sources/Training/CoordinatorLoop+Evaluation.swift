@@ -50,7 +50,8 @@ extension CoordinatorLoop {
         LeasePayload.encode(tokens: lease.segments.map { job.validation!.run(row: Int($0)) }, carries: [])
     }
 
-    func accept(_ segments: Set<Int>, of result: EvaluationResult) {
+    func accept(_ segments: Set<Int>, of message: Message?) {
+        guard case .evaluated(let result) = message else { preconditionFailure("only results are accepted") }
         for (segment, bits) in zip(result.segments, result.lossBits) where segments.contains(Int(segment)) {
             rowLosses[Int(segment)] = Double(bitPattern: bits)
         }
