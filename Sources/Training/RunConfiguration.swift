@@ -1,7 +1,5 @@
-import Coordination
 package import Corpus
 package import LanguageModel
-import ZeroMQ
 
 /// Everything that the result is a function of, beside the corpus itself: what `run.json` holds and a resume continues.
 package struct RunConfiguration: Codable, Sendable, Equatable {
@@ -159,91 +157,4 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         while shards < 16 && batch % (shards * 2) == 0 { shards *= 2 }
         return shards
     }
-
-    /// Whether the values can be worked with: they may come from a file or a peer.
-    ///
-    /// - Throws: ``ConfigurationError`` naming the first value that cannot be, and its bounds.
-    package func validate() throws(ConfigurationError) {
-        func require(_ condition: Bool, _ message: String) throws(ConfigurationError) {
-            if !condition { throw ConfigurationError(message) }
-        }
-        try require(format == Self.currentFormat, "run format \(format) is not known: upgrade lockstep")
-        try require(runNumber != 0, "the run's identity is not 16 hex digits")
-        try require((2...0x110000).contains(model.vocabulary), "the vocabulary must have 2 characters or more")
-        try require(
-            Self.hiddenRange.contains(model.hidden),
-            "--hidden must be from 1 to \(Self.hiddenRange.upperBound), not \(model.hidden)")
-        try require(
-            Self.layersRange.contains(model.layers),
-            "--layers must be from 1 to \(Self.layersRange.upperBound), not \(model.layers)")
-        try require(dropout >= 0 && dropout < 1, "--dropout must be at least 0 and below 1, not \(dropout)")
-        try require(forgetBias?.isFinite ?? true, "--forget-bias must be finite, not \(forgetBias ?? 0)")
-        try require(
-            Self.batchRange.contains(batch), "--batch must be from 1 to \(Self.batchRange.upperBound), not \(batch)")
-        try require(
-            validationSplit != .columns || validation == 0 || batch <= Wire.maximumShards,
-            "--validation-split columns scores all rows at once, \(Wire.maximumShards) at most: lower --batch \(batch), "
-                + "or hold out the tail")
-        try require(
-            Self.windowRange.contains(window),
-            "--window must be from 1 to \(Self.windowRange.upperBound), not \(window)")
-        try require(validation >= 0 && validation < 1, "--validation must be at least 0 and below 1, not \(validation)")
-        try require(
-            Self.shardsRange.contains(shards),
-            "--shards must be from 1 to \(Self.shardsRange.upperBound), not \(shards)")
-        try require(
-            batch % shards == 0,
-            "--shards \(shards) does not divide --batch \(batch): choose a divisor, "
-                + "such as \(Self.defaultShards(batch: batch))")
-        let carry = rowsPerShard * model.carryCount * 4
-        try require(
-            carry <= Socket.maximumFrame,
-            "the recurrent state of a shard has \(carry) bytes and \(Socket.maximumFrame) can be sent at once: "
-                + "raise --shards")
-        try require(
-            batch * (model.carryCount + window + 1) * 4 <= Socket.maximumLease,
-            "the recurrent state of a batch has more bytes than can be sent at once: lower --batch")
-        try require(clip >= 0 && clip.isFinite, "--clip must be 0 (none) or more, and finite, not \(clip)")
-        try require(
-            clipValue.map { $0 > 0 && $0.isFinite } ?? true,
-            "--clip-value must be 0 (none) or more, and finite, not \(clipValue ?? 0)")
-        for (flag, value) in [
-            ("--learning-rate", optimizer.learningRate), ("--epsilon", optimizer.epsilon),
-            ("--momentum", optimizer.momentum), ("--weight-decay", optimizer.weightDecay),
-        ] {
-            try require(value >= 0 && value.isFinite, "\(flag) must be 0 or more, and finite, not \(value)")
-        }
-        for (flag, value) in [
-            ("--beta1", optimizer.beta1), ("--beta2", optimizer.beta2), ("--alpha", optimizer.alpha),
-        ] {
-            try require((0..<1).contains(value), "\(flag) must be at least 0 and below 1, not \(value)")
-        }
-        try require(
-            (1...Self.maximumSteps).contains(totalSteps),
-            "--steps must be from 1 to \(Self.maximumSteps), not \(totalSteps)")
-        try require(
-            (1...Self.maximumSteps).contains(stepsPerEpoch),
-            "an epoch must have from 1 to \(Self.maximumSteps) steps, not \(stepsPerEpoch)")
-        try require(corpus.characters >= 0, "the text must have 0 characters or more, not \(corpus.characters)")
-        do { try schedule.validate() } catch { throw ConfigurationError(error.description) }
-        try require(upkeep.patience ?? 1 >= 1, "--patience must be 0 (none) or more, not \(upkeep.patience ?? 0)")
-        try require(
-            upkeep.patience == nil || (validation > 0 && upkeep.evaluateEvery != .never),
-            "--patience waits for evaluations: it needs --validation and --evaluate-every")
-        try require(upkeep.keep >= 1, "--keep must be 1 or more, not \(upkeep.keep)")
-    }
-}
-
-/// Flags that are wrong by themselves or contradict each other, whatever the files and the machine: a command ends with
-/// code 64. The message says which and what to do.
-package struct UsageError: Error, CustomStringConvertible, Equatable {
-    package let description: String
-    package init(_ description: String) { self.description = description }
-}
-
-/// A setting, file or state of the machine that cannot be worked with: a command ends with code 1. The message says
-/// which and what to do.
-package struct ConfigurationError: Error, CustomStringConvertible, Equatable {
-    package let description: String
-    package init(_ description: String) { self.description = description }
 }
