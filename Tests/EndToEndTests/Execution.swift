@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Testing
 
 /// A `lockstep` process, killed when the object is let go.
 final class Execution {
@@ -87,6 +88,16 @@ final class Execution {
             code: process.terminationReason == .exit ? code : -code,
             output: String(decoding: try Data(contentsOf: output), as: UTF8.self),
             errors: try errorsSoFar)
+    }
+
+    /// Waits for the end of each, which has to be a success.
+    static func expectSuccess(of executions: [Execution], sourceLocation: SourceLocation = #_sourceLocation)
+        async throws
+    {
+        for execution in executions {
+            let result = try await execution.result()
+            #expect(result.code == 0, "\(result.errors)", sourceLocation: sourceLocation)
+        }
     }
 
     /// Runs `lockstep` with `arguments` to its end.

@@ -57,7 +57,7 @@ struct KeysTests {
                 && log.contains("one side uses CURVE keys and the other does not")
         }
         let beta = try Execution(Self.worker("--keys=keys/beta"), in: folder)
-        for process in [coordinator, alpha, beta] { #expect(try await process.result().code == 0) }
+        try await Execution.expectSuccess(of: [coordinator, alpha, beta])
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
         for process in [plain, unlisted, elsewhere] {
             process.send(SIGTERM)
@@ -76,7 +76,7 @@ struct KeysTests {
         let worker = try Execution(Self.worker("--keys=keys/alpha"), in: folder)
         try await Self.wait(worker, says: "uses no keys")
         let plain = try Execution(Self.worker("--quiet"), in: folder)
-        for process in [plain, coordinator] { #expect(try await process.result().code == 0) }
+        try await Execution.expectSuccess(of: [plain, coordinator])
         worker.send(SIGTERM)
         _ = try await worker.result()
     }
@@ -141,10 +141,7 @@ struct KeysTests {
                 "coordinator", "--run=run", "--resume", "--listen=\(address)", "--keys=keys/coordinator", "--quiet",
                 "--steps=\(steps)",
             ], in: folder)
-        for process in [second, waiting] {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
+        try await Execution.expectSuccess(of: [second, waiting])
     }
 
     @Test("Beyond this machine a coordinator listens with keys or with --insecure, which warns")

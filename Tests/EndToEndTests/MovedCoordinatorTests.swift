@@ -57,10 +57,7 @@ import Testing
             try worker.errorsSoFar.contains("tcp://127.0.0.1:\(port) refuses connections")
         }
         try Self.point(name, to: "127.0.0.2", in: folder)
-        for process in [second, worker] {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
+        try await Execution.expectSuccess(of: [second, worker])
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 

@@ -118,10 +118,7 @@ struct NetworkTests {
             worker.send(SIGCONT)
             return !second.isRunning
         }
-        for process in [second, worker] {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
+        try await Execution.expectSuccess(of: [second, worker])
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
@@ -156,10 +153,7 @@ struct NetworkTests {
         let workers = try [address, "tcp://\(name):\(port)"].map {
             try Execution(["worker", "--connect=\($0)", "--threads=1", "--quiet"], in: folder)
         }
-        for process in [coordinator] + workers {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
+        try await Execution.expectSuccess(of: [coordinator] + workers)
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 

@@ -97,10 +97,7 @@ struct RecoveredEvaluationTests {
                 worker.send(SIGCONT)
                 return !second.isRunning
             }
-            for process in [second, worker] {
-                let result = try await process.result()
-                #expect(result.code == 0, "\(result.errors)")
-            }
+            try await Execution.expectSuccess(of: [second, worker])
             return try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
         }
     }

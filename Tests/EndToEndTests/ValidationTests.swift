@@ -93,10 +93,7 @@ struct ValidationTests {
             last.send(SIGKILL)
             last = try worker()
         }
-        for process in [second, last] {
-            let result = try await process.result()
-            #expect(result.code == 0, "\(result.errors)")
-        }
+        try await Execution.expectSuccess(of: [second, last])
         #expect(try await Trace(run: "run", in: folder) == Trace(run: "run", in: undisturbed))
         let (found, expected) = try (Self.validations(folder), Self.validations(undisturbed))
         #expect(found.map(\.step) == [15, 30, 40] && found.map(\.loss) == expected.map(\.loss))

@@ -7,23 +7,12 @@ import Testing
 
 @Suite("The loss on held-out text")
 struct EvaluationTests {
-    private static let shape = ModelShape(vocabulary: 5, hidden: 9, layers: 2)
-    private static let parameters = Initializer.uniform(0.5).initialise(
-        layout: ParameterLayout(shape), shape: shape, seed: 3, forgetBias: nil)
-
-    private static func corpus(_ count: Int) throws -> EncodedCorpus {
-        var random = SplitMix64(seed: 7)
-        let letters = Array("abcde")
-        return try EncodedCorpus(
-            text: String((0..<count).map { $0 < 5 ? letters[$0] : letters[Int(random.next() % 5)] }))
-    }
-
     private static func losses(_ batches: BatchedCorpus, rows: Range<Int>, isStateless: Bool = false, threads: Int = 1)
         throws -> [Double]
     {
         try #require(
             Evaluation.losses(
-                parameters: parameters, shape: shape, tokens: rows.map { batches.run(row: $0) },
+                parameters: LetterModel.parameters, shape: LetterModel.shape, tokens: rows.map { batches.run(row: $0) },
                 window: batches.window, isStateless: isStateless, threads: threads, isAbandoned: { false }))
     }
 
@@ -31,18 +20,18 @@ struct EvaluationTests {
         "A row's loss is that of its own windows alone, whatever rows and threads are beside it",
         arguments: [false, true])
     func rows(isStateless: Bool) throws {
-        let batches = try BatchedCorpus(corpus: Self.corpus(700), range: 100..<700, batch: 7, window: 12)
+        let batches = try BatchedCorpus(corpus: LetterModel.text(700), range: 100..<700, batch: 7, window: 12)
         let together = try Self.losses(batches, rows: 0..<7, isStateless: isStateless)
         #expect(try Self.losses(batches, rows: 0..<7, isStateless: isStateless, threads: 3) == together)
         #expect(
             try (0..<7).flatMap { try Self.losses(batches, rows: $0..<$0 + 1, isStateless: isStateless) } == together)
         // Window by window, as training reads them.
-        let engine = ForwardEngine(shape: Self.shape, parameters: Self.parameters, threads: 1)
-        var state = ForwardState(shape: Self.shape, rows: 7)
+        let engine = ForwardEngine(shape: LetterModel.shape, parameters: LetterModel.parameters, threads: 1)
+        var state = ForwardState(shape: LetterModel.shape, rows: 7)
         var sum = 0.0
         for window in 0..<batches.windows {
             let (inputs, targets) = batches.batch(rows: 0..<7, window: window)
-            if isStateless { state = ForwardState(shape: Self.shape, rows: 7) }
+            if isStateless { state = ForwardState(shape: LetterModel.shape, rows: 7) }
             sum += engine.loss(inputs: inputs, targets: targets, window: 12, state)
         }
         let loss = Evaluation.loss(rowLosses: together, batches: batches)
@@ -51,7 +40,7 @@ struct EvaluationTests {
 
     @Test("Rows are as many as the batch has, fewer where the text is short, and more where they would be too long")
     func cut() throws {
-        let corpus = try Self.corpus(2000)
+        let corpus = try LetterModel.text(2000)
         func rows(_ count: Int, batch: Int, window: Int) -> Int? {
             Evaluation.batches(corpus, range: 0..<count, batch: batch, window: window)?.batch
         }

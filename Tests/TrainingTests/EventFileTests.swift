@@ -42,12 +42,6 @@ private struct EventFixture: Decodable {
 struct EventFileTests {
     private func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { String(format: "%02x", $0) }.joined() }
 
-    private func record(_ step: UInt64) -> StepRecord {
-        StepRecord(
-            step: step, epoch: 1, loss: 1.5, gradientNorm: 2, learningRate: 0.25, charactersPerSecond: 8,
-            stepSeconds: 0.5, workers: 3, digest: 1)
-    }
-
     private func folder() throws -> URL {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("events-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -120,7 +114,7 @@ struct EventFileTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         do {
             var writer = try EventFileWriter(folder: folder, resumingAt: nil) { 1_700_000_000 }
-            for step in 1...5 { writer.append(record(UInt64(step)), validationLoss: step == 3 ? 1 : nil) }
+            for step in 1...5 { writer.append(.example(UInt64(step)), validationLoss: step == 3 ? 1 : nil) }
             try writer.flush()
         }
         // Torn, as a crash leaves it.
@@ -132,7 +126,7 @@ struct EventFileTests {
         do {
             var writer = try EventFileWriter(folder: folder, resumingAt: 3) { 1_700_000_100 }
             writer.append(sample: "a\n# b", step: 3)
-            for step in 4...6 { writer.append(record(UInt64(step))) }
+            for step in 4...6 { writer.append(.example(UInt64(step))) }
             try writer.flush()
         }
         // The second 4 is the mark of the new session.

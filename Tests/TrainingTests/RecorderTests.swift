@@ -73,7 +73,7 @@ struct RecorderTests {
 
     @Test("A checkpoint whose configuration or place in the run cannot be is refused")
     func impossibleConfiguration() throws {
-        try withRun { (job) throws in
+        try withNewRun(hidden: 4, optimizer: .sgd) { (job) throws in
             #expect(try complaint(job) { _, _ in } == nil)
             for steps in [0, UInt64.max] {
                 #expect(try complaint(job) { $1.stepsPerEpoch = steps }?.contains("not \(steps)") == true)
@@ -85,25 +85,6 @@ struct RecorderTests {
         }
     }
 
-    private func withRun(_ body: (TrainingJob) throws -> Void) throws {
-        let path = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        var settings = RunSettings()
-        (settings.hidden, settings.layers, settings.optimizer) = (4, 1, .sgd)
-        let request = RunPreparation.Request(
-            corpus: nil, settings: settings, run: path, resume: false, configurationFile: nil, vocabularyFile: nil,
-            initialModel: nil, software: "1")
-        let (job, lock) = try RunPreparation.prepare(request) { _ in }
-        defer { withExtendedLifetime(lock) {} }
-        try body(job)
-    }
-
-    private func record(_ step: UInt64) -> StepRecord {
-        StepRecord(
-            step: step, epoch: 1, loss: 1.5, gradientNorm: 2, learningRate: 0.25, charactersPerSecond: 8,
-            stepSeconds: 0.5, workers: 3, digest: 1)
-    }
-
     private func state(_ step: UInt64, of job: TrainingJob) -> CheckpointState {
         CheckpointState(
             step: step, parameters: FloatBuffer(count: job.replica.parameters.count), slots: [],
@@ -112,7 +93,7 @@ struct RecorderTests {
 
     @Test("While the disk stalls only the newest best state and the newest checkpoint wait; no line is lost")
     func stalled() throws {
-        try withRun { job in
+        try withNewRun(hidden: 4, optimizer: .sgd) { job in
             let file = try StalledFile(in: job.folder)
             let store = CheckpointStore(folder: job.folder.checkpoints)
             let recorder = Recorder(
@@ -125,7 +106,7 @@ struct RecorderTests {
                 let loss = step <= 1990 ? 9 - Double(step) / 1000 : 9
                 let evaluated = state(step, of: job)
                 states.append(Weak(buffer: evaluated.parameters))
-                recorder.post(.step(record(step), evaluation: (loss, evaluated)))
+                recorder.post(.step(.example(step), evaluation: (loss, evaluated)))
                 if step.isMultiple(of: 3) {
                     let kept = state(step, of: job)
                     states.append(Weak(buffer: kept.parameters))
@@ -147,7 +128,7 @@ struct RecorderTests {
 
     @Test("When more lines wait for the disk than fit in memory the run is told to end, and none is lost")
     func overdue() throws {
-        try withRun { job in
+        try withNewRun(hidden: 4, optimizer: .sgd) { job in
             let file = try StalledFile(in: job.folder)
             let overdue = Mutex<[Int]>([])
             let recorder = Recorder(
@@ -158,7 +139,7 @@ struct RecorderTests {
             }
             // Lines that the pipe took, some 300, do not wait.
             let count = Recorder.maximumBacklog + 2000
-            for step in 1...UInt64(count) { recorder.post(.step(record(step), evaluation: nil)) }
+            for step in 1...UInt64(count) { recorder.post(.step(.example(step), evaluation: nil)) }
             #expect(overdue.withLock { $0 } == [Recorder.maximumBacklog])
             #expect(try file.steps(count) == Array(1...UInt64(count)))
             recorder.finish(hurried: false)
@@ -167,14 +148,14 @@ struct RecorderTests {
 
     @Test("No checkpoint is written before the lines up to its step are")
     func linesFirst() throws {
-        try withRun { job in
+        try withNewRun(hidden: 4, optimizer: .sgd) { job in
             let store = CheckpointStore(folder: job.folder.checkpoints)
             let reports = Mutex<[String]>([])
             let full = try MetricsWriter(url: URL(fileURLWithPath: "/dev/full"), resumingAt: nil)
             let recorder = Recorder(job: job, store: store, metrics: full, events: nil) { report in
                 reports.withLock { $0.append("\(report)") }
             }
-            recorder.post(.step(record(1), evaluation: nil))
+            recorder.post(.step(.example(1), evaluation: nil))
             recorder.post(.checkpoint(state(1, of: job)))
             recorder.finish(hurried: false)
             #expect(store.list().isEmpty)

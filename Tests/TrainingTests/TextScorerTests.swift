@@ -7,20 +7,9 @@ import Testing
 
 @Suite("Scores of texts")
 struct TextScorerTests {
-    private static let shape = ModelShape(vocabulary: 5, hidden: 9, layers: 2)
-    private static let parameters = Initializer.uniform(0.5).initialise(
-        layout: ParameterLayout(shape), shape: shape, seed: 3, forgetBias: nil)
-
-    /// `count` letters from a to e in no order; the first five are all of them.
-    private static func text(_ count: Int) throws -> EncodedCorpus {
-        var random = SplitMix64(seed: 7)
-        let letters = Array("abcde")
-        let text = (0..<count).map { $0 < 5 ? letters[$0] : letters[Int(random.next() % 5)] }
-        return try EncodedCorpus(text: String(text))
-    }
-
     private static func scores(_ corpus: EncodedCorpus, _ plan: ScoringPlan, threads: Int = 1) throws -> [Double] {
-        let scorer = TextScorer(shape: shape, parameters: parameters, corpus: corpus, plan: plan, threads: threads)
+        let scorer = TextScorer(
+            shape: LetterModel.shape, parameters: LetterModel.parameters, corpus: corpus, plan: plan, threads: threads)
         var found: [Double] = []
         try scorer.score(segments: 0..<plan.segments) { segment, losses in
             #expect(losses.count == plan.targets(segment).count)
@@ -31,16 +20,16 @@ struct TextScorerTests {
 
     /// One pass from the first character to the last.
     private static func onePass(_ corpus: EncodedCorpus) -> [Double] {
-        let engine = ForwardEngine(shape: shape, parameters: parameters, threads: 1)
+        let engine = ForwardEngine(shape: LetterModel.shape, parameters: LetterModel.parameters, threads: 1)
         let tokens = corpus.tokens(0..<corpus.count)
         return engine.losses(
             inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), window: tokens.count - 1,
-            ForwardState(shape: shape, rows: 1))
+            ForwardState(shape: LetterModel.shape, rows: 1))
     }
 
     @Test("A text of one segment is scored in one pass", arguments: [2, 5, 129, 4097])
     func short(count: Int) throws {
-        let corpus = try Self.text(max(count, 5))
+        let corpus = try LetterModel.text(max(count, 5))
         let plan = ScoringPlan.stateful(characters: corpus.count)
         #expect(plan.segments == 1)
         #expect(try Self.scores(corpus, plan) == Self.onePass(corpus))
@@ -48,7 +37,7 @@ struct TextScorerTests {
 
     @Test("The segments score every character but the first once, and as one pass would")
     func long() throws {
-        let corpus = try Self.text(10_000)
+        let corpus = try LetterModel.text(10_000)
         let plan = ScoringPlan.stateful(characters: corpus.count)
         #expect(plan.segments == 3)
         #expect((0..<3).flatMap { plan.targets($0) } == Array(1..<10_000))
@@ -60,16 +49,16 @@ struct TextScorerTests {
 
     @Test("Without a carried state every window starts anew")
     func stateless() throws {
-        let corpus = try Self.text(1000)
+        let corpus = try LetterModel.text(1000)
         let plan = ScoringPlan.stateless(characters: 1000, window: 7)
         let scores = try Self.scores(corpus, plan)
         #expect(scores.count == 999)
-        let engine = ForwardEngine(shape: Self.shape, parameters: Self.parameters, threads: 1)
+        let engine = ForwardEngine(shape: LetterModel.shape, parameters: LetterModel.parameters, threads: 1)
         for start in [0, 7, 700, 994] {
             let tokens = corpus.tokens(start..<min(start + 8, 1000))
             let wanted = engine.losses(
                 inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), window: tokens.count - 1,
-                ForwardState(shape: Self.shape, rows: 1))
+                ForwardState(shape: LetterModel.shape, rows: 1))
             #expect(Array(scores[start..<start + wanted.count]) == wanted)
         }
     }
@@ -82,10 +71,10 @@ struct TextScorerTests {
 
     @Test("A diverged model is an error, not a number")
     func diverged() throws {
-        let corpus = try Self.text(10)
+        let corpus = try LetterModel.text(10)
         let plan = ScoringPlan.stateful(characters: 10)
-        let broken = FloatBuffer(Self.parameters.array.map { _ in Float.nan })
-        let scorer = TextScorer(shape: Self.shape, parameters: broken, corpus: corpus, plan: plan, threads: 1)
+        let broken = FloatBuffer(LetterModel.parameters.array.map { _ in Float.nan })
+        let scorer = TextScorer(shape: LetterModel.shape, parameters: broken, corpus: corpus, plan: plan, threads: 1)
         #expect(throws: ConfigurationError.self) { try scorer.score(segments: 0..<1) { _, _ in } }
     }
 }

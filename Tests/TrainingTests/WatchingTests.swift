@@ -9,9 +9,7 @@ import Testing
 @Suite("What watchers are shown")
 struct WatchingTests {
     private func record(_ step: UInt64, loss: Double = 1) -> StepRecord {
-        StepRecord(
-            step: step, epoch: 1, loss: loss, gradientNorm: 2, learningRate: 0.25, charactersPerSecond: 8,
-            stepSeconds: 0.5, workers: 3, digest: 1)
+        .example(step, loss: loss)
     }
 
     private func snapshot() -> RunSnapshot {
@@ -142,80 +140,66 @@ struct WatchingTests {
     }
 
     @Test("A reader is shown the cluster as it is now, and waits but a moment for a coordinator that is gone")
-    func fresh() async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        var settings = RunSettings()
-        (settings.hidden, settings.layers) = (16, 1)
-        let request = RunPreparation.Request(
-            corpus: nil, settings: settings, run: folder, resume: false, configurationFile: nil,
-            vocabularyFile: nil, initialModel: nil, software: "1")
-        let (job, lock) = try RunPreparation.prepare(request) { _ in }
-        defer { withExtendedLifetime(lock) {} }
-        let monitor = RunMonitor(job: job, folder: folder, timeout: 3)
-        let machine = CoordinatorMachine(
-            .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3))
-        let known = machine.status(now: 1)
-        @Sendable func status(_ step: UInt64) -> ClusterStatus {
-            var status = known
-            status.step = step
-            return status
-        }
-        // As the coordinator does between its steps.
-        let step = Atomic<UInt64>(1)
-        let isOver = Atomic<Bool>(false)
-        let hasEnded = Atomic<Bool>(false)
-        monitor.cluster(status(0))
-        let loop = Thread {
-            while !isOver.load(ordering: .relaxed) {
-                if monitor.wantsStatus() { monitor.cluster(status(step.load(ordering: .relaxed))) }
-                Thread.sleep(forTimeInterval: 0.001)
+    func fresh() throws {
+        try withNewRun(hidden: 16) { job in
+            let monitor = RunMonitor(job: job, folder: job.folder.url.path, timeout: 3)
+            let machine = CoordinatorMachine(
+                .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3))
+            let known = machine.status(now: 1)
+            @Sendable func status(_ step: UInt64) -> ClusterStatus {
+                var status = known
+                status.step = step
+                return status
             }
-            hasEnded.store(true, ordering: .releasing)
+            // As the coordinator does between its steps.
+            let step = Atomic<UInt64>(1)
+            let isOver = Atomic<Bool>(false)
+            let hasEnded = Atomic<Bool>(false)
+            monitor.cluster(status(0))
+            let loop = Thread {
+                while !isOver.load(ordering: .relaxed) {
+                    if monitor.wantsStatus() { monitor.cluster(status(step.load(ordering: .relaxed))) }
+                    Thread.sleep(forTimeInterval: 0.001)
+                }
+                hasEnded.store(true, ordering: .releasing)
+            }
+            loop.start()
+            for current in UInt64(1)...50 {
+                step.store(current, ordering: .relaxed)
+                #expect(monitor.freshSnapshot().openStep?.step == current + 1)
+            }
+            isOver.store(true, ordering: .relaxed)
+            while !hasEnded.load(ordering: .acquiring) { Thread.sleep(forTimeInterval: 0.001) }
+            step.store(99, ordering: .relaxed)
+            #expect(monitor.freshSnapshot().openStep?.step == 51)
+            monitor.ended(.interrupted)
+            #expect(monitor.freshSnapshot().openStep == nil)
         }
-        loop.start()
-        for current in UInt64(1)...50 {
-            step.store(current, ordering: .relaxed)
-            #expect(monitor.freshSnapshot().openStep?.step == current + 1)
-        }
-        isOver.store(true, ordering: .relaxed)
-        while !hasEnded.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(1)) }
-        step.store(99, ordering: .relaxed)
-        #expect(monitor.freshSnapshot().openStep?.step == 51)
-        monitor.ended(.interrupted)
-        #expect(monitor.freshSnapshot().openStep == nil)
     }
 
     @Test("Watchers are told what is new though the wall clock is set back")
     func clockSetBack() throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("run-\(UUID().uuidString)").path
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        var settings = RunSettings()
-        (settings.hidden, settings.layers) = (16, 1)
-        let request = RunPreparation.Request(
-            corpus: nil, settings: settings, run: folder, resume: false, configurationFile: nil,
-            vocabularyFile: nil, initialModel: nil, software: "1")
-        let (job, lock) = try RunPreparation.prepare(request) { _ in }
-        defer { withExtendedLifetime(lock) {} }
-        let clock = Mutex(1e9)
-        let monitor = RunMonitor(job: job, folder: folder, time: { clock.withLock { $0 } })
-        let status = CoordinatorMachine(
-            .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3)
-        ).status(now: 1)
-        var looks = 0
-        func look() -> ClusterStatus {
-            looks += 1
-            return status
+        try withNewRun(hidden: 16) { job in
+            let clock = Mutex(1e9)
+            let monitor = RunMonitor(job: job, folder: job.folder.url.path, time: { clock.withLock { $0 } })
+            let status = CoordinatorMachine(
+                .init(run: 1, shards: 4, chunks: 2, snapshotParts: 1, totalSteps: 999, carryPeriod: 3)
+            ).status(now: 1)
+            var looks = 0
+            func look() -> ClusterStatus {
+                looks += 1
+                return status
+            }
+            #expect(monitor.wantsStatus())
+            _ = monitor.statusAnswer(look)
+            #expect(!monitor.wantsStatus())
+            clock.withLock { $0 -= 3600 }
+            Thread.sleep(forTimeInterval: 0.11)
+            _ = monitor.statusAnswer(look)
+            #expect(looks == 2)
+            Thread.sleep(forTimeInterval: 1.01)
+            #expect(monitor.wantsStatus())
         }
-        #expect(monitor.wantsStatus())
-        _ = monitor.statusAnswer(look)
-        #expect(!monitor.wantsStatus())
-        clock.withLock { $0 -= 3600 }
-        Thread.sleep(forTimeInterval: 0.11)
-        _ = monitor.statusAnswer(look)
-        #expect(looks == 2)
-        Thread.sleep(forTimeInterval: 1.01)
-        #expect(monitor.wantsStatus())
     }
 
     @Test("The phases of a worker's step are told in order, and add up")

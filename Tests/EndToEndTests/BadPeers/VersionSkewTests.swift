@@ -27,7 +27,7 @@ struct VersionSkewTests {
             #expect(refusal.code == .version && refusal.reason.contains(Self.both), "\(refusal.reason)")
         }
         let worker = try Execution(["worker", "--connect=\(endpoint)", "--threads=1", "--quiet"], in: folder)
-        for process in [coordinator, worker] { #expect(try await process.result().code == 0) }
+        try await Execution.expectSuccess(of: [coordinator, worker])
         let log = try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)
         let refused = "refused a peer from 127.0.0.1 that has not joined: the peer \(Self.both)"
         #expect(log.contains(refused), "\(log)")
