@@ -66,15 +66,24 @@ struct AuditTests {
         _ = step.compute(step.original, step.shard, generation: step.generation, digest: 4)
         _ = step.compute(step.auditor, 1 - step.shard, generation: step.generation, digest: 5)
         let dispute = try #require(step.report(step.right).disputes.first)
+        let waiting: [CoordinatorItem] = [
+            .lease(Lease(generation: step.generation, step: 0, shards: [0], carried: [], resetsCarry: true)),
+            .average(AveragePart(step: 0, chunk: 0)),
+        ]
+        for item in waiting { step.bench.machine.members[step.auditor]!.session.enqueue(item) }
         let settled = step.settle(dispute, step.right)
         #expect(settled.contains(.abandonStep))
         #expect(settled.bans == [step.original])
         #expect(step.bench.machine.readyWorkers == [step.auditor])
+        // What waited for credits is withdrawn.
         #expect(settled.leases.map(\.shards) == [[0, 1]])
+        #expect(!settled.contains { if case .send(_, .average, _, _) = $0 { true } else { false } })
         // What was sent before the new beginning is void, and nobody's fault.
-        let stale = step.bench.gradient(
-            step.auditor, step: 0, node: TreeNode(level: 0, index: 0), generation: step.generation)
-        #expect(stale.discards.count == 1)
+        let stale =
+            step.bench.gradient(
+                step.auditor, step: 0, node: TreeNode(level: 0, index: 0), generation: step.generation)
+            + step.bench.result(step.auditor, step: 0, shard: 0, generation: step.generation)
+        #expect(stale.discards.count == 2 && stale.evictions.isEmpty)
     }
 
     @Test("An auditor that is wrong itself goes")
@@ -85,6 +94,50 @@ struct AuditTests {
         wrong.chunkDigests = [4]
         let dispute = try #require(step.report(wrong).disputes.first)
         #expect(step.settle(dispute, step.right).bans == [step.auditor])
+    }
+
+    @Test("A wrong carry or loss is a lie as a wrong gradient is", arguments: [true, false])
+    func wrongResult(isLoss: Bool) throws {
+        var step = try AuditedStep()
+        let node = TreeNode(level: 0, index: Int(step.shard))
+        _ = step.bench.gradient(step.original, step: 0, node: node, generation: step.generation, digest: 9)
+        let result = ShardResult(
+            generation: step.generation, step: 0, shard: step.shard, lossBits: isLoss ? 1 : 0)
+        _ = step.bench.say(step.original, .shardResult(result), digest: isLoss ? 9 : 4)
+        let dispute = try #require(step.report(step.right).disputes.first)
+        #expect(step.settle(dispute, step.right).bans == [step.original])
+    }
+
+    @Test("A report of another step, generation or model settles nothing")
+    func otherReports() throws {
+        var step = try AuditedStep()
+        _ = step.compute(step.original, step.shard, generation: step.generation, digest: 9)
+        _ = step.compute(step.auditor, 1 - step.shard, generation: step.generation, digest: 5)
+        for (generation, number) in [(step.generation + 1, UInt64(0)), (step.generation, 1)] {
+            let report = AuditReport(generation: generation, step: number, shard: step.shard, answer: step.right)
+            let actions = step.bench.say(step.auditor, .audited(report))
+            #expect(actions == [.discard(step.auditor, reason: "an audit that nobody waits for")])
+        }
+        var other = step.right
+        other.chunkDigests = [9, 9]
+        #expect(step.report(other).evictions == ["sent an audit of another model"])
+    }
+
+    @Test("Each step is drawn for anew, as often as was asked, for any shard and another worker than its own")
+    func draws() throws {
+        var machine = try AuditedStep().bench.machine
+        var drawn: [Int] = []
+        machine.configuration.auditsPerMillion = 250_000
+        for step in UInt64(1)...200 {
+            machine.step = step
+            machine.clearStep()
+            guard machine.openAudit() else { continue }
+            let audit = try #require(machine.audit)
+            #expect(machine.plan[audit.auditor.worker]?.contains(audit.shard) == false)
+            drawn.append(audit.shard)
+        }
+        #expect((30...70).contains(drawn.count), "\(drawn.count)")
+        #expect(Set(drawn) == [0, 1])
     }
 
     @Test("Three results stop the run")
@@ -127,8 +180,10 @@ struct AuditTests {
         var step = try AuditedStep()
         _ = step.compute(step.original, step.shard, generation: step.generation, digest: 4)
         _ = step.compute(step.auditor, 1 - step.shard, generation: step.generation, digest: 5)
-        #expect(step.bench.machine.tick(now: 100_000_000).disputes.isEmpty)
-        _ = step.bench.machine.tick(now: 700_000_000)
+        // The step took 100 ms without it.
+        for now: UInt64 in [100, 700, 1150] {
+            #expect(step.bench.machine.tick(now: now * 1_000_000).disputes.isEmpty)
+        }
         let dispute = try #require(step.bench.machine.tick(now: 1_300_000_000).disputes.first)
         #expect(step.settle(dispute, step.right).bans == [step.original])
     }

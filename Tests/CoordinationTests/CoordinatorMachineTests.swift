@@ -25,7 +25,7 @@ struct CoordinatorMachineTests {
 
     @Test("The longest times that workers can tell of do not overflow")
     func longTimes() {
-        var bench = MachineBench(shards: 4, minimum: 2)
+        var bench = MachineBench(minimum: 2)
         var actions: [CoordinatorAction] = []
         for worker in WorkerID(1)...2 {
             let hello = Hello(run: 0, name: "w\(worker)", host: "h", process: 1, threads: 4096, software: "t")
@@ -235,6 +235,106 @@ struct CoordinatorMachineTests {
         #expect(bench.machine.oldestNeededStep == 0)
     }
 
+    @Test("A worker that speaks for another run, is ahead of this one, or has no number is not heard")
+    func nonsense() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        var other = bench
+        let foreign = other.machine.received(
+            .heartbeat, Envelope(run: 6, worker: 1, sequence: 3, acknowledged: 0), now: 0)
+        #expect(foreign.evictions == ["spoke for another run"])
+        #expect(bench.say(1, .applied(Applied(step: 1, digest: 1))).evictions == ["is ahead of the run"])
+        #expect(bench.join(0).allSatisfy { if case .refuse = $0 { true } else { false } })
+    }
+
+    @Test("What waits for a worker that does not read is bounded")
+    func slowReader() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        for _ in 0..<400 { bench.machine.members[1]!.session.enqueue(.heartbeat) }
+        #expect(bench.machine.tick(now: 1).evictions == ["reads too slowly to keep up"])
+    }
+
+    @Test("Who has heard nothing for the heartbeat's interval is sent a word, and not before")
+    func heartbeats() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        func words(_ now: UInt64) -> Int {
+            bench.machine.tick(now: now).count { if case .send(1, .heartbeat, _, _) = $0 { true } else { false } }
+        }
+        #expect([249_999_999, 250_000_000, 251_000_000].map(words) == [0, 1, 0])
+    }
+
+    @Test("Beyond the most workers that are let in, the next is refused")
+    func full() {
+        var bench = MachineBench()
+        bench.machine.configuration.maximumWorkers = 1
+        _ = bench.join(1)
+        let codes = bench.join(2).compactMap { if case .refuse(2, let refusal) = $0 { refusal.code } else { nil } }
+        #expect(codes.first == .full && bench.machine.workers == [1])
+    }
+
+    @Test("Who joins in the middle of a step gets its averages, and a snapshot whatever it offers")
+    func joinsLate() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        _ = bench.gradient(1, step: 0, node: root)
+        let offer = Offer(step: 0, digest: 1, stateDigest: 1, carries: [], historyFrom: 1)
+        let hello = Hello(
+            run: 5, name: "w2", host: "h", process: 2, threads: 1, software: "t", term: 1, offer: offer)
+        let items = bench.say(2, .hello(hello)).compactMap {
+            if case .send(2, let item, _, _) = $0 { item } else { nil }
+        }
+        #expect(
+            items == [
+                .welcome(step: 0, snapshotParts: 1), .snapshot(SnapshotPart(step: 0, part: 0)),
+                .average(AveragePart(step: 0, chunk: 0)),
+            ])
+    }
+
+    @Test("The carry is reset at the first step of every epoch; a lease that waited beyond its step is never sent")
+    func epochs() {
+        var bench = MachineBench(steps: 7)
+        var lease = bench.join(1).leases[0]
+        var resets: [Bool] = []
+        for step in UInt64(0)..<6 {
+            resets.append(lease.resetsCarry)
+            bench.now += 2_000_000
+            _ = bench.gradient(1, step: step, node: root)
+            _ = bench.result(1, step: step, shard: 0)
+            let next = bench.result(1, step: step, shard: 1).leases
+            #expect(next.map(\.step) == [step + 1])
+            bench.machine.members[1]!.session.enqueue(.lease(lease))
+            #expect(bench.machine.tick(now: bench.now).leases.isEmpty)
+            lease = next[0]
+        }
+        #expect(resets == [true, false, false, true, false, false])
+        // Both of its shards took 2 ms.
+        #expect(bench.machine.members[1]!.cost == 1_000_000)
+    }
+
+    @Test("The scalars of a step are kept until its commit has left")
+    func oldestNeeded() {
+        var bench = MachineBench()
+        _ = bench.join(1)
+        _ = bench.gradient(1, step: 0, node: root)
+        for shard: UInt32 in 0...1 { _ = bench.result(1, step: 0, shard: shard) }
+        #expect(bench.machine.oldestNeededStep == 1)
+        bench.machine.members[1]!.session.enqueue(.commit(step: 0))
+        #expect(bench.machine.oldestNeededStep == 0)
+    }
+
+    @Test("A worker that gets nothing is held to be a little better after each step, so that it is tried again")
+    func triedAgain() {
+        var bench = MachineBench(shards: 1)
+        _ = bench.join(1)
+        _ = bench.join(2)
+        bench.machine.members[2]!.work = 3200
+        _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0))
+        _ = bench.result(1, step: 0, shard: 0)
+        #expect(bench.machine.members[2]!.work == 3100)
+    }
+
     @Test("A coordinator that stood still itself blames nobody for the silence")
     func ownSleep() {
         var bench = MachineBench()
@@ -299,13 +399,20 @@ struct CoordinatorMachineTests {
         // Worker 1 is done with its shard in 10 ms; worker 2 keeps silent about its own.
         _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
         _ = bench.result(1, step: 0, shard: 0, generation: generation)
-        #expect(bench.machine.tick(now: 50_000_000).leases.isEmpty)
+        #expect(bench.machine.tick(now: 112_000_000).leases.isEmpty)
         let again = bench.machine.tick(now: 200_000_000).leases
         #expect(again.map(\.shards) == [[1]])
+        // Where the late one is lost now, the other has its shard already.
+        var lost = bench
+        #expect(lost.machine.lose(2, "died", now: bench.now).leases.isEmpty)
+        bench.now = 210_000_000
         _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 1), generation: again[0].generation)
         #expect(bench.result(1, step: 0, shard: 1, generation: again[0].generation).commits == [0])
         let late = bench.gradient(2, step: 0, node: TreeNode(level: 0, index: 1), generation: generation)
         #expect(late.discards.count == 1)
+        // It takes at least as long as it has taken, and nobody knows that it holds the carry.
+        #expect(bench.machine.members[2]!.cost == 210_000_000)
+        #expect(bench.machine.members[2]!.carries.isEmpty)
     }
 
     @Test("A lease whose every holder is late is given to one more, however many hold it")
@@ -323,6 +430,22 @@ struct CoordinatorMachineTests {
         #expect(bench.machine.tick(now: 300_000_000).leases.isEmpty)
         #expect(bench.machine.tick(now: 400_000_000).leases.map(\.shards) == [[1]])
         #expect(bench.machine.tick(now: 410_000_000).leases.isEmpty)
+    }
+
+    @Test("A result that is not finite is settled as a gradient is; what its sender leaves is for the others at once")
+    func notFiniteResult() {
+        var bench = MachineBench(minimum: 2)
+        _ = bench.join(1)
+        let generation = bench.join(2).leases[0].generation
+        _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
+        bench.sequence[1]! += 1
+        let result = ShardResult(generation: generation, step: 0, shard: 0, lossBits: 0)
+        let actions = bench.machine.received(
+            .shardResult(result), Envelope(run: 5, worker: 1, sequence: bench.sequence[1]!, acknowledged: 0),
+            isFinite: false, now: 0)
+        #expect(actions.contains { if case .settle = $0 { true } else { false } })
+        #expect(!actions.contains(.acceptShard(0)))
+        #expect(bench.machine.lose(1, "died", now: 0).leases.map(\.shards) == [[0]])
     }
 
     @Test("A NaN that the coordinator does not find itself is the worker's lie; one that it finds stops the run")

@@ -29,7 +29,7 @@ struct EvaluationSearchTests {
         #expect(pending(lines: 5, [2: 1], checkpoint: 4) == 4)
         #expect(pending(lines: 5, [4: 1], checkpoint: 4) == 6)
         var search = EvaluationSearch(checkpoint: 2, keepsLoss: true, patience: nil, nextDue: { ($0 + 1) / 2 * 2 })
-        for step: UInt64 in [1, 2, 5, 6] { search.add(step: step, loss: step == 2 ? 1 : nil) }
+        for step: UInt64 in [1, 2, 5, 6] { search.add(step: step, loss: [2: 1, 6: 0.5][step]) }
         #expect(search.pending == 4)
     }
 

@@ -64,6 +64,10 @@ struct EvaluationTests {
         #expect(bench.accepted == [[0, 1]] && bench.leases == 0 && bench.machine.isEvaluating)
         bench.answer(2, [2, 3])
         #expect(bench.actions.contains(.evaluated(step: 1)) && bench.leases > 0 && !bench.machine.isEvaluating)
+        // What waited for credits until it was over is of no use.
+        bench.machine.members[1]!.session.enqueue(.evaluate(EvaluationLease(step: 1, segments: [0])))
+        bench.actions = bench.machine.tick(now: 1)
+        #expect(bench.evaluations.isEmpty)
     }
 
     @Test("After the last step the run ends with the evaluation, not before")
@@ -76,18 +80,34 @@ struct EvaluationTests {
         #expect(bench.machine.isFinished && bench.actions.suffix(2) == [.evaluated(step: 1), .finished])
     }
 
+    @Test("A coordinator that died in the evaluation after the last step makes it, and ends")
+    func lastAgain() {
+        var configuration = CoordinatorMachine.Configuration(
+            run: 5, shards: 1, chunks: 1, snapshotParts: 1, totalSteps: 2, carryPeriod: 2)
+        configuration.segments = 4
+        var machine = CoordinatorMachine(configuration, step: 2)
+        #expect(machine.isFinished)
+        machine.evaluate(after: 2, now: 0)
+        #expect(!machine.isFinished && machine.isEvaluating)
+    }
+
     @Test("The segments of a lost worker go to the others at once, and wait for one where there is none")
     func lost() {
         var bench = Bench()
         bench.actions = bench.machine.lose(1, "gone", now: 0)
         #expect(bench.evaluations == [2: [0, 1]])
+        #expect(bench.machine.evaluation?.grants[2]?.map(\.load) == [2, 4])
         bench.actions = bench.machine.lose(2, "gone", now: 0)
         #expect(bench.evaluations.isEmpty && bench.machine.waitingReason(now: 0)!.contains("none is connected"))
         bench.join(3)
         #expect(bench.evaluations == [3: [0, 1, 2, 3]])
+        bench.now = 400
         bench.answer(3, [0, 1])
+        bench.now = 800
         bench.answer(3, [2, 3])
         #expect(bench.actions.contains(.evaluated(step: 1)) && bench.leases == 1)
+        // One lease after the other, each segment took a quarter of the time.
+        #expect(bench.machine.segmentCost == 200)
     }
 
     @Test("Late segments are given to a worker that has nothing to do; the first answer counts")
@@ -108,6 +128,14 @@ struct EvaluationTests {
         }
         bench.actions = bench.machine.tick(now: 800_000_000)
         #expect(bench.evaluations == [1: [2, 3]])
+        // Whoever is idle from now on waits for that answer, also where the late one is lost.
+        bench.now = 810_000_000
+        var other = bench
+        other.join(3)
+        other.actions = other.machine.tick(now: 820_000_000)
+        #expect(other.evaluations.isEmpty)
+        other.actions = other.machine.lose(2, "gone", now: 820_000_000)
+        #expect(other.evaluations.isEmpty)
         bench.answer(1, [2, 3])
         #expect(bench.actions.contains(.evaluated(step: 1)))
         // It is not at fault that it was late.

@@ -7,11 +7,11 @@ struct MachineBench {
     var now: UInt64 = 0
 
     init(
-        shards: Int = 2, minimum: Int = 1, chunks: Int = 1, snapshotParts: Int = 1, audits: UInt64 = 0,
-        recovery: Recovery? = nil
+        shards: Int = 2, minimum: Int = 1, chunks: Int = 1, snapshotParts: Int = 1, steps: UInt64 = 3,
+        audits: UInt64 = 0, recovery: Recovery? = nil
     ) {
         var configuration = CoordinatorMachine.Configuration(
-            run: 5, shards: shards, chunks: chunks, snapshotParts: snapshotParts, totalSteps: 3, carryPeriod: 3)
+            run: 5, shards: shards, chunks: chunks, snapshotParts: snapshotParts, totalSteps: steps, carryPeriod: 3)
         configuration.minimumWorkers = minimum
         configuration.auditsPerMillion = audits
         machine = CoordinatorMachine(configuration, recovery: recovery)

@@ -4,12 +4,15 @@ import Testing
 
 @Suite("What a restarted coordinator takes over from the workers")
 struct RecoveryTests {
-    private func offering(_ step: UInt64, shards: [UInt32], process: UInt32, digest: UInt64 = 8) -> Hello {
+    private func offering(
+        _ step: UInt64, shards: [UInt32], process: UInt32, digest: UInt64 = 8, carry: UInt64? = nil,
+        historyFrom: UInt64 = 1
+    ) -> Hello {
         Hello(
             run: 5, name: "w\(process)", host: "h", process: process, threads: 1, software: "t", term: 1,
             offer: Offer(
-                step: step, digest: digest, stateDigest: 6, carries: [.init(step: step, shards: shards)],
-                historyFrom: 1))
+                step: step, digest: digest, stateDigest: 6, carries: [.init(step: carry ?? step, shards: shards)],
+                historyFrom: historyFrom))
     }
 
     @Test("A restarted coordinator takes the newest whole state from the workers, and welcomes them as they are")
@@ -101,6 +104,107 @@ struct RecoveryTests {
         var bench = MachineBench(snapshotParts: 3, recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
         _ = bench.say(1, .hello(offering(1, shards: [0, 1], process: 1)))
         #expect(bench.say(1, .snapshot(SnapshotPart(step: 1, part: 1))).evictions.count == 1)
+    }
+
+    @Test("What is not whole, or not agreed on, is not taken over when the wait is over")
+    func notWhole() {
+        // With the newest step on record.
+        let offers: [(what: String, known: UInt64, hellos: [Hello])] = [
+            ("beyond the run's last step", 900, [offering(1001, shards: [0, 1], process: 1)]),
+            (
+                "with two digests and no record", 4,
+                (1...2).map { offering(3, shards: [0, 1], process: $0, digest: UInt64($0)) }
+            ),
+            ("without the history", 1, [offering(3, shards: [0, 1], process: 1, historyFrom: 3)]),
+            ("with more history than is kept", 1, [offering(514, shards: [0, 1], process: 1)]),
+            ("with the carry of another step", 1, [offering(2, shards: [0, 1], process: 1, carry: 1)]),
+        ]
+        for (what, known, hellos) in offers {
+            let recovery = Recovery(knownDigests: [known: 8], checkpoint: 0)
+            var bench = MachineBench(steps: 1000, recovery: recovery)
+            for hello in hellos { #expect(recalls(bench.say(WorkerID(hello.process), .hello(hello))).isEmpty) }
+            _ = bench.machine.tick(now: 0)
+            var last: [CoordinatorAction] = []
+            for tenth: UInt64 in 1...40 {
+                bench.now = tenth * 100_000_000
+                for hello in hellos { _ = bench.say(WorkerID(hello.process), .heartbeat) }
+                last = bench.machine.tick(now: bench.now)
+            }
+            #expect(last.contains(.keptCheckpoint) && recalls(last).isEmpty, "a state \(what)")
+        }
+    }
+
+    /// One worker has all of step 2, of which no line was written, and is asked for it.
+    private func asked() -> MachineBench {
+        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        #expect(recalls(bench.say(1, .hello(offering(2, shards: [0, 1], process: 1)))).keys.sorted() == [1])
+        return bench
+    }
+
+    private func record(_ step: UInt64) -> HistoryRecord {
+        HistoryRecord(
+            step: step, learningRateBits: 0, digest: 8,
+            facts: StepFacts(lossBits: 0, gradientNormBits: 0, nanoseconds: 1, workers: 1))
+    }
+
+    @Test("What is handed over is of the step that was asked for, finite and whole, down to the optimizer's state")
+    func handedOver() {
+        for message in [
+            Message.snapshot(SnapshotPart(step: 1, part: 0)), .history([]), .history([record(3)]),
+            .history([record(1), record(2)]),
+        ] {
+            var bench = asked()
+            #expect(bench.say(1, message).evictions.count == 1, "\(message)")
+        }
+        for message in [Message.snapshot(SnapshotPart(step: 2, part: 0)), .carry(CarryPart(step: 2, shard: 0))] {
+            var bench = asked()
+            let actions = bench.machine.received(
+                message, Envelope(run: 5, worker: 1, sequence: 2, acknowledged: 0), isFinite: false, now: 0)
+            #expect(actions.evictions == ["handed over a state that is not finite"])
+        }
+        var bench = asked()
+        var actions = bench.say(1, .snapshot(SnapshotPart(step: 2, part: 0)))
+        for shard: UInt32 in 0...1 { actions += bench.say(1, .carry(CarryPart(step: 2, shard: shard))) }
+        #expect(!isWhole(actions))
+        #expect(isWhole(bench.say(1, .history([record(2)]))))
+        let refused = bench.machine.recalled(digest: 8, stateDigest: 5, now: 0)
+        #expect(refused.evictions == ["the replica that it handed over is not what it offered"])
+        #expect(bench.machine.step == 0)
+    }
+
+    @Test("A rate that is not finite is no sound history either")
+    func unsoundRate() {
+        var bench = asked()
+        var unsound = record(2)
+        unsound.learningRateBits = Double.infinity.bitPattern
+        #expect(bench.say(1, .history([unsound])).contains(.ban(1, name: "w1")))
+    }
+
+    @Test("A worker that does not hand over its state within a minute is given up")
+    func handsNothingOver() {
+        var bench = asked()
+        var evictions: [UInt64: [String]] = [:]
+        for tenth: UInt64 in 1...610 {
+            bench.now = tenth * 100_000_000
+            _ = bench.say(1, .heartbeat)
+            let found = bench.machine.tick(now: bench.now).evictions
+            if !found.isEmpty { evictions[tenth] = found }
+            if bench.machine.workers.isEmpty { break }
+        }
+        #expect(evictions == [601: ["did not hand over its state in time"]])
+    }
+
+    @Test("A carry that was on its way when its recall came to nothing is nobody's fault")
+    func carryOfAnEarlierRecall() {
+        var bench = MachineBench(recovery: Recovery(knownDigests: [1: 8], checkpoint: 0))
+        _ = bench.say(1, .hello(offering(1, shards: [0], process: 1)))
+        // Its own replica is too old; its carry is not.
+        let second = bench.say(2, .hello(offering(0, shards: [1], process: 2, carry: 1)))
+        #expect(recalls(second).keys.sorted() == [1, 2])
+        _ = bench.say(3, .hello(offering(1, shards: [0, 1], process: 3)))
+        #expect(recalls(bench.machine.lose(1, "died", now: 0)).keys.sorted() == [3])
+        let late = bench.say(2, .carry(CarryPart(step: 1, shard: 1)))
+        #expect(late.evictions.isEmpty && late.discards.count == 1)
     }
 
     @Test("A worker whose history is not finite is refused, and another state is chosen")

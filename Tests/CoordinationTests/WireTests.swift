@@ -146,6 +146,76 @@ struct WireTests {
         #expect(error([[span(9, 3)]]) { $0[$0.count - 9] = 5 } == .outOfBounds("phase"))
     }
 
+    @Test("What lies on a bound of the format is read, and what lies beyond it refused by the field's name")
+    func bounds() {
+        func error(_ message: Message, changing change: (inout [UInt8]) -> Void = { _ in }) -> WireError? {
+            var bytes = Wire.encode(message, Self.envelope)
+            change(&bytes)
+            do throws(WireError) { _ = try Wire.decode(bytes) } catch { return error }
+            return nil
+        }
+        func hello(threads: UInt32) -> Message {
+            .hello(Hello(run: 9, name: "w", host: "h", process: 7, threads: threads, software: "1"))
+        }
+        #expect(error(hello(threads: 4096)) == nil)
+        for threads: UInt32 in [0, 4097] { #expect(error(hello(threads: threads)) == .outOfBounds("threads")) }
+
+        func lease(_ shards: [UInt32], apart: UInt32? = nil, isAudit: Bool = false) -> Message {
+            .lease(
+                Lease(
+                    generation: 1, step: 2, shards: shards, carried: [], resetsCarry: true, apart: apart,
+                    isAudit: isAudit))
+        }
+        let flags = 4 + 4 * 8 + 4 + 8
+        #expect(error(lease([0])) { $0[flags] = 4 } == .outOfBounds("lease flags"))
+        #expect(error(lease([])) == .outOfBounds("carried shards"))
+        #expect(error(lease([0, 1], apart: 2)) == .outOfBounds("shard apart"))
+        #expect(error(lease([0, 1], isAudit: true)) == .outOfBounds("audited shards"))
+        #expect(error(lease([4095])) == nil)
+        for shards: [UInt32] in [[4096], [2, 2]] { #expect(error(lease(shards)) == .outOfBounds("shard")) }
+
+        func gradient(_ level: Int, _ index: Int) -> Message {
+            .gradient(GradientPart(generation: 1, step: 2, node: TreeNode(level: level, index: index), chunk: 0))
+        }
+        #expect(error(gradient(12, 4095)) == nil)
+        for (level, index) in [(13, 0), (0, 4096)] {
+            #expect(error(gradient(level, index)) == .outOfBounds("tree node"))
+        }
+
+        func history(_ count: Int) -> Message { .history(Array(repeating: Self.record, count: count)) }
+        #expect(error(history(Wire.maximumHistory)) == nil)
+        #expect(error(history(Wire.maximumHistory + 1)) == .outOfBounds("history"))
+        func audited(_ chunks: Int) -> Message {
+            let digests = [UInt64](repeating: 1, count: chunks)
+            let answer = ShardAnswer(lossBits: 0, carryDigest: 0, chunkDigests: digests)
+            return .audited(AuditReport(generation: 1, step: 2, shard: 3, answer: answer))
+        }
+        #expect(error(audited(Wire.maximumChunks)) == nil)
+        #expect(error(audited(Wire.maximumChunks + 1)) == .outOfBounds("chunk digests"))
+        func offering(_ steps: Int) -> Message {
+            let carries = (0..<steps).map { Offer.Carries(step: UInt64($0), shards: [0]) }
+            let offer = Offer(step: 1, digest: 1, stateDigest: 1, carries: carries, historyFrom: 1)
+            return .hello(
+                Hello(run: 9, name: "w", host: "h", process: 7, threads: 1, software: "1", term: 1, offer: offer))
+        }
+        #expect(error(offering(4)) == nil)
+        #expect(error(offering(5)) == .outOfBounds("offered carries"))
+        func welcome(_ bytes: Int) -> Message {
+            .welcome(
+                Welcome(
+                    run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
+                    configuration: [UInt8](repeating: 32, count: bytes)))
+        }
+        #expect(error(welcome(Wire.maximumConfiguration)) == nil)
+        #expect(error(welcome(Wire.maximumConfiguration + 1)) == .outOfBounds("length"))
+        #expect(error(.evaluate(EvaluationLease(step: 1, segments: []))) == .outOfBounds("segments"))
+        let recall = Message.recall(Recall(step: 4, wantsReplica: true, shards: [], historyFrom: 2))
+        #expect(error(recall) { $0[4 + 4 * 8 + 8] = 2 } == .outOfBounds("recall flag"))
+        // A frame of many bytes is refused before they are looked at.
+        let long = [UInt8](repeating: 0, count: Wire.maximumControlBytes)
+        #expect(error(.heartbeat) { $0 += long } == .outOfBounds("length"))
+    }
+
     @Test("Shards out of order, or carried without being leased, are refused")
     func shardLists() {
         let unordered = Lease(generation: 1, step: 1, shards: [3, 2], carried: [], resetsCarry: false)
