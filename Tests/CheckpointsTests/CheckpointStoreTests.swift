@@ -24,11 +24,11 @@ struct CheckpointStoreTests {
         #expect(store.url(step: 500).lastPathComponent == "step-00000500.safetensors")
         #expect(store.url(step: 12_345_678_901).lastPathComponent == "step-12345678901.safetensors")
         #expect(store.list().isEmpty && store.newestVerified(warn: unexpected) == nil)
-        for step: UInt64 in [3, 123_456_789, 20] { try store.write(.sample(step: step), keep: 9) }
+        for step: UInt64 in [3, 123_456_789, 99_999_999, 20] { try store.write(.sample(step: step), keep: 9) }
         for name in ["step-7.safetensors", "step-0000000x.safetensors", "other", "step-00000007.safetensors.bak"] {
             try Data().write(to: store.folder.appendingPathComponent(name))
         }
-        #expect(steps == [3, 20, 123_456_789])
+        #expect(steps == [3, 20, 99_999_999, 123_456_789])
     }
 
     @Test("The newest are kept, and the best by validation loss")
@@ -104,6 +104,23 @@ struct CheckpointStoreTests {
         let checkpoint = Checkpoint.sample(step: 4)
         try slow.write(checkpoint, keep: 1)
         #expect(try Checkpoint(contentsOf: store.url(step: 4)).stateDigest == checkpoint.stateDigest)
+    }
+
+    @Test("A write that a signal interrupts goes on, and one that takes nothing is a full disk")
+    func oddWrites() throws {
+        let first = Countdown(from: 1)
+        let interrupted = CheckpointStore(folder: store.folder) { file, bytes, count in
+            guard first.take(1) == nil else {
+                errno = EINTR
+                return -1
+            }
+            return AtomicFile.systemWrite(file, bytes, count)
+        }
+        try interrupted.write(.sample(step: 4), keep: 2)
+        #expect(store.newestVerified(warn: unexpected)?.checkpoint.step == 4)
+        let idle = CheckpointStore(folder: store.folder) { _, _, _ in 0 }
+        let error = #expect(throws: CheckpointError.self) { try idle.write(.sample(step: 5), keep: 2) }
+        #expect(error?.code == .diskFull && steps == [4])
     }
 
     @Test("A folder that cannot be made or written is a typed error")

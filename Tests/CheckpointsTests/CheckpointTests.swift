@@ -139,6 +139,50 @@ struct CheckpointTests {
         #expect(code(other) == .unsuitable)
     }
 
+    @Test("A sealed file whose parts contradict each other is refused: a digest says nothing of who wrote it")
+    func contradictions() throws {
+        let url = folder.file("a.safetensors")
+        let checkpoint = Checkpoint.sample()
+        try checkpoint.write(to: url)
+        let whole = Array(try Data(contentsOf: url))
+        func code(_ old: String, _ new: String) throws -> CheckpointError.Code? {
+            let at = try #require(whole.firstRange(of: Array(old.utf8)))
+            var bytes = whole
+            bytes.replaceSubrange(at, with: new.utf8)
+            try Data(SafetensorsWriter.sealed(bytes)).write(to: url)
+            return #expect(throws: CheckpointError.self, "\(new)") { try Checkpoint(contentsOf: url) }?.code
+        }
+        let state = checkpoint.stateDigest.hexadecimal
+        #expect(try code("\"state_digest\":\"\(state)", "\"state_digest\":\"\(String(state.reversed()))") == .damaged)
+        #expect(try code("\"step\":\"12\"", "\"step\":\"-2\"") == .unsuitable)
+        #expect(try code("]\",\"window_index\":\"5\"", "\",\"window_index\":\"-5\"") == .unsuitable)
+        #expect(try code("\"shape\":[3,2,2,2]", "\"shape\":[3,4,2,1]") == .unsuitable)
+        // What is left of a slot that nothing names belongs to nobody.
+        #expect(try code("optimizer.exp_avg_sq.fc.bias", "optimizer.exp_avg_sq.fc.bios") == .unsuitable)
+    }
+
+    @Test("A file that becomes shorter while it is open is damaged, not waited for")
+    func shortened() throws {
+        let url = folder.file("a.safetensors")
+        try Checkpoint.sample().write(to: url)
+        let file = try SafetensorsFile(url)
+        let last = try #require(file.header.tensors.last)
+        try #require(truncate(url.path, off_t(try Data(contentsOf: url).count - 1)) == 0)
+        #expect(throws: CheckpointError.self) { try file.bytes(of: last) }
+    }
+
+    @Test("The seal is found where it lies across two of the pieces in which a file is read")
+    func longMetadata() throws {
+        let url = folder.file("a.safetensors")
+        let front = 8 + "{\"__metadata__\":{\"a\":\"".utf8.count + "\",\"integrity_digest\":\"".utf8.count
+        let metadata = ["a": String(repeating: "x", count: (1 << 20) - front - 5)]
+        try SafetensorsWriter.write([], metadata: metadata, to: url)
+        let file = try SafetensorsFile(url)
+        let bytes = Array(try Data(contentsOf: url))
+        #expect(bytes[(1 << 20) - 6] == UInt8(ascii: "\""))
+        #expect(try SafetensorsWriter.verify(file))
+    }
+
     @Test("A digest of a stream does not depend on where it is cut, and sees every bit and the length")
     func integrityDigest() {
         var random = SplitMix64(seed: 3)

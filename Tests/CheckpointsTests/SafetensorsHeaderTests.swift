@@ -80,6 +80,8 @@ struct SafetensorsHeaderTests {
             "\"dtype\":\"U8\",\"shape\":[2.0],\"data_offsets\":[0,2]",
             "\"dtype\":\"U8\",\"shape\":[02],\"data_offsets\":[0,2]",
             "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,99999999999999999999]",
+            // Ten times more than fits, which would come to 2.
+            "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,18446744073709551618]",
             "\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[-0,2]",
             "\"dtype\":\"u8\",\"shape\":[2],\"data_offsets\":[0,2]",
             "\"dtype\":\"U8\",\"shape\":\"2\",\"data_offsets\":[0,2]",

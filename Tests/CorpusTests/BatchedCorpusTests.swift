@@ -157,13 +157,14 @@ struct BatchedCorpusTests {
                 ? training.tokens(rows: 1..<3, window: window) : validation.tokens(rows: 1..<3, window: window - 12)
             #expect(part == whole.tokens(rows: 1..<3, window: window))
         }
+        #expect(validation.columns(1..<3).tokens(rows: 1..<3, window: 0) == whole.tokens(rows: 1..<3, window: 13))
         // 446 windows of 50 x 50 are what tinyshakespeare has: char-rnn says 423 and 23.
         let long = try EncodedCorpus(text: String(repeating: "ab", count: 446 * 5))
         let (first, second) = try BatchedCorpus(corpus: long, batch: 2, window: 5).split(holdingOut: 0.05)
         #expect(first.windows == 423 && second.windows == 23)
     }
 
-    @Test("Columns need a window on both sides", arguments: [0.6, 0.99])
+    @Test("Columns need a window on both sides", arguments: [1e-20, 0.6, 0.99])
     func tooFewColumns(fraction: Double) throws {
         let corpus = try EncodedCorpus(text: "abcabcabcabc")
         let batched = try BatchedCorpus(corpus: corpus, batch: 2, window: 3)
