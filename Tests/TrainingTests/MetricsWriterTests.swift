@@ -155,13 +155,34 @@ struct MetricsWriterTests {
         #expect(MetricsReader.digests(in: url, after: 1, upTo: 41) == [2: 0xAB, 3: 0xAB, 41: 0xAB])
     }
 
+    @Test("A line with a number that is none, or that stands twice, is no record of the run")
+    func oddNumbers() throws {
+        defer { unlink(url.path) }
+        try write(1...2)
+        let whole = try String(contentsOf: url, encoding: .utf8)
+        let last = try #require(whole.split(separator: "\n").last)
+        let loss = "\"loss\":0.30000000000000004"
+        try #require(last.contains(loss))
+        let odd = ["\"loss\":1e999", "\"loss\":nan", "\(loss),\(loss)", "\"loss\":0.3x", "\"loss\":"].map {
+            last.replacing(loss, with: $0).replacing("\"step\":2", with: "\"step\":3") + "\n"
+        }
+        try Data((whole + odd.joined()).utf8).write(to: url)
+        var found: [UInt64] = []
+        MetricsReader.read(url) { record, _ in found.append(record.step) }
+        #expect(found == [1, 2])
+    }
+
     @Test("A resume at a file that needs no change leaves its bytes alone")
     func unchanged() throws {
         defer { unlink(url.path) }
         try write(1...3)
-        let before = try Data(contentsOf: url)
+        func inode() throws -> UInt64? {
+            try FileManager.default.attributesOfItem(atPath: url.path)[.systemFileNumber] as? UInt64
+        }
+        let (before, file) = (try Data(contentsOf: url), try inode())
         _ = try MetricsWriter(url: url, resumingAt: 3)
         #expect(try Data(contentsOf: url) == before)
+        #expect(try inode() == file && file != nil)
     }
 
     @Test("A resume without a file starts one")
