@@ -18,7 +18,7 @@ struct SafetensorsWriter {
 
     /// The metadata that holds the digest: 16 hex digits, which count as zeros where the digest is taken.
     static let sealKey = "integrity_digest"
-    static let blank = String(repeating: "0", count: 16)
+    private static let blank = String(repeating: "0", count: 16)
 
     static func write(
         _ tensors: [Tensor], metadata: [String: String], to url: URL,
@@ -78,6 +78,17 @@ struct SafetensorsWriter {
         return true
     }
 
+    /// The file with the seal that its bytes ask for, where it has a place for one: for tests that damage files.
+    static func sealed(_ file: [UInt8]) -> [UInt8] {
+        guard let range = sealRange(file) else { return file }
+        var bytes = file
+        bytes.replaceSubrange(range, with: blank.utf8)
+        var digest = IntegrityDigest()
+        bytes.withUnsafeBytes { digest.update($0) }
+        bytes.replaceSubrange(range, with: digest.finish().hexadecimal.utf8)
+        return bytes
+    }
+
     private static func damaged(_ file: SafetensorsFile) -> CheckpointError {
         CheckpointError(
             .damaged, path: file.path, "is damaged: its bytes are not those that were written; take another checkpoint")
@@ -85,7 +96,7 @@ struct SafetensorsWriter {
 
     /// Where the 16 digits stand. Within a JSON string a quotation mark would be escaped, so the key cannot be found in
     /// the value of another.
-    static func sealRange(_ header: [UInt8]) -> Range<Int>? {
+    private static func sealRange(_ header: [UInt8]) -> Range<Int>? {
         let marker = Array("\"\(sealKey)\":\"".utf8)
         var start = 8
         while start + marker.count + 16 < header.count {

@@ -105,21 +105,10 @@ enum Target: String, CaseIterable {
 
     /// The seal is set right first: whoever damages a file by design can do so too.
     private static func checkpoint(_ bytes: [UInt8]) {
-        guard let checkpoint = try? Checkpoint(contentsOf: file(sealed(bytes))) else { return }
+        guard let checkpoint = try? Checkpoint(contentsOf: file(SafetensorsWriter.sealed(bytes))) else { return }
         precondition(checkpoint.parameters.count == ParameterLayout(checkpoint.shape).count)
         _ = checkpoint.batch
         configuration(Array(checkpoint.configuration.utf8))
-    }
-
-    /// The file with the seal that its bytes ask for, where it has a place for one.
-    private static func sealed(_ file: [UInt8]) -> [UInt8] {
-        guard let range = SafetensorsWriter.sealRange(file) else { return file }
-        var bytes = file
-        bytes.replaceSubrange(range, with: SafetensorsWriter.blank.utf8)
-        var digest = IntegrityDigest()
-        bytes.withUnsafeBytes { digest.update($0) }
-        bytes.replaceSubrange(range, with: digest.finish().hexadecimal.utf8)
-        return bytes
     }
 
     private static func configuration(_ bytes: [UInt8]) {
