@@ -40,8 +40,7 @@ package struct Listener: ~Copyable {
         if let privateAddress { try socket.bind(privateAddress) }
         if let address { try socket.bind(address) }
         try admission.begin(socket)
-        // Nothing that could throw, and no closure, once a property is stored: optimised code then takes the socket for
-        // another.
+        // Nothing that could throw, and no closure, once a property is stored: with one, optimised code crashed here.
         let bound = try socket.lastEndpoint
         let ownAddress = privateAddress ?? bound
         endpoint = bound
