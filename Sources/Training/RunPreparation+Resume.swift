@@ -35,8 +35,9 @@ extension RunPreparation {
             path: request.corpus ?? base.corpus.path, vocabulary: vocabulary, demo: base.corpus)
         guard fingerprint.sha256 == base.corpus.sha256 else {
             throw ConfigurationError(
-                "cannot resume \(folder.url.path): \(fingerprint.name) is not the text of this run (its SHA-256 is "
-                    + "\(fingerprint.sha256.prefix(12))..., the run's \(base.corpus.sha256.prefix(12))...)")
+                "cannot resume \(folder.url.path): \(fingerprint.path ?? fingerprint.name) is not the text of this run "
+                    + "(its SHA-256 is \(fingerprint.sha256.prefix(12))..., the run's "
+                    + "\(base.corpus.sha256.prefix(12))...): give the path of that text as CORPUS")
         }
         let (batches, validation) = try cut(corpus, configuration)
         guard UInt64(batches.windows) == configuration.stepsPerEpoch else {
