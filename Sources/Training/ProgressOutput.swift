@@ -22,7 +22,8 @@ package struct ProgressOutput: Sendable {
         self.flush = flush
     }
 
-    /// An open file of this process, written to in the background. `NO_COLOR` and `TERM=dumb` are honoured; `COLUMNS` wins over the terminal's word.
+    /// An open file of this process, written to in the background. `NO_COLOR` and `TERM=dumb` are honoured; `COLUMNS`
+    /// wins over the terminal's word.
     package static func file(
         _ descriptor: Int32, environment: [String: String] = ProcessInfo.processInfo.environment
     ) -> ProgressOutput {

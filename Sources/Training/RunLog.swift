@@ -3,12 +3,12 @@ package import Foundation
 import Glibc
 import Synchronization
 
-/// Writes `log.txt`: what happened when (`2026-11-24T05:00:00Z text`), for reading after the run, and reads it back. Goes
-/// on after a resume.
+/// Writes `log.txt`: what happened when (`2026-11-24T05:00:00Z text`), for reading after the run, and reads it back.
+/// Goes on after a resume.
 ///
-/// A log that cannot be written stops no training: the first failure is told through a closure, and the run goes on. Nor
-/// does one whose disk stands still: lines are written from a queue of its own, in order. So ``finish(seconds:)`` has to be
-/// called before the process ends.
+/// A log that cannot be written stops no training: the first failure is told through a closure, and the run goes on.
+/// Nor does one whose disk stands still: lines are written from a queue of its own, in order. So ``finish(seconds:)``
+/// has to be called before the process ends.
 package final class RunLog: Sendable {
     private struct State {
         /// Texts that wait for the disk.
@@ -36,8 +36,9 @@ package final class RunLog: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// From any thread, and waits for nothing. A text of several lines becomes several lines of the same time, those after the first with a tab in
-    /// the place of the blank. Control characters become visible: the file is read on terminals.
+    /// From any thread, and waits for nothing. A text of several lines becomes several lines of the same time, those
+    /// after the first with a tab in the place of the blank. Control characters become visible: the file is read on
+    /// terminals.
     package func write(_ text: String) { write(text, at: time(nil)) }
 
     func write(_ text: String, at time: time_t) {
@@ -95,8 +96,8 @@ package final class RunLog: Sendable {
         if isFirst { onFailure("\(url.path): cannot write the log: \(String(cString: strerror(code)))") }
     }
 
-    /// The entries in the last 64 KiB of a log, in order; lines that are not ours are passed over. None where it cannot be
-    /// read.
+    /// The entries in the last 64 KiB of a log, in order; lines that are not ours are passed over. None where it cannot
+    /// be read.
     ///
     /// - Returns: times in seconds since 1970.
     static func entries(at url: URL) -> [(time: Double, text: String)] {

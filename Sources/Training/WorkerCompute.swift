@@ -4,7 +4,8 @@ import Kernels
 import LanguageModel
 import Synchronization
 
-/// The thread of a worker that does the arithmetic: updates, gradients and evaluations, in the order in which they were asked for.
+/// The thread of a worker that does the arithmetic: updates, gradients and evaluations, in the order in which they were
+/// asked for.
 ///
 /// The socket's thread posts jobs and hears of results through its inbox, so that it always drains. Outlives a session:
 /// the replica and what belongs to it can be offered to the next coordinator.

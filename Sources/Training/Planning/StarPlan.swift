@@ -7,11 +7,12 @@ package import LanguageModel
 /// gradients become final layer by layer, the output first, and of a layer block by block (``GateBlocks``), as one
 /// thread computes them. They leave as chunks of tree nodes, each worker's at the rate of its own link, which is taken
 /// for that of the coordinator's. They meet in the queue in front of that link (``ArrivalQueue``), so a chunk is whole
-/// at the coordinator when the worker that began last has got its own through, behind all that the others had put there. It then leaves to all of them over the other direction of the link. Once a
-/// step, a word goes there and another back.
+/// at the coordinator when the worker that began last has got its own through, behind all that the others had put
+/// there. It then leaves to all of them over the other direction of the link. Once a step, a word goes there and
+/// another back.
 ///
-/// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other. How far
-/// apart depends on the order in which the system sends; ``stagger`` is what fits measured steps
+/// The copies of the last chunk arrive one behind the other, so workers begin the next step one behind the other. How
+/// far apart depends on the order in which the system sends; ``stagger`` is what fits measured steps
 /// (`deploy/hosts/measure.sh`).
 package struct StarPlan: Sendable {
     /// A network link of the coordinator, the same each way; workers' links carry less and never count more.
@@ -46,7 +47,8 @@ package struct StarPlan: Sendable {
     /// Processor seconds a byte at one end: a socket and the fold; and CURVE on top.
     static let plainCost = 0.4e-9
     static let curveCost = 1.2e-9
-    /// Seconds a parameter that packing the weights and the update take, whatever the rows (`lockstep bench`, one core).
+    /// Seconds a parameter that packing the weights and the update take, whatever the rows (`lockstep bench`, one
+    /// core).
     static let passCost = 2.2e-9
     /// Of the time between the first and the last copy of the last chunk, what lies between the workers' beginnings.
     static let stagger = 0.6
