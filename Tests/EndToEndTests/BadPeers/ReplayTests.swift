@@ -28,9 +28,10 @@ struct ReplayTests {
                 ["worker", "--connect=\(address)", "--threads=1", "--name=\(name)", "--inject=\(inject)"]
                     + keys("worker"), in: folder)
         }
-        // The second waits at step 30, until all has been played.
+        // The second waits at step 30, or the next one in which it has work, until all has been played.
+        let waits = (30..<TinyRun.steps).map { "stop@step=\($0),phase=forward" }.joined(separator: ";")
         let recorded = try worker("recorded", "tcp://127.0.0.1:\(relay.port)", "slow:20")
-        let steady = try worker("steady", endpoint, "slow:20;stop@step=30,phase=forward")
+        let steady = try worker("steady", endpoint, "slow:20;\(waits)")
         func steps() throws -> Int { try Trace.steps(run: "run", in: folder).count }
         func log() -> String { (try? String(contentsOf: folder.file("run/log.txt"), encoding: .utf8)) ?? "" }
 
