@@ -25,7 +25,7 @@ let package = Package(
                 .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]),
                 .define("LS_TEST_PATHS", .when(configuration: .debug)),
             ]),
-        .target(name: "CProcesses"),
+        .target(name: "CSystem"),
         .target(
             name: "CBuildInfo",
             cSettings: commit.map { [.define("LOCKSTEP_COMMIT", to: "\"\($0)\"")] } ?? []),
@@ -37,7 +37,7 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination", "CProcesses",
+                "ZeroMQ", "Kernels", "Corpus", "LanguageModel", "Checkpoints", "Coordination", "CSystem",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(name: "Dashboard", dependencies: ["Coordination"]),
@@ -58,8 +58,9 @@ let package = Package(
         .testTarget(name: "CoordinationTests", dependencies: ["Coordination"]),
         .testTarget(
             name: "TrainingTests",
-            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ"],
-            exclude: ["Fixtures"]),
+            dependencies: [
+                "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ", "CSystem",
+            ], exclude: ["Fixtures"]),
         .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "Coordination"]),
         .testTarget(
             name: "EndToEndTests",
@@ -80,7 +81,7 @@ if Context.environment["LOCKSTEP_FUZZ"] != nil {
 
 for target in package.targets
 where [.regular, .executable, .test].contains(target.type)
-    && !["CKernels", "CProcesses", "CBuildInfo"].contains(target.name)
+    && !["CKernels", "CSystem", "CBuildInfo"].contains(target.name)
 {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),

@@ -236,6 +236,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
     package var readyWorkers: [WorkerID] { order.filter { members[$0]!.isReady } }
     package var isRecovering: Bool { recovery != nil }
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }
+    /// How many steps a worker's replica holds, as it said last, 0 before its first word; nil where its session is over.
+    package func stepsHeld(by worker: WorkerID) -> UInt64? { members[worker].map { $0.applied ?? 0 } }
     package func workers(named name: String) -> [WorkerID] { order.filter { members[$0]!.hello.name == name } }
 
     /// Averages and scalars of earlier steps are needed by nobody.

@@ -3,7 +3,14 @@ import CKernels
 /// `out = left + right`, element by element, for the first `count`. `out` may be either operand.
 package func add(_ left: FloatBuffer, _ right: FloatBuffer, into out: FloatBuffer, count: Int) {
     precondition(count <= left.count && count <= right.count && count <= out.count)
-    InstructionSet.table.pointee.add(count, left.base, right.base, out.base)
+    add(UnsafePointer(left.base), UnsafePointer(right.base), into: out.base, count: count)
+}
+
+/// The same of floats that lie anywhere; `count` of each.
+package func add(
+    _ left: UnsafePointer<Float>, _ right: UnsafePointer<Float>, into out: UnsafeMutablePointer<Float>, count: Int
+) {
+    InstructionSet.table.pointee.add(count, left, right, out)
 }
 
 /// The sum of squares of a range in Double: 16 lanes, the lanes' sums then in pairs.

@@ -8,6 +8,8 @@ package final class FloatBuffer: @unchecked Sendable {
     // @unchecked: exclusive access is the owner's contract, stated above.
     package let count: Int
     package let base: UnsafeMutablePointer<Float>
+    /// Whose memory it is; nil where it is the buffer's own.
+    package let owner: AnyObject?
 
     private static let hugePage = 2 << 20
 
@@ -27,9 +29,19 @@ package final class FloatBuffer: @unchecked Sendable {
         #endif
         memset(raw, 0, rounded)
         base = raw.bindMemory(to: Float.self, capacity: max(count, 1))
+        owner = nil
     }
 
-    deinit { free(base) }
+    /// Floats in memory of someone else's, as they lie there.
+    ///
+    /// - Parameter owner: keeps the memory.
+    package init(count: Int, at base: UnsafeMutableRawPointer, of owner: AnyObject) {
+        self.count = count
+        self.base = base.bindMemory(to: Float.self, capacity: count)
+        self.owner = owner
+    }
+
+    deinit { if owner == nil { free(base) } }
 
     package convenience init(_ values: some Collection<Float>) {
         self.init(count: values.count)
@@ -55,6 +67,11 @@ package final class FloatBuffer: @unchecked Sendable {
 
     /// The raw bytes, little-endian on every supported platform.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count * 4) }
+
+    /// The same of a part.
+    package func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * 4..<range.upperBound * 4])
+    }
 
     package func copy() -> FloatBuffer {
         let other = FloatBuffer(count: count)

@@ -6,7 +6,7 @@ import ZeroMQ
 extension CoordinatorLoop {
     func perform(
         _ actions: [CoordinatorAction], _ socket: borrowing Socket, message: Message? = nil,
-        payload: UnsafeRawBufferPointer? = nil
+        payload: UnsafeRawBufferPointer? = nil, lent: FloatBuffer? = nil
     ) {
         var committed: UInt64?
         var hasCommitted = false
@@ -25,7 +25,8 @@ extension CoordinatorLoop {
                     committed = nil
                 }
                 snapshots[worker] = snapshot(step: step)
-            case .fold(let chunk, let changes): add(changes, chunk: chunk, payload!)
+            case .fold(let chunk, let changes):
+                add(changes, chunk: chunk, lent.map { .lent($0) } ?? .message(payload!))
             case .acceptShard(let shard): accept(shard, of: message, payload!)
             case .acceptSegments(let segments): accept(segments, of: message)
             case .evaluated: evaluated()
@@ -79,10 +80,14 @@ extension CoordinatorLoop {
         _ = try? socket.send(to: RoutingIdentity.bytes(worker), control: Wire.encode(.refuse(refusal), envelope))
     }
 
-    private func add(_ changes: [ChunkFold.Change], chunk: Int, _ payload: UnsafeRawBufferPointer) {
+    private func add(_ changes: [ChunkFold.Change], chunk: Int, _ payload: GradientPayload) {
         let average = averages[machine.step] ?? averagePool.take()
         averages[machine.step] = average
         fold.apply(changes, chunk: chunk, payload: payload, into: average)
+        // Now, while it is in the caches, and not when everybody waits for the commit.
+        if changes.last == .complete {
+            squares[chunk] = Kernels.sumOfSquares(average, range: chunks.range(chunk))
+        }
     }
 
     private func accept(_ shard: Int, of message: Message?, _ payload: UnsafeRawBufferPointer) {
@@ -106,6 +111,7 @@ extension CoordinatorLoop {
     private func forget(_ worker: WorkerID, _ reason: String) {
         snapshots[worker] = nil
         places[worker] = nil
+        sharedMemory[worker] = nil
         guard let name = names.removeValue(forKey: worker) else { return }
         faults = .none
         lost[name] = .now

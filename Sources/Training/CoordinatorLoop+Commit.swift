@@ -7,10 +7,7 @@ import LanguageModel
 extension CoordinatorLoop {
     /// All of a step is there: the scalars that every replica will use.
     func decide(_ step: UInt64) {
-        let average = averages[step]!
-        var squares = 0.0
-        for chunk in 0..<chunks.count { squares += Kernels.sumOfSquares(average, range: chunks.range(chunk)) }
-        let norm = squares.squareRoot()
+        let norm = squares.reduce(0, +).squareRoot()
         let loss = treeSum(losses, machine.tree) / Double(configuration.batch * configuration.window)
         guard norm.isFinite, loss.isFinite else {
             guard parametersAreFinite() else { return }
@@ -84,6 +81,7 @@ extension CoordinatorLoop {
         averages = averages.filter { $0.key >= oldest }
         scalars = scalars.filter { $0.key >= oldest }
         facts = facts.filter { $0.key >= oldest }
+        for buffer in lentAverages.settle(stepsHeld: { machine.stepsHeld(by: $0) }) { averagePool.forget(buffer) }
     }
 
     /// An immutable copy of the state after the last committed step.

@@ -39,7 +39,7 @@ extension CoordinatorLoop {
                     run: configuration.runNumber, term: machine.configuration.term, step: step,
                     snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
                     silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration,
-                    faults: faults.concerning(worker: place).text)
+                    faults: faults.concerning(worker: place).text, memory: shareMemory(with: worker))
                 outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
                 if outcome == .sent { places[worker] = place }
             case .snapshot(let part):
@@ -55,10 +55,17 @@ extension CoordinatorLoop {
             case .evaluate(let lease):
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.evaluate(lease), envelope), bytes: segmentTokens(lease))
-            case .average(let part):
-                outcome = try socket.send(
-                    to: route, control: Wire.encode(.average(part), envelope), payload: averages[part.step]!,
-                    range: chunks.range(Int(part.chunk)))
+            case .average(var part):
+                let average = averages[part.step]!
+                if sharedMemory[worker] != nil, let place = average.place {
+                    lentAverages.lend(average, step: part.step, to: worker)
+                    part.memory = place
+                    outcome = try socket.send(to: route, control: Wire.encode(.average(part), envelope))
+                } else {
+                    outcome = try socket.send(
+                        to: route, control: Wire.encode(.average(part), envelope), payload: average,
+                        range: chunks.range(Int(part.chunk)))
+                }
             case .commit(let step):
                 outcome = try socket.send(
                     to: route,
@@ -75,6 +82,18 @@ extension CoordinatorLoop {
             failure = failure ?? Failure(description: "\(error)")
             isCutShort = true
         }
+    }
+
+    /// Opens what a worker offers to share: only one of this machine and user can be.
+    ///
+    /// - Returns: what the worker is to open in its turn; nil where messages carry all.
+    private func shareMemory(with worker: WorkerID) -> SharedPlace? {
+        guard let offered = machine.hello(of: worker)?.memory, let own = memoryProbe,
+            (try? SharedMemory(opening: offered, byteCount: MemoryProbe.byteCount)) != nil
+        else { return nil }
+        sharedMemory[worker] = OpenedMemory()
+        if !averagePool.isShared { averagePool = BufferPool(count: chunks.floats, isShared: true) }
+        return own.place
     }
 
     private var firstFreePlace: Int {

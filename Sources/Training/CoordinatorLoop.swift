@@ -51,6 +51,13 @@ package final class CoordinatorLoop {
     var losses: [Double]
     var averages: [UInt64: FloatBuffer] = [:]
     var averagePool: BufferPool
+    var lentAverages = LentAverages()
+    /// Of the workers that share memory with this coordinator: they were able to open each other's.
+    var sharedMemory: [WorkerID: OpenedMemory] = [:]
+    /// For workers to try.
+    lazy var memoryProbe = try? SharedMemory(byteCount: MemoryProbe.byteCount)
+    /// Of the chunks of the open step's average that are complete.
+    var squares: [Double]
     /// Of copies of parameters and slots, for files, evaluations and samples.
     var statePool: BufferPool
     var scalars: [UInt64: UpdateScalars] = [:]
@@ -129,6 +136,7 @@ package final class CoordinatorLoop {
         losses = Array(repeating: 0, count: configuration.shards)
         rowLosses = Array(repeating: 0, count: job.validation?.batch ?? 0)
         averagePool = BufferPool(count: chunks.floats)
+        squares = Array(repeating: 0, count: chunks.count)
         statePool = BufferPool(count: chunks.floats)
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
         committedStep = job.step
@@ -269,6 +277,9 @@ package final class CoordinatorLoop {
             perform(machine.violated(sender, "sent a payload of \(payload) bytes", now: clock), socket)
             return
         }
+        if case .gradient(let part) = message, let place = part.memory {
+            return takeLent(part, at: place, envelope, socket)
+        }
         guard payload > 0 else { return take(message, envelope, payload: nil, socket) }
         received.withBytes(1) { take(message, envelope, payload: $0, socket) }
     }
@@ -305,17 +316,41 @@ package final class CoordinatorLoop {
         return (message, envelope)
     }
 
+    /// Takes a gradient from where its worker computed it.
+    private func takeLent(
+        _ part: GradientPart, at place: SharedPlace, _ envelope: Envelope, _ socket: borrowing Socket
+    ) {
+        let worker = envelope.worker
+        // Of a worker that was lost nothing is opened any more.
+        guard machine.hello(of: worker) != nil else { return take(.gradient(part), envelope, payload: nil, socket) }
+        do throws(SharedMemoryError) {
+            guard let gradient = try sharedMemory[worker]?.buffer(at: place, count: chunks.floats) else {
+                return perform(machine.violated(worker, "shares memory unasked", now: clock), socket)
+            }
+            take(
+                .gradient(part), envelope, payload: gradient.bytes(chunks.range(Int(part.chunk))), lent: gradient,
+                socket)
+        } catch {
+            let reason = "its memory \(error)"
+            perform([.refuse(worker, Refusal(code: .sessionBroken, reason: reason))], socket)
+            perform(machine.lose(worker, reason, now: clock), socket)
+        }
+    }
+
     /// Hands the machine a message, and of the floats behind it what it asks for.
     ///
-    /// - Parameter payload: nil where the message has none.
+    /// - Parameters:
+    ///   - payload: nil where the message has none.
+    ///   - lent: the gradient that the payload is a part of, where it stays.
     private func take(
-        _ message: Message, _ envelope: Envelope, payload: UnsafeRawBufferPointer?, _ socket: borrowing Socket
+        _ message: Message, _ envelope: Envelope, payload: UnsafeRawBufferPointer?, lent: FloatBuffer? = nil,
+        _ socket: borrowing Socket
     ) {
         let digest = payload.map { machine.wantsDigest(of: message) ? Kernels.digest($0) : 0 } ?? 0
         var isFinite = payload.map { Kernels.isFinite($0) } ?? true
         if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite { isFinite = false }
         let actions = machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock)
-        perform(actions, socket, message: message, payload: payload)
+        perform(actions, socket, message: message, payload: payload, lent: lent)
         // What is discarded may come again and again.
         if case .discard? = actions.first { return }
         if let name = names[envelope.worker] {
@@ -325,7 +360,9 @@ package final class CoordinatorLoop {
 
     func expectedPayload(_ message: Message) -> Int {
         switch message {
-        case .gradient(let part): Int(part.chunk) < chunks.count ? chunks.range(Int(part.chunk)).count * 4 : -1
+        case .gradient(let part):
+            Int(part.chunk) >= chunks.count
+                ? -1 : part.memory == nil ? chunks.range(Int(part.chunk)).count * 4 : 0
         case .shardResult, .carry: configuration.rowsPerShard * configuration.model.carryCount * 4
         case .snapshot(let part):
             Int(part.part) < job.replica.partCount ? job.replica.part(Int(part.part)).range.count * 4 : -1

@@ -29,7 +29,7 @@ extension Socket {
     func send(
         to route: [UInt8]? = nil, control: [UInt8], payload: FloatBuffer, range: Range<Int>
     ) throws(ZeroMQError) -> SendOutcome {
-        let bytes = UnsafeRawBufferPointer(rebasing: payload.bytes[range.lowerBound * 4..<range.upperBound * 4])
-        return try send([route, control].compactMap { $0 }, payload: try Frame(reading: bytes, keeping: payload))
+        try send(
+            [route, control].compactMap { $0 }, payload: try Frame(reading: payload.bytes(range), keeping: payload))
     }
 }

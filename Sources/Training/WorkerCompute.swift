@@ -13,8 +13,9 @@ final class WorkerCompute: @unchecked Sendable {
     // @unchecked: `jobs` is guarded by `condition`; all else belongs to the compute thread, or to whoever got an offer,
     // until the next job is posted.
     enum Job {
-        /// The replica's buffers are filled; they hold `step` steps. From here on the faults are those.
-        case install(step: UInt64, FaultPlan)
+        /// The replica's buffers are filled; they hold `step` steps. From here on the faults are those, and gradients lie
+        /// where the coordinator can read them, or not.
+        case install(step: UInt64, FaultPlan, sharesGradients: Bool)
         case apply(Commit, average: FloatBuffer)
         case compute(Lease, LeasePayload.Contents)
         /// With each segment's tokens.
@@ -115,9 +116,11 @@ final class WorkerCompute: @unchecked Sendable {
             condition.unlock()
             account.resumed()
             switch job {
-            case .install(let step, let faults):
+            case .install(let step, let faults, let sharesGradients):
                 self.step = step
                 self.faults = faults
+                // A coordinator may still read what the last session lent it.
+                gradients = BufferPool(count: configuration.layout.count, isShared: sharesGradients)
                 _ = account.updated()
                 inbox.post(.applied(Applied(step: step, digest: replica.digest)))
             case .apply(let commit, let average): apply(commit, average)

@@ -34,18 +34,18 @@ extension WorkerLoop {
 
     func perform(
         _ actions: [WorkerAction], _ socket: borrowing Socket, payload: UnsafeRawBufferPointer? = nil,
-        contents: LeasePayload.Contents? = nil, segments: [[UInt32]]? = nil
+        lent: FloatBuffer? = nil, contents: LeasePayload.Contents? = nil, segments: [[UInt32]]? = nil
     ) {
         for action in actions where verdict == nil {
             switch action {
             case .send(let item, let sequence, let acknowledged):
                 send(item, sequence: sequence, acknowledged: acknowledged, socket)
-            case .adopt(let welcome): if takeFaults(welcome) { adopt(welcome) }
-            case .keepReplica(let welcome): if takeFaults(welcome) { keepReplica(welcome) }
+            case .adopt(let welcome): if takeFaults(welcome), shareMemory(welcome) { adopt(welcome) }
+            case .keepReplica(let welcome): if takeFaults(welcome), shareMemory(welcome) { keepReplica(welcome) }
             case .handOver(let recall): handOver(recall, socket)
             case .storeSnapshot(let part): model!.replica.fill(part: part, from: payload!)
-            case .installSnapshot(let step): model!.compute.post(.install(step: step, faults))
-            case .storeAverage(_, let chunk): store(averageOf: chunk, payload!)
+            case .installSnapshot(let step): install(step: step)
+            case .storeAverage(_, let chunk): store(averageOf: chunk, payload, lent)
             case .apply(let commit):
                 model!.compute.post(.apply(commit, average: average!))
                 average = nil
@@ -104,11 +104,32 @@ extension WorkerLoop {
         hadWelcome = true
         term = machine.term
         machine.adopted(chunks: model!.replica.chunks.count)
-        model!.compute.post(.install(step: welcome.step, faults))
+        install(step: welcome.step)
         say("goes on with its own replica at step \(welcome.step)")
     }
 
-    private func store(averageOf chunk: Int, _ payload: UnsafeRawBufferPointer) {
+    private func install(step: UInt64) {
+        model!.compute.post(.install(step: step, faults, sharesGradients: sharedMemory != nil))
+    }
+
+    /// Opens what the coordinator shares, where it does.
+    private func shareMemory(_ welcome: Welcome) -> Bool {
+        guard let place = welcome.memory else { return true }
+        do {
+            _ = try SharedMemory(opening: place, byteCount: MemoryProbe.byteCount)
+            sharedMemory = OpenedMemory()
+        } catch {
+            stopSharing("the coordinator's memory \(error)")
+        }
+        return verdict == nil
+    }
+
+    private func store(averageOf chunk: Int, _ payload: UnsafeRawBufferPointer?, _ lent: FloatBuffer?) {
+        if let lent {
+            average = lent
+            return
+        }
+        let payload = payload!
         let target = average ?? model!.averages.take()
         average = target
         UnsafeMutableRawPointer(target.base + model!.replica.chunks.range(chunk).lowerBound)
@@ -144,13 +165,18 @@ extension WorkerLoop {
                 let hello = Hello(
                     run: machine.runInEnvelopes, name: options.name, host: ProcessInfo.processInfo.hostName,
                     process: UInt32(ProcessInfo.processInfo.processIdentifier), threads: UInt32(options.threads),
-                    software: options.software, term: machine.term, offer: machine.offer)
+                    software: options.software, term: machine.term, offer: machine.offer, memory: memoryProbe?.place)
                 outcome = try socket.send(control: Wire.encode(.hello(hello), envelope))
-            case .gradient(let part):
-                let key = GradientKey(generation: part.generation, node: part.node)
-                outcome = try socket.send(
-                    control: Wire.encode(.gradient(part), envelope), payload: gradients[key]!,
-                    range: model!.replica.chunks.range(Int(part.chunk)))
+            case .gradient(var part):
+                let gradient = gradients[GradientKey(generation: part.generation, node: part.node)]!
+                part.memory = gradient.place
+                if part.memory != nil {
+                    outcome = try socket.send(control: Wire.encode(.gradient(part), envelope))
+                } else {
+                    outcome = try socket.send(
+                        control: Wire.encode(.gradient(part), envelope), payload: gradient,
+                        range: model!.replica.chunks.range(Int(part.chunk)))
+                }
             case .shardResult(let result):
                 let carry = results[result.shard]!.withUnsafeBytes { Array($0) }
                 outcome = try socket.send(control: Wire.encode(.shardResult(result), envelope), bytes: carry)

@@ -1,4 +1,5 @@
 import Coordination
+import Kernels
 import ZeroMQ
 
 // What the coordinator sends, checked before it is used.
@@ -18,8 +19,11 @@ extension WorkerLoop {
                         segments: segments)
                 }
             } else {
-                perform(machine.received(message, envelope, now: clock), socket)
+                let lent = try lentAverage(message)
+                perform(machine.received(message, envelope, now: clock), socket, lent: lent)
             }
+        } catch let error as SharedMemoryError {
+            stopSharing("the coordinator's memory \(error)")
         } catch WireError.otherVersion(let version) {
             verdict = .failed(
                 Failure(
@@ -45,7 +49,7 @@ extension WorkerLoop {
             guard let replica = model?.replica, Int(part.chunk) < replica.chunks.count else {
                 throw WireError.outOfBounds("chunk")
             }
-            expected = replica.chunks.range(Int(part.chunk)).count * 4
+            expected = part.memory == nil ? replica.chunks.range(Int(part.chunk)).count * 4 : 0
         case .lease(let lease):
             guard let configuration = model?.configuration, payload > 0,
                 lease.shards.allSatisfy({ $0 < UInt32(configuration.shards) })
@@ -59,6 +63,13 @@ extension WorkerLoop {
         default: expected = 0
         }
         guard payload == expected else { throw WireError.outOfBounds("payload") }
+    }
+
+    /// The average that a message names and does not carry.
+    private func lentAverage(_ message: Message) throws -> FloatBuffer? {
+        guard case .average(let part) = message, let place = part.memory, let model else { return nil }
+        guard sharedMemory != nil else { throw WireError.outOfBounds("memory") }
+        return try sharedMemory!.buffer(at: place, count: model.replica.chunks.floats)
     }
 
     private func leaseContents(_ message: Message, _ bytes: UnsafeRawBufferPointer) throws -> LeasePayload.Contents? {

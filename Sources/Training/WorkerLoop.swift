@@ -69,6 +69,8 @@ package final class WorkerLoop {
     // Of the present incarnation.
     var machine: WorkerMachine
     var average: FloatBuffer?
+    /// Of the coordinator's, where the two share memory.
+    var sharedMemory: OpenedMemory?
     var gradients: [GradientKey: FloatBuffer] = [:]
     var results: [UInt32: [Float]] = [:]
     /// Carries that a coordinator which was started again asked for.
@@ -207,8 +209,19 @@ package final class WorkerLoop {
         model = nil
     }
 
+    /// What is offered to a coordinator that is reached without a network: it may be on this machine.
+    private(set) lazy var memoryProbe: SharedMemory? =
+        options.access.endpoint.hasPrefix("ipc://") ? try? SharedMemory(byteCount: MemoryProbe.byteCount) : nil
+
+    /// Joins anew, to be sent everything in messages.
+    func stopSharing(_ reason: String) {
+        memoryProbe = nil
+        verdict = .rejoin(reason)
+    }
+
     private func leaveSession() {
         average = nil
+        sharedMemory = nil
         gradients = [:]
         results = [:]
         handedOver = [:]

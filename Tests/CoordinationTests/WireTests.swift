@@ -5,6 +5,7 @@ import Testing
 struct WireTests {
     static let facts = StepFacts(lossBits: 1, gradientNormBits: 2, nanoseconds: 3, workers: 4)
     static let record = HistoryRecord(step: 5, learningRateBits: 6, digest: 7, facts: facts)
+    static let place = SharedPlace(process: 7, descriptor: 8, tag: .max - 1)
     static let examples: [Message] = [
         .hello(Hello(run: 9, name: "w1", host: "häst", process: 7, threads: 2, software: "1.0")),
         .hello(
@@ -17,6 +18,11 @@ struct WireTests {
             Welcome(
                 run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
                 configuration: [1, 2, 3], faults: "kill@step=5;slow:2")),
+        .hello(Hello(run: 0, name: "w", host: "h", process: 7, threads: 2, software: "1", memory: place)),
+        .welcome(
+            Welcome(
+                run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8, configuration: [],
+                memory: place)),
         .recall(Recall(step: 4, wantsReplica: true, shards: [0, 3], historyFrom: 2)),
         .carry(CarryPart(step: 4, shard: 3)), .history([record, record]),
         .audited(
@@ -35,6 +41,9 @@ struct WireTests {
         .gradient(GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4)),
         .shardResult(ShardResult(generation: 2, step: 3, shard: 1, lossBits: 0x3FF0_0000_0000_0000)),
         .average(AveragePart(step: 3, chunk: 4)),
+        .gradient(
+            GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4, memory: place)),
+        .average(AveragePart(step: 3, chunk: 4, memory: place)),
         .commit(
             Commit(
                 step: 3, learningRateBits: 1, clipCoefficientBits: 2, biasCorrection1Bits: 3, biasCorrection2Bits: 4,

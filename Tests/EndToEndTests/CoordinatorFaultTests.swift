@@ -156,7 +156,7 @@ struct CoordinatorFaultTests {
 
     @Test("A worker says in one line that it does not understand its coordinator's faults")
     func unclear() async throws {
-        let result = try await RawCoordinator.runWorker(in: folder) { greeting in
+        let result = try await RawCoordinator.runWorker(in: folder) { _, greeting in
             let welcome = Welcome(
                 run: 9, term: 1, step: 0, snapshotParts: 1, heartbeatInterval: 250_000_000,
                 silenceLimit: 1_500_000_000, configuration: [], faults: "kill;nonsense")

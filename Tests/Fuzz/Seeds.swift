@@ -91,12 +91,21 @@ enum Seeds {
         let facts = StepFacts(lossBits: 1, gradientNormBits: 2, nanoseconds: 3, workers: 4)
         let offer = Offer(
             step: 4, digest: 1, stateDigest: 2, carries: [.init(step: 4, shards: [0, 2])], historyFrom: 2)
+        let place = SharedPlace(process: 7, descriptor: 8, tag: 9)
         return [
             .hello(Hello(run: 9, name: "w", host: "é", process: 7, threads: 2, software: "1", term: 5, offer: offer)),
             .welcome(
                 Welcome(
                     run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
                     configuration: [1, 2], faults: "kill@step=5")),
+            .hello(Hello(run: 0, name: "w", host: "h", process: 7, threads: 2, software: "1", memory: place)),
+            .welcome(
+                Welcome(
+                    run: 9, term: 5, step: 3, snapshotParts: 6, heartbeatInterval: 7, silenceLimit: 8,
+                    configuration: [1, 2], memory: place)),
+            .gradient(
+                GradientPart(generation: 1, step: 0, node: TreeNode(level: 2, index: 0), chunk: 1, memory: place)),
+            .average(AveragePart(step: 3, chunk: 4, memory: place)),
             .refuse(Refusal(code: .full, reason: "r")), .snapshot(SnapshotPart(step: 0, part: 0)),
             .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
             .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 2, index: 0), chunk: 1)),

@@ -8,8 +8,10 @@ import Testing
 
 @Suite("The compute thread of a worker")
 struct WorkerComputeTests {
-    @Test("A shard whose carry is not here is not computed from zeros")
-    func carry() throws {
+    private let tokens: [UInt32] = [0, 1, 2, 0]
+
+    /// The compute thread of a small run, which is to be told to stop.
+    private func start() throws -> (WorkerCompute, Inbox<WorkerCompute.Event>) {
         var configuration = RunSettings.defaults(
             software: "", run: "", corpus: .init(path: nil, name: "", sha256: "", characters: 0))
         (configuration.model, configuration.dropout) = (ModelShape(vocabulary: 3, hidden: 4, layers: 1), 0)
@@ -17,36 +19,67 @@ struct WorkerComputeTests {
         let inbox = try Inbox<WorkerCompute.Event>()
         let compute = WorkerCompute(
             configuration: configuration, replica: Replica(configuration: configuration), threads: 1, inbox: inbox)
+        return (compute, inbox)
+    }
+
+    /// Both shards of the fourth step.
+    private func lease(carried: [UInt32], _ compute: WorkerCompute) {
+        let lease = Lease(generation: 1, step: 3, shards: [0, 1], carried: carried, resetsCarry: false)
+        compute.post(
+            .compute(
+                lease,
+                .init(
+                    inputs: [tokens, tokens], targets: [tokens, tokens],
+                    carries: carried.map { _ in Array(repeating: 0.5, count: 2 * 4) })))
+    }
+
+    /// The first answer that is to be had, of all events.
+    private func first<Answer>(
+        _ inbox: Inbox<WorkerCompute.Event>, _ answer: (WorkerCompute.Event) -> Answer?
+    ) throws -> Answer {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
+            for event in inbox.drain() { if let found = answer(event) { return found } }
+            Thread.sleep(forTimeInterval: 0.001)
+        }
+        throw CancellationError()
+    }
+
+    @Test("A shard whose carry is not here is not computed from zeros")
+    func carry() throws {
+        let (compute, inbox) = try start()
         defer { compute.post(.stop) }
-        compute.post(.install(step: 3, .none))
-        let tokens: [UInt32] = [0, 1, 2, 0]
-        func lease(carried: [UInt32]) {
-            let lease = Lease(generation: 1, step: 3, shards: [0, 1], carried: carried, resetsCarry: false)
-            compute.post(
-                .compute(
-                    lease,
-                    .init(
-                        inputs: [tokens, tokens], targets: [tokens, tokens],
-                        carries: carried.map { _ in Array(repeating: 0.5, count: 2 * 4) })))
-        }
+        compute.post(.install(step: 3, .none, sharesGradients: false))
         /// The shards computed, and the one that was not.
-        func outcome() -> (computed: [UInt32], lacking: Int?) {
-            var (computed, lacking): ([UInt32], Int?) = ([], nil)
-            let deadline = ContinuousClock.now + .seconds(60)
-            while computed.count < 2, lacking == nil, ContinuousClock.now < deadline {
-                for event in inbox.drain() {
-                    if case .result(let result, _) = event { computed.append(result.shard) }
-                    if case .lacksCarry(let shard, 3) = event { lacking = shard }
-                }
-                Thread.sleep(forTimeInterval: 0.001)
+        func outcome() throws -> (computed: [UInt32], lacking: Int?) {
+            var computed: [UInt32] = []
+            return try first(inbox) { event in
+                if case .result(let result, _) = event { computed.append(result.shard) }
+                if case .lacksCarry(let shard, 3) = event { return (computed, shard) }
+                return computed.count == 2 ? (computed, nil) : nil
             }
-            return (computed, lacking)
         }
-        lease(carried: [0])
-        let without = outcome()
+        lease(carried: [0], compute)
+        let without = try outcome()
         #expect(without.computed.isEmpty && without.lacking == 1)
-        lease(carried: [0, 1])
-        let with = outcome()
+        lease(carried: [0, 1], compute)
+        let with = try outcome()
         #expect(with.computed == [0, 1] && with.lacking == nil)
+    }
+
+    @Test("Gradients of a session that shares lie where others find them, and no later session writes there")
+    func sharedGradients() throws {
+        let (compute, inbox) = try start()
+        defer { compute.post(.stop) }
+        func place(sharing: Bool) throws -> SharedPlace? {
+            compute.post(.install(step: 3, .none, sharesGradients: sharing))
+            lease(carried: [0, 1], compute)
+            return try first(inbox) { event -> SharedPlace?? in
+                if case .gradients(_, _, let nodes, _) = event { .some(nodes[0].gradient.place) } else { nil }
+            }
+        }
+        let places = try [place(sharing: true), place(sharing: true)]
+        #expect(places[0] != nil && places[1] != nil && places[0] != places[1])
+        #expect(try place(sharing: false) == nil)
     }
 }

@@ -16,14 +16,17 @@ package struct Hello: Hashable, Sendable {
     /// The newest term of a coordinator that this worker has served; 0 for none.
     package var term: UInt64
     package var offer: Offer?
+    /// What a coordinator that can open it shares memory with; nil where the worker is not known to be on its machine.
+    package var memory: SharedPlace?
 
     package init(
         run: UInt64, name: String, host: String, process: UInt32, threads: UInt32, software: String, term: UInt64 = 0,
-        offer: Offer? = nil
+        offer: Offer? = nil, memory: SharedPlace? = nil
     ) {
         self.run = run
         self.term = term
         self.offer = offer
+        self.memory = memory
         self.name = name
         self.host = host
         self.process = process
@@ -46,6 +49,7 @@ extension Hello: WireMessage {
         writer.put(term)
         writer.put(flag: offer != nil)
         offer?.encode(into: &writer)
+        writer.put(place: memory)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
@@ -57,6 +61,7 @@ extension Hello: WireMessage {
             run: run, name: try reader.takeText(), host: try reader.takeText(), process: process, threads: threads,
             software: try reader.takeText(), term: try reader.take())
         if try reader.takeFlag("offer") { offer = try Offer(from: &reader) }
+        memory = try reader.takePlace("memory")
     }
 }
 
@@ -77,10 +82,13 @@ package struct Welcome: Hashable, Sendable {
     package var configuration: [UInt8]
     /// That the worker is to inject into itself, for tests. Their text means nothing here.
     package var faults: String
+    /// The coordinator's, for the worker to open in its turn: gradients and averages are then read where they lie. nil:
+    /// messages carry them.
+    package var memory: SharedPlace?
 
     package init(
         run: UInt64, term: UInt64, step: UInt64, snapshotParts: UInt32, heartbeatInterval: UInt64,
-        silenceLimit: UInt64, configuration: [UInt8], faults: String = ""
+        silenceLimit: UInt64, configuration: [UInt8], faults: String = "", memory: SharedPlace? = nil
     ) {
         self.run = run
         self.term = term
@@ -90,6 +98,7 @@ package struct Welcome: Hashable, Sendable {
         self.silenceLimit = silenceLimit
         self.configuration = configuration
         self.faults = faults
+        self.memory = memory
     }
 }
 
@@ -106,6 +115,7 @@ extension Welcome: WireMessage {
         writer.put(silenceLimit)
         writer.put(blob: configuration)
         writer.put(text: faults, limit: Wire.maximumFaults)
+        writer.put(place: memory)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
@@ -113,7 +123,7 @@ extension Welcome: WireMessage {
             run: try reader.take(), term: try reader.take(), step: try reader.take(), snapshotParts: try reader.take(),
             heartbeatInterval: try reader.take(), silenceLimit: try reader.take(),
             configuration: try reader.takeBlob(limit: Wire.maximumConfiguration),
-            faults: try reader.takeText(limit: Wire.maximumFaults))
+            faults: try reader.takeText(limit: Wire.maximumFaults), memory: try reader.takePlace("memory"))
     }
 }
 

@@ -72,12 +72,16 @@ package struct GradientPart: Hashable, Sendable {
     package var node: TreeNode
     /// Chunks are final from the last one, the output layer's, down to 0.
     package var chunk: UInt32
+    /// Where the node's whole gradient lies, and stays as it is until the step is committed or begins anew; nil where the
+    /// message carries the chunk.
+    package var memory: SharedPlace?
 
-    package init(generation: UInt32, step: UInt64, node: TreeNode, chunk: UInt32) {
+    package init(generation: UInt32, step: UInt64, node: TreeNode, chunk: UInt32, memory: SharedPlace? = nil) {
         self.generation = generation
         self.step = step
         self.node = node
         self.chunk = chunk
+        self.memory = memory
     }
 }
 
@@ -91,6 +95,7 @@ extension GradientPart: WireMessage {
         writer.put(UInt8(node.level))
         writer.put(UInt32(node.index))
         writer.put(chunk)
+        writer.put(place: memory)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
@@ -101,7 +106,7 @@ extension GradientPart: WireMessage {
         guard level <= 12, index < UInt32(Wire.maximumShards) else { throw .outOfBounds("tree node") }
         self.init(
             generation: generation, step: step, node: TreeNode(level: Int(level), index: Int(index)),
-            chunk: try reader.take())
+            chunk: try reader.take(), memory: try reader.takePlace("memory"))
     }
 }
 
@@ -146,10 +151,14 @@ package struct AveragePart: Hashable, Sendable {
     /// The open step.
     package var step: UInt64
     package var chunk: UInt32
+    /// Where the whole average lies, and stays as it is until the worker has said that it is applied; nil where the
+    /// message carries the chunk.
+    package var memory: SharedPlace?
 
-    package init(step: UInt64, chunk: UInt32) {
+    package init(step: UInt64, chunk: UInt32, memory: SharedPlace? = nil) {
         self.step = step
         self.chunk = chunk
+        self.memory = memory
     }
 }
 
@@ -160,9 +169,10 @@ extension AveragePart: WireMessage {
     func encode(into writer: inout ByteWriter) {
         writer.put(step)
         writer.put(chunk)
+        writer.put(place: memory)
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
-        self.init(step: try reader.take(), chunk: try reader.take())
+        self.init(step: try reader.take(), chunk: try reader.take(), memory: try reader.takePlace("memory"))
     }
 }

@@ -1,7 +1,7 @@
 /// The control frame: little-endian, versioned, every length bounded, every enum checked.
 package enum Wire {
     /// One more too where the arithmetic changes: workers of two kinds would give different bits.
-    package static let version: UInt8 = 7
+    package static let version: UInt8 = 8
     static let mark: [UInt8] = [0x4C, 0x53]
 
     /// Bounds that both sides keep. A worker never needs more.

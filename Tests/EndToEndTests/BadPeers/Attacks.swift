@@ -1,8 +1,9 @@
 import Coordination
 import Foundation
 import Kernels
-import Training
 import ZeroMQ
+
+@testable import Training
 
 /// What bad peers do to a coordinator, one after the other. Every random choice is a function of the seed.
 struct Attacks {
@@ -131,10 +132,12 @@ struct Attacks {
     // MARK: Sessions
 
     /// Greets as the lie's name, takes part as an honest worker would until it has a lease, and then lies.
-    private func lie(_ name: String, expecting code: Refusal.Code?, _ lie: (inout RawPeer, Lease) throws -> Void) throws
-    {
+    private func lie(
+        _ name: String, sharing memory: SharedPlace? = nil, expecting code: Refusal.Code?,
+        _ lie: (inout RawPeer, Lease) throws -> Void
+    ) throws {
         var liar = try peer()
-        var lease = try liar.join(name: name)
+        var lease = try liar.join(name: name, memory: memory)
         try lie(&liar, lease)
         guard let code else { return }
         // A lie about a step that is over by now is discarded: again, about the next one.
@@ -164,6 +167,13 @@ struct Attacks {
             GradientPart(
                 generation: lease.generation + generation, step: lease.step,
                 node: TreeNode(level: 0, index: Int(lease.shards[0])), chunk: chunk))
+    }
+
+    /// Says that the gradient of the lease's first shard lies at a place.
+    private static func lending(_ lease: Lease, _ place: SharedPlace) -> Message {
+        guard case .gradient(var part) = gradient(lease) else { preconditionFailure("a gradient is one") }
+        part.memory = place
+        return .gradient(part)
     }
 
     private static func floats(_ value: Float, bytes: Int) -> [UInt8] {
@@ -213,6 +223,29 @@ struct Attacks {
         }
     }
 
+    /// Workers that say of memory what is not so.
+    mutating func memory() throws {
+        let probe = try SharedMemory(byteCount: MemoryProbe.byteCount)
+        var strange = probe.place
+        strange.tag &+= 1
+        try lie("offers nothing", sharing: strange, expecting: .protocolViolation) { peer, lease in
+            guard !peer.isSharing else { throw Unexpected(description: "memory was opened under another name") }
+            try peer.say(Self.lending(lease, probe.place))
+        }
+        try lie("unasked", expecting: .protocolViolation) { peer, lease in
+            try peer.say(Self.lending(lease, probe.place))
+        }
+        for (name, place) in [("strange", strange), ("too small", probe.place)] {
+            try lie(name, sharing: probe.place, expecting: .sessionBroken) { peer, lease in
+                guard peer.isSharing else { throw Unexpected(description: "memory was not shared") }
+                try peer.say(Self.lending(lease, place))
+            }
+        }
+        try lie("twice", sharing: probe.place, expecting: .protocolViolation) { peer, lease in
+            try peer.say(Self.lending(lease, probe.place), payload: Self.floats(0, bytes: peer.chunkBytes(0)))
+        }
+    }
+
     /// Speaks in the name of another member, and connects with its routing id.
     mutating func imitation() throws {
         var victim = try peer()
@@ -252,6 +285,7 @@ struct Attacks {
         try mutated()
         try streams()
         try sessions()
+        try memory()
         try imitation()
         try crowd()
         try oversized()

@@ -6,9 +6,9 @@ import ZeroMQ
 enum RawCoordinator {
     /// Runs a worker that connects to it, to its end.
     ///
-    /// - Parameter answer: the control frame for a message with this envelope.
+    /// - Parameter answer: the control frame for a message and its envelope.
     static func runWorker(
-        in folder: TemporaryFolder, answer: @escaping @Sendable (Envelope) -> [UInt8]
+        in folder: TemporaryFolder, answer: @escaping @Sendable (Message, Envelope) -> [UInt8]
     ) async throws -> Execution.Result {
         let bus = "ipc://\(folder.file("bus").path)"
         let isOver = folder.file("over").path
@@ -24,9 +24,9 @@ enum RawCoordinator {
                     _ = try Poller.wait(socket: router, milliseconds: 20)
                     continue
                 }
-                let (_, envelope) = try Wire.decode(received.bytes(0))
+                let (message, envelope) = try Wire.decode(received.bytes(0))
                 // A worker that did not wait for the last answer greets anew.
-                _ = try router.send([received.routingID, answer(envelope)])
+                _ = try router.send([received.routingID, answer(message, envelope)])
             }
         }
         for await _ in listening.stream { break }

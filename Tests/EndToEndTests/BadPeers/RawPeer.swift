@@ -2,8 +2,9 @@ import Coordination
 import Foundation
 import Kernels
 import LanguageModel
-import Training
 import ZeroMQ
+
+@testable import Training
 
 /// A peer that speaks the protocol by hand, rightly or wrongly. Belongs to the thread that made it.
 struct RawPeer: ~Copyable {
@@ -105,20 +106,24 @@ struct RawPeer: ~Copyable {
     /// Greets, takes the snapshot in, follows the run and reports its replica: the coordinator then holds it ready.
     ///
     /// - Returns: its first lease.
-    mutating func join(name: String) throws -> Lease {
-        try greet(name: name)
+    mutating func join(name: String, memory: SharedPlace? = nil) throws -> Lease {
+        try greet(name: name, memory: memory)
         let message = try hear("a lease") { if case .lease = $0 { true } else { false } }
         guard case .lease(let lease) = message else { throw Unanswered(description: "no lease") }
         return lease
     }
 
-    mutating func greet(name: String) throws {
-        try say(.hello(Hello(run: 0, name: name, host: "nowhere", process: 1, threads: 1, software: "raw")))
+    mutating func greet(name: String, memory: SharedPlace? = nil) throws {
+        try say(
+            .hello(
+                Hello(run: 0, name: name, host: "nowhere", process: 1, threads: 1, software: "raw", memory: memory)))
     }
 
     /// The size of a chunk's payload.
     func chunkBytes(_ chunk: Int) -> Int { replica!.chunks.range(chunk).count * 4 }
 
+    /// Whether the coordinator has opened the memory that it offered.
+    private(set) var isSharing = false
     private var parts = 0
     /// Whether it takes part as a worker would; else it only listens.
     var isFollowing = true
@@ -128,6 +133,7 @@ struct RawPeer: ~Copyable {
         case _ where !isFollowing: break
         case .welcome(let welcome):
             run = welcome.run
+            isSharing = welcome.memory != nil
             let configuration = try JSONDecoder().decode(RunConfiguration.self, from: Data(welcome.configuration))
             replica = Replica(configuration: configuration)
             average = FloatBuffer(count: replica!.chunks.floats)
@@ -138,6 +144,8 @@ struct RawPeer: ~Copyable {
             if parts == replica!.partCount {
                 try say(.applied(Applied(step: part.step, digest: replica!.digest)))
             }
+        case .average(let part) where part.memory != nil:
+            average = try FloatBuffer(opening: part.memory!, count: replica!.chunks.floats)
         case .average(let part):
             let range = replica!.chunks.range(Int(part.chunk))
             payload.withUnsafeBytes {

@@ -36,7 +36,7 @@ struct VersionSkewTests {
 
     @Test("A worker says in one line that the coordinator is of another version")
     func coordinator() async throws {
-        let result = try await RawCoordinator.runWorker(in: try TemporaryFolder()) { envelope in
+        let result = try await RawCoordinator.runWorker(in: try TemporaryFolder()) { _, envelope in
             // What a coordinator of that version would say of this worker.
             var frame = Wire.encode(.refuse(Refusal(code: .version, reason: "another version")), envelope)
             frame[2] = Self.other

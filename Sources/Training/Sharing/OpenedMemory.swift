@@ -1,0 +1,27 @@
+import Coordination
+import Kernels
+
+/// What a session has opened of another process's memory, so that each is opened once.
+struct OpenedMemory {
+    /// More than a peer has in use at a time. What is passed over here is opened again when it is named again.
+    private static let limit = 32
+
+    /// The one used last stands last.
+    private var buffers: [(place: SharedPlace, buffer: FloatBuffer)] = []
+
+    /// The floats that lie there, to be read only.
+    ///
+    /// - Throws: ``SharedMemoryError`` where they cannot be opened.
+    mutating func buffer(at place: SharedPlace, count: Int) throws(SharedMemoryError) -> FloatBuffer {
+        if let last = buffers.last, last.place == place { return last.buffer }
+        let buffer: FloatBuffer
+        if let known = buffers.firstIndex(where: { $0.place == place }) {
+            buffer = buffers.remove(at: known).buffer
+        } else {
+            buffer = try FloatBuffer(opening: place, count: count)
+        }
+        if buffers.count == Self.limit { buffers.removeFirst() }
+        buffers.append((place, buffer))
+        return buffer
+    }
+}

@@ -1,0 +1,122 @@
+import CSystem
+import Coordination
+import Foundation
+import Glibc
+import Kernels
+import Testing
+
+@testable import Training
+
+@Suite("Shared memory")
+struct SharedMemoryTests {
+    @Test("What one writes another reads where it lies, as long as either holds it")
+    func shared() throws {
+        let count = 3000
+        var own: FloatBuffer? = try FloatBuffer(sharing: count)
+        let opened = try FloatBuffer(opening: try #require(own?.place), count: count)
+        #expect(opened.array == Array(repeating: 0, count: count))
+        own![count - 1] = 7
+        #expect(opened[count - 1] == 7 && opened.base != own!.base)
+        own = nil
+        #expect(opened[count - 1] == 7)
+    }
+
+    @Test("Nothing is opened but the memory that was meant, of its size")
+    func refused() throws {
+        let memory = try SharedMemory(byteCount: 4096)
+        let place = memory.place
+        func opens(_ change: (inout SharedPlace) -> Void, byteCount: Int = 4096) -> Bool {
+            var changed = place
+            change(&changed)
+            return (try? SharedMemory(opening: changed, byteCount: byteCount)) != nil
+        }
+        #expect(opens { _ in })
+        #expect(!opens { $0.tag ^= 1 })
+        #expect(!opens({ _ in }, byteCount: 4097))
+        #expect(!opens { $0.process = UInt32(Int32.max) })
+        #expect(!opens { $0.descriptor = UInt32(Int32.max) })
+        // Standard input, whatever it is.
+        #expect(!opens { $0.descriptor = 0 })
+        var gone: SharedMemory? = try SharedMemory(byteCount: 4096)
+        let wasThere = gone!.place
+        gone = nil
+        #expect((try? SharedMemory(opening: wasThere, byteCount: 4096)) == nil)
+    }
+
+    @Test("A file that could be cut short is no shared memory")
+    func file() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        defer {
+            close(descriptor)
+            unlink(path)
+        }
+        #expect(descriptor >= 0 && lockstep_is_shared_memory(descriptor) == 0)
+        let memory = lockstep_shared_memory("test", 4096)
+        defer { close(memory) }
+        #expect(lockstep_is_shared_memory(memory) != 0)
+        #expect(ftruncate(memory, 0) != 0)
+    }
+
+    @Test("Each place is opened once, and again where many others came between")
+    func opened() throws {
+        let buffers = try (0..<40).map { index in
+            let buffer = try FloatBuffer(sharing: 1)
+            buffer[0] = Float(index)
+            return buffer
+        }
+        var memory = OpenedMemory()
+        let first = try memory.buffer(at: buffers[0].place!, count: 1)
+        let second = try memory.buffer(at: buffers[1].place!, count: 1)
+        #expect(try memory.buffer(at: buffers[0].place!, count: 1) === first)
+        #expect(try memory.buffer(at: buffers[1].place!, count: 1) === second)
+        for _ in 0..<2 {
+            for (index, buffer) in buffers.enumerated() {
+                #expect(try memory.buffer(at: buffer.place!, count: 1)[0] == Float(index))
+            }
+        }
+        #expect(try memory.buffer(at: buffers[0].place!, count: 1) !== first)
+    }
+
+    @Test("An average is not written to before all who read it have applied it, nor ever where one of them is gone")
+    func lent() throws {
+        var pool = BufferPool(count: 1, isShared: true)
+        var averages: [UInt64: FloatBuffer] = [:]
+        var lent = LentAverages()
+        /// Of each worker that has a session, the steps that its replica holds.
+        var held: [WorkerID: UInt64] = [1: 0, 2: 0]
+        func commit(_ step: UInt64) {
+            averages[step] = nil
+            for buffer in lent.settle(stepsHeld: { held[$0] }) { pool.forget(buffer) }
+        }
+        func lend(_ step: UInt64, to workers: [WorkerID]) -> ObjectIdentifier {
+            let buffer = averages[step] ?? pool.take()
+            averages[step] = buffer
+            for worker in workers { lent.lend(buffer, step: step, to: worker) }
+            return ObjectIdentifier(buffer)
+        }
+        let first = lend(0, to: [1, 2])
+        commit(0)
+        held[1] = 1
+        let second = lend(1, to: [1, 2])
+        #expect(second != first)
+        commit(1)
+        // Worker 2 still reads the first.
+        held = [1: 2, 2: 0]
+        let third = lend(2, to: [1, 2])
+        #expect(third != first && third != second)
+        held = [1: 2, 2: 2]
+        commit(2)
+        #expect([first, second].contains(lend(3, to: [1])))
+        // Worker 2 is gone, and may wake up at any time.
+        held = [1: 4]
+        commit(3)
+        var later: Set<ObjectIdentifier> = []
+        for step in UInt64(4)..<9 {
+            later.insert(lend(step, to: [1]))
+            commit(step)
+            held = [1: step + 1]
+        }
+        #expect(!later.contains(third) && later.count == 2)
+    }
+}
