@@ -41,7 +41,7 @@ extension CoordinatorMachine {
         guard let audit, audit.isOpen else { return false }
         switch message {
         case .gradient(let part): return tree.shards(part.node) == audit.shard..<audit.shard + 1
-        case .shardResult(let result): return Int(result.shard) == audit.shard
+        case .nodeResult(let result): return tree.shards(result.node) == audit.shard..<audit.shard + 1
         default: return false
         }
     }

@@ -107,6 +107,11 @@ extension CoordinatorMachine {
         return [.note("\(waitingReason(now: now) ?? "a lease is late"): given to \(names.joined(separator: ", ")) too")]
     }
 
+    /// Whether what is to be audited comes by itself.
+    private func isApart(_ shards: Range<Int>) -> Bool {
+        shards.count == 1 || audit.map { !shards.contains($0.shard) } ?? true
+    }
+
     mutating func gradient(
         _ part: GradientPart, digest: UInt64, isFinite: Bool, from worker: WorkerID, now: UInt64
     ) -> [CoordinatorAction] {
@@ -117,7 +122,7 @@ extension CoordinatorMachine {
         guard chunk < folds.count, let shards = tree.shards(part.node),
             members[worker]!.grants.contains(where: {
                 $0.generation == part.generation && $0.shards.isSuperset(of: shards)
-            }), shards.count == 1 || audit.map({ !shards.contains($0.shard) }) ?? true
+            }), isApart(shards)
         else { return evict(worker, "sent a gradient that it was not asked for", .protocolViolation, now: now) }
         guard isFinite else {
             return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: sender(worker))))
@@ -137,31 +142,34 @@ extension CoordinatorMachine {
         return [.fold(chunk: chunk, changes: changes)]
     }
 
-    mutating func shardResult(
-        _ result: ShardResult, digest: UInt64, isFinite: Bool, from worker: WorkerID, now: UInt64
+    mutating func nodeResult(
+        _ result: NodeResult, digest: UInt64, isFinite: Bool, from worker: WorkerID, now: UInt64
     ) -> [CoordinatorAction] {
         guard result.step == step, result.generation >= firstGeneration else {
             return [.discard(worker, reason: "a result for step \(result.step) came in step \(step)")]
         }
-        let shard = Int(result.shard)
-        guard
+        guard let shards = tree.shards(result.node), result.lossBits.count == shards.count,
             let grant = members[worker]!.grants.first(where: {
-                $0.generation == result.generation && $0.shards.contains(shard)
-            }), folds.allSatisfy({ $0.covers(shard) })
-        else { return evict(worker, "sent a result before its gradient", .protocolViolation, now: now) }
-        guard isFinite else {
-            return dispute(Dispute(step: step, shards: [shard], kind: .notFinite(from: sender(worker))))
+                $0.generation == result.generation && $0.shards.isSuperset(of: shards)
+            }), isApart(shards)
+        else { return evict(worker, "sent a result that it was not asked for", .protocolViolation, now: now) }
+        guard folds.allSatisfy({ $0.covers(shards) }) else {
+            return evict(worker, "sent a result before its gradient", .protocolViolation, now: now)
         }
-        members[worker]!.reported.insert(shard)
+        guard isFinite else {
+            return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: sender(worker))))
+        }
+        members[worker]!.reported.formUnion(shards)
         if grant == members[worker]!.grants.first, members[worker]!.reported.isSuperset(of: grant.shards) {
             measure(worker, max(1, now.since(grant.time) / UInt64(grant.shards.count)))
         }
-        guard accepted.insert(shard).inserted else { return [.discard(worker, reason: "a result came twice")] }
-        unleased.remove(shard)
-        var actions: [CoordinatorAction] = [.acceptShard(shard)]
-        if audit?.shard == shard {
-            audit!.values.result = ShardValues.Result(
-                lossBits: result.lossBits, carryDigest: digest, sender: sender(worker))
+        let fresh = shards.filter { accepted.insert($0).inserted }
+        guard !fresh.isEmpty else { return [.discard(worker, reason: "a result came twice")] }
+        unleased.subtract(fresh)
+        var actions: [CoordinatorAction] = [.acceptShards(fresh)]
+        if let audit, fresh == [audit.shard] {
+            self.audit!.values.result = ShardValues.Result(
+                lossBits: result.lossBits[0], carryDigest: digest, sender: sender(worker))
             actions += examineAudit()
         }
         return actions + commitIfComplete(now: now)

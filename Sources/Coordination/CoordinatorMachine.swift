@@ -20,8 +20,8 @@ package enum CoordinatorAction: Hashable, Sendable {
     case takeSnapshot(WorkerID, step: UInt64)
     /// The message's payload is the node's values: keep them; then make the changes in order.
     case fold(chunk: Int, changes: [ChunkFold.Change])
-    /// The message's loss and payload are the shard's: keep them.
-    case acceptShard(Int)
+    /// The message's losses and payload are new for these shards of its node: keep them.
+    case acceptShards([Int])
     /// The message's losses of these segments are new: keep them.
     case acceptSegments(Set<Int>)
     /// The losses of all segments are there, after `step` steps.
@@ -332,8 +332,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         case .applied(let applied) where isWelcome: actions = self.applied(applied, by: worker, now: now)
         case .gradient(let part) where isReady:
             actions = gradient(part, digest: digest, isFinite: isFinite, from: worker, now: now)
-        case .shardResult(let result) where isReady:
-            actions = shardResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
+        case .nodeResult(let result) where isReady:
+            actions = nodeResult(result, digest: digest, isFinite: isFinite, from: worker, now: now)
         case .audited(let report) where isReady: actions = audited(report, by: worker, now: now)
         case .evaluated(let result) where isReady: actions = evaluated(result, by: worker, now: now)
         default: return evict(worker, "spoke out of turn", .protocolViolation, now: now)

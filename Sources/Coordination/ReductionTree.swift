@@ -68,6 +68,14 @@ package struct ReductionTree: Sendable, Hashable {
         return nil
     }
 
+    /// The largest nodes under a node that have no more shards than that, at least 1, in ascending order.
+    package func parts(of node: TreeNode, atMost limit: Int) -> [TreeNode] {
+        guard let range = shards(node), range.count > limit, let (left, right) = children(of: node) else {
+            return [node]
+        }
+        return parts(of: left, atMost: limit) + parts(of: right, atMost: limit)
+    }
+
     /// The fewest nodes that cover exactly the given shards, in ascending order.
     ///
     /// - Parameters:
@@ -148,6 +156,11 @@ package struct ChunkFold: Sendable, Hashable {
         return changes
     }
 
-    /// Whether the shard's part of this chunk has arrived.
-    package func covers(_ shard: Int) -> Bool { present.contains { tree.shards($0)!.contains(shard) } }
+    /// Whether the part of a node's shards in this chunk has arrived.
+    package func covers(_ shards: Range<Int>) -> Bool {
+        present.contains { node in
+            let range = tree.shards(node)!
+            return range.lowerBound <= shards.lowerBound && shards.upperBound <= range.upperBound
+        }
+    }
 }

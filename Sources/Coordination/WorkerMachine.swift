@@ -2,7 +2,7 @@
 package enum WorkerItem: Hashable, Sendable {
     case hello
     case gradient(GradientPart)
-    case shardResult(ShardResult)
+    case nodeResult(NodeResult)
     case applied(Applied)
     case heartbeat
     case goodbye
@@ -272,7 +272,7 @@ package struct WorkerMachine: Hashable, Sendable {
             // What is late for its step would be discarded: spare the wire.
             switch item {
             case .gradient(let part) where part.step != step || part.generation < firstGeneration: continue
-            case .shardResult(let result) where result.step != step || result.generation < firstGeneration: continue
+            case .nodeResult(let result) where result.step != step || result.generation < firstGeneration: continue
             case .audited(let report) where report.step != step || report.generation < firstGeneration: continue
             case .evaluated(let result) where result.step != step: continue
             default: actions.append(stamped(item, now: now))

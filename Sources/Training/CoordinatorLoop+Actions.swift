@@ -27,7 +27,7 @@ extension CoordinatorLoop {
                 snapshots[worker] = snapshot(step: step)
             case .fold(let chunk, let changes):
                 add(changes, chunk: chunk, lent.map { .lent($0) } ?? .message(payload!))
-            case .acceptShard(let shard): accept(shard, of: message, payload!)
+            case .acceptShards(let shards): accept(shards, of: message, payload!)
             case .acceptSegments(let segments): accept(segments, of: message)
             case .evaluated: evaluated()
             case .commit(let step):
@@ -90,10 +90,17 @@ extension CoordinatorLoop {
         }
     }
 
-    private func accept(_ shard: Int, of message: Message?, _ payload: UnsafeRawBufferPointer) {
-        guard case .shardResult(let result) = message else { preconditionFailure("only results are accepted") }
-        losses[shard] = Double(bitPattern: result.lossBits)
-        carries.accept(shard: shard, bytes: payload)
+    private func accept(_ shards: [Int], of message: Message?, _ payload: UnsafeRawBufferPointer) {
+        guard case .nodeResult(let result) = message, let all = machine.tree.shards(result.node) else {
+            preconditionFailure("only results are accepted")
+        }
+        let bytes = configuration.carryBytes
+        for shard in shards {
+            let place = shard - all.lowerBound
+            losses[shard] = Double(bitPattern: result.lossBits[place])
+            carries.accept(
+                shard: shard, bytes: UnsafeRawBufferPointer(rebasing: payload[place * bytes..<(place + 1) * bytes]))
+        }
     }
 
     private func ban(_ name: String) {

@@ -348,7 +348,9 @@ package final class CoordinatorLoop {
     ) {
         let digest = payload.map { machine.wantsDigest(of: message) ? Kernels.digest($0) : 0 } ?? 0
         var isFinite = payload.map { Kernels.isFinite($0) } ?? true
-        if case .shardResult(let result) = message, !Double(bitPattern: result.lossBits).isFinite { isFinite = false }
+        if case .nodeResult(let result) = message {
+            isFinite = isFinite && result.lossBits.allSatisfy { Double(bitPattern: $0).isFinite }
+        }
         let actions = machine.received(message, envelope, digest: digest, isFinite: isFinite, now: clock)
         perform(actions, socket, message: message, payload: payload, lent: lent)
         // What is discarded may come again and again.
@@ -363,7 +365,8 @@ package final class CoordinatorLoop {
         case .gradient(let part):
             Int(part.chunk) >= chunks.count
                 ? -1 : part.memory == nil ? chunks.range(Int(part.chunk)).count * 4 : 0
-        case .shardResult, .carry: configuration.rowsPerShard * configuration.model.carryCount * 4
+        case .nodeResult(let result): result.lossBits.count * configuration.carryBytes
+        case .carry: configuration.carryBytes
         case .snapshot(let part):
             Int(part.part) < job.replica.partCount ? job.replica.part(Int(part.part)).range.count * 4 : -1
         default: 0

@@ -38,10 +38,9 @@ extension RunConfiguration {
             batch % shards == 0,
             "--shards \(shards) does not divide --batch \(batch): choose a divisor, "
                 + "such as \(Self.defaultShards(batch: batch))")
-        let carry = rowsPerShard * model.carryCount * 4
         try require(
-            carry <= Socket.maximumFrame,
-            "the recurrent state of a shard has \(carry) bytes and \(Socket.maximumFrame) can be sent at once: "
+            carryBytes <= Socket.maximumFrame,
+            "the recurrent state of a shard has \(carryBytes) bytes and \(Socket.maximumFrame) can be sent at once: "
                 + "raise --shards")
         try require(
             batch * (model.carryCount + window + 1) * 4 <= Socket.maximumLease,

@@ -1,5 +1,6 @@
 package import Corpus
 package import LanguageModel
+import ZeroMQ
 
 /// Everything that the result is a function of, beside the corpus itself: what `run.json` holds and a resume continues.
 package struct RunConfiguration: Codable, Sendable, Equatable {
@@ -137,6 +138,10 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var lacksText: Bool { corpus.sha256.isEmpty }
 
     package var rowsPerShard: Int { batch / shards }
+    /// Of a shard.
+    package var carryBytes: Int { rowsPerShard * model.carryCount * 4 }
+    /// As many carries as fit into a frame.
+    var shardsPerResult: Int { max(1, Socket.maximumFrame / carryBytes) }
     package var layout: ParameterLayout { ParameterLayout(model) }
     package var geometry: EngineGeometry {
         EngineGeometry(

@@ -30,7 +30,8 @@ final class WorkerCompute: @unchecked Sendable {
         /// These chunks of the nodes' gradients are final.
         case gradients(
             generation: UInt32, step: UInt64, nodes: [(node: TreeNode, gradient: FloatBuffer)], chunks: [Int])
-        case result(ShardResult, carry: [Float])
+        /// With the carries of its shards.
+        case result(NodeResult, carries: [Float])
         case audited(AuditReport)
         case evaluated(EvaluationResult)
         /// A lease's shard goes on from a carry that is not here.
@@ -214,12 +215,13 @@ final class WorkerCompute: @unchecked Sendable {
                         generation: lease.generation, step: lease.step, shard: lease.shards[0], answer: answer)))
             return
         }
-        for outcome in outcomes {
-            shelf.keep(outcome.carry, shard: outcome.shard, step: lease.step + 1)
-            let result = ShardResult(
-                generation: lease.generation, step: lease.step, shard: UInt32(outcome.shard),
-                lossBits: outcome.loss.bitPattern)
-            inbox.post(.result(result, carry: outcome.carry))
+        for outcome in outcomes { shelf.keep(outcome.carry, shard: outcome.shard, step: lease.step + 1) }
+        for node in nodes.flatMap({ tree.parts(of: $0.node, atMost: configuration.shardsPerResult) }) {
+            let shards = tree.shards(node)!
+            let part = outcomes.filter { shards.contains($0.shard) }
+            let result = NodeResult(
+                generation: lease.generation, step: lease.step, node: node, lossBits: part.map(\.loss.bitPattern))
+            inbox.post(.result(result, carries: part.flatMap(\.carry)))
         }
         phaseLog?.computed(step: lease.step, since: logStart, engine.phases)
     }

@@ -18,10 +18,10 @@ extension WorkerLoop {
                 }
             }
             perform(machine.computed(items, now: clock), socket)
-        case .result(let result, let carry):
+        case .result(let result, let carries):
             guard result.step == machine.step else { return }
-            results[result.shard] = carry
-            perform(machine.computed([.shardResult(result)], now: clock), socket)
+            results[result.node] = carries
+            perform(machine.computed([.nodeResult(result)], now: clock), socket)
         case .audited(let report): perform(machine.computed([.audited(report)], now: clock), socket)
         case .lacksCarry(let shard, let step):
             guard step == machine.step else { return }
@@ -177,9 +177,9 @@ extension WorkerLoop {
                         control: Wire.encode(.gradient(part), envelope), payload: gradient,
                         range: model!.replica.chunks.range(Int(part.chunk)))
                 }
-            case .shardResult(let result):
-                let carry = results[result.shard]!.withUnsafeBytes { Array($0) }
-                outcome = try socket.send(control: Wire.encode(.shardResult(result), envelope), bytes: carry)
+            case .nodeResult(let result):
+                let carries = results[result.node]!.withUnsafeBytes { Array($0) }
+                outcome = try socket.send(control: Wire.encode(.nodeResult(result), envelope), bytes: carries)
             case .applied(let applied): outcome = try socket.send(control: Wire.encode(.applied(applied), envelope))
             case .heartbeat: outcome = try socket.send(control: Wire.encode(.heartbeat, envelope))
             case .goodbye: outcome = try socket.send(control: Wire.encode(.goodbye, envelope))

@@ -72,7 +72,8 @@ package final class WorkerLoop {
     /// Of the coordinator's, where the two share memory.
     var sharedMemory: OpenedMemory?
     var gradients: [GradientKey: FloatBuffer] = [:]
-    var results: [UInt32: [Float]] = [:]
+    /// Carries of the shards of a result.
+    var results: [TreeNode: [Float]] = [:]
     /// Carries that a coordinator which was started again asked for.
     var handedOver: [CarryPart: [Float]] = [:]
     var faults = FaultPlan.none

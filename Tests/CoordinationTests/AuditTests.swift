@@ -101,9 +101,8 @@ struct AuditTests {
         var step = try AuditedStep()
         let node = TreeNode(level: 0, index: Int(step.shard))
         _ = step.bench.gradient(step.original, step: 0, node: node, generation: step.generation, digest: 9)
-        let result = ShardResult(
-            generation: step.generation, step: 0, shard: step.shard, lossBits: isLoss ? 1 : 0)
-        _ = step.bench.say(step.original, .shardResult(result), digest: isLoss ? 9 : 4)
+        let result = NodeResult(generation: step.generation, step: 0, node: node, lossBits: [isLoss ? 1 : 0])
+        _ = step.bench.say(step.original, .nodeResult(result), digest: isLoss ? 9 : 4)
         let dispute = try #require(step.report(step.right).disputes.first)
         #expect(step.settle(dispute, step.right).bans == [step.original])
     }

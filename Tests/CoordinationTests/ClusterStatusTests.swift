@@ -53,8 +53,8 @@ struct ClusterStatusTests {
         #expect(status.tree.map(\.chunks) == [2, 2, 2, 2, 2])
         #expect(status.completeChunks == 2)
         #expect(status.members.first?.state == .result)
-        say(.shardResult(ShardResult(generation: 1, step: 0, shard: 1, lossBits: 0)), now: 60)
-        #expect(machine.status(now: 60).acceptedShards == 1)
-        #expect(machine.status(now: 60).members.first?.reportedShards == 1)
+        say(.nodeResult(NodeResult(generation: 1, step: 0, node: pair, lossBits: [0, 0])), now: 60)
+        #expect(machine.status(now: 60).acceptedShards == 2)
+        #expect(machine.status(now: 60).members.first?.reportedShards == 2)
     }
 }

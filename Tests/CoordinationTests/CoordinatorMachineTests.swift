@@ -439,13 +439,46 @@ struct CoordinatorMachineTests {
         let generation = bench.join(2).leases[0].generation
         _ = bench.gradient(1, step: 0, node: TreeNode(level: 0, index: 0), generation: generation)
         bench.sequence[1]! += 1
-        let result = ShardResult(generation: generation, step: 0, shard: 0, lossBits: 0)
+        let result = NodeResult(
+            generation: generation, step: 0, node: TreeNode(level: 0, index: 0), lossBits: [0])
         let actions = bench.machine.received(
-            .shardResult(result), Envelope(run: 5, worker: 1, sequence: bench.sequence[1]!, acknowledged: 0),
+            .nodeResult(result), Envelope(run: 5, worker: 1, sequence: bench.sequence[1]!, acknowledged: 0),
             isFinite: false, now: 0)
         #expect(actions.contains { if case .settle = $0 { true } else { false } })
-        #expect(!actions.contains(.acceptShard(0)))
+        #expect(!actions.contains { if case .acceptShards = $0 { true } else { false } })
         #expect(bench.machine.lose(1, "died", now: 0).leases.map(\.shards) == [[0]])
+    }
+
+    @Test(
+        "Of a result of several shards, those are taken that nobody reported; a result of other shards ends the session"
+    )
+    func nodeResults() {
+        var bench = MachineBench(shards: 4, minimum: 2)
+        _ = bench.join(1)
+        let leases = bench.join(2).leases
+        #expect(leases.map(\.shards) == [[0, 1], [2, 3]])
+        let generation = leases[0].generation
+        let pair = TreeNode(level: 1, index: 0)
+        func result(_ node: TreeNode, losses: Int) -> Message {
+            .nodeResult(
+                NodeResult(
+                    generation: generation, step: 0, node: node, lossBits: Array(repeating: 0, count: losses)))
+        }
+        func accepted(_ actions: [CoordinatorAction]) -> [[Int]] {
+            actions.compactMap { if case .acceptShards(let shards) = $0 { shards } else { nil } }
+        }
+        var early = bench
+        #expect(early.say(1, result(pair, losses: 2)).evictions == ["sent a result before its gradient"])
+        _ = bench.gradient(1, step: 0, node: pair, generation: generation)
+        for (node, losses) in [(pair, 1), (TreeNode(level: 1, index: 1), 2), (TreeNode(level: 2, index: 0), 4)] {
+            var other = bench
+            #expect(
+                other.say(1, result(node, losses: losses)).evictions == ["sent a result that it was not asked for"])
+        }
+        #expect(accepted(bench.result(1, step: 0, shard: 1, generation: generation)) == [[1]])
+        #expect(accepted(bench.say(1, result(pair, losses: 2))) == [[0]])
+        #expect(bench.say(1, result(pair, losses: 2)).discards == ["a result came twice"])
+        #expect(bench.machine.status(now: 0).acceptedShards == 2)
     }
 
     @Test("A NaN that the coordinator does not find itself is the worker's lie; one that it finds stops the run")

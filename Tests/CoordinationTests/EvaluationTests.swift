@@ -20,7 +20,7 @@ private struct Bench {
         join(1)
         join(2)
         say(1, .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 0, index: 0), chunk: 0)))
-        say(1, .shardResult(ShardResult(generation: 1, step: 0, shard: 0, lossBits: 0)))
+        say(1, .nodeResult(NodeResult(generation: 1, step: 0, node: TreeNode(level: 0, index: 0), lossBits: [0])))
     }
 
     mutating func say(_ worker: WorkerID, _ message: Message) {

@@ -45,7 +45,11 @@ struct MachineBench {
         -> [CoordinatorAction]
     {
         say(
-            worker, .shardResult(ShardResult(generation: generation, step: step, shard: shard, lossBits: 0)),
+            worker,
+            .nodeResult(
+                NodeResult(
+                    generation: generation, step: step,
+                    node: machine.tree.canonical(TreeNode(level: 0, index: Int(shard))), lossBits: [0])),
             digest: digest)
     }
 }

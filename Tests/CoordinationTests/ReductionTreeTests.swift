@@ -3,6 +3,19 @@ import Testing
 
 @Suite("The canonical reduction tree")
 struct ReductionTreeTests {
+    @Test("A node is cut into the largest parts that are small enough", arguments: [1, 5, 8, 13])
+    func parts(leaves: Int) {
+        let tree = ReductionTree(leaves: leaves)
+        for limit in 1...leaves {
+            let parts = tree.parts(of: tree.root, atMost: limit)
+            #expect(parts.flatMap { Array(tree.shards($0)!) } == Array(0..<leaves))
+            #expect(parts.allSatisfy { tree.shards($0)!.count <= limit })
+            for part in parts where part != tree.root {
+                #expect(tree.shards(tree.parent(of: part)!)!.count > limit)
+            }
+        }
+    }
+
     @Test("A cover holds exactly the shards asked for, once each", arguments: 1...17)
     func cover(leaves: Int) {
         let tree = ReductionTree(leaves: leaves)

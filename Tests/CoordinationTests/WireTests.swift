@@ -39,7 +39,9 @@ struct WireTests {
         .snapshot(SnapshotPart(step: 3, part: 5)),
         .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
         .gradient(GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4)),
-        .shardResult(ShardResult(generation: 2, step: 3, shard: 1, lossBits: 0x3FF0_0000_0000_0000)),
+        .nodeResult(
+            NodeResult(
+                generation: 2, step: 3, node: TreeNode(level: 1, index: 1), lossBits: [0x3FF0_0000_0000_0000, 7])),
         .average(AveragePart(step: 3, chunk: 4)),
         .gradient(
             GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4, memory: place)),

@@ -91,7 +91,9 @@ struct WorkerMachineTests {
             return [
                 .gradient(
                     GradientPart(generation: generation, step: step, node: TreeNode(level: 0, index: 0), chunk: 0)),
-                .shardResult(ShardResult(generation: generation, step: step, shard: 0, lossBits: 0)),
+                .nodeResult(
+                    NodeResult(
+                        generation: generation, step: step, node: TreeNode(level: 0, index: 0), lossBits: [0])),
                 .audited(AuditReport(generation: generation, step: step, shard: 0, answer: answer)),
             ]
         }

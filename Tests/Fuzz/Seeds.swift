@@ -109,7 +109,8 @@ enum Seeds {
             .refuse(Refusal(code: .full, reason: "r")), .snapshot(SnapshotPart(step: 0, part: 0)),
             .lease(Lease(generation: 2, step: 3, shards: [0, 1, 5], carried: [1], resetsCarry: false)),
             .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 2, index: 0), chunk: 1)),
-            .shardResult(ShardResult(generation: 1, step: 0, shard: 1, lossBits: 5)),
+            .nodeResult(
+                NodeResult(generation: 1, step: 0, node: TreeNode(level: 1, index: 0), lossBits: [5, 6])),
             .average(AveragePart(step: 3, chunk: 4)),
             .commit(
                 Commit(

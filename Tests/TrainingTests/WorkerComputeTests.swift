@@ -54,7 +54,10 @@ struct WorkerComputeTests {
         func outcome() throws -> (computed: [UInt32], lacking: Int?) {
             var computed: [UInt32] = []
             return try first(inbox) { event in
-                if case .result(let result, _) = event { computed.append(result.shard) }
+                if case .result(let result, let carries) = event {
+                    #expect(carries.count == result.lossBits.count * 2 * 4)
+                    computed += result.node.level == 1 ? [0, 1] : [UInt32(result.node.index)]
+                }
                 if case .lacksCarry(let shard, 3) = event { return (computed, shard) }
                 return computed.count == 2 ? (computed, nil) : nil
             }

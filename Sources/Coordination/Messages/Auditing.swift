@@ -37,7 +37,7 @@ extension AuditReport: WireMessage {
 
 /// What a shard's computation comes to: equal for two workers exactly when, up to chance, all bits are.
 package struct ShardAnswer: Hashable, Sendable {
-    /// As in ``ShardResult``.
+    /// As in ``NodeResult``.
     package var lossBits: UInt64
     /// Of the carry after the window.
     package var carryDigest: UInt64

@@ -14,7 +14,7 @@ package typealias WorkerID = UInt64
 ///   | <--------------- lease(s, shards) -- |    tokens, and carry where it is new to the worker
 ///   | -- gradient(s, node, chunk) -----> |      as layers finish
 ///   | <--------------- average(s, chunk) -- |   as chunks are complete, while others still compute
-///   | -- shardResult(s, shard) --------> |      loss and carry
+///   | -- nodeResult(s, node) ----------> |      losses and carries
 ///   | <---------------------- restart(s) -- |   somebody lied: what was sent for this step is void
 ///   | <----------- commit(s, scalars) --- |     every replica applies the update
 ///   | -- applied(s + 1, digest) -------> |
@@ -37,7 +37,7 @@ package enum Message: Hashable, Sendable {
     /// Payload: the floats of the chunk.
     case gradient(GradientPart)
     /// Payload: the shard's carry after the window.
-    case shardResult(ShardResult)
+    case nodeResult(NodeResult)
     /// Payload: the floats of the chunk.
     case average(AveragePart)
     case commit(Commit)
@@ -69,7 +69,7 @@ extension Message {
         case .snapshot(let body): body
         case .lease(let body): body
         case .gradient(let body): body
-        case .shardResult(let body): body
+        case .nodeResult(let body): body
         case .average(let body): body
         case .commit(let body): body
         case .applied(let body): body
@@ -90,7 +90,7 @@ extension Message {
 
     /// The bodies that are read, one type for each case.
     static let bodies: [any WireMessage.Type] = [
-        Hello.self, Welcome.self, Refusal.self, SnapshotPart.self, Lease.self, GradientPart.self, ShardResult.self,
+        Hello.self, Welcome.self, Refusal.self, SnapshotPart.self, Lease.self, GradientPart.self, NodeResult.self,
         AveragePart.self, Commit.self, Applied.self, Heartbeat.self, Goodbye.self, Finish.self, Recall.self,
         CarryPart.self, History.self, AuditReport.self, Restart.self, EvaluationLease.self, EvaluationResult.self,
         StatusRequest.self, Status.self,

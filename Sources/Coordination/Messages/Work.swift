@@ -92,8 +92,7 @@ extension GradientPart: WireMessage {
     func encode(into writer: inout ByteWriter) {
         writer.put(generation)
         writer.put(step)
-        writer.put(UInt8(node.level))
-        writer.put(UInt32(node.index))
+        writer.put(node: node)
         writer.put(chunk)
         writer.put(place: memory)
     }
@@ -101,48 +100,64 @@ extension GradientPart: WireMessage {
     init(from reader: inout ByteReader) throws(WireError) {
         let generation: UInt32 = try reader.take()
         let step: UInt64 = try reader.take()
-        let level: UInt8 = try reader.take()
-        let index: UInt32 = try reader.take()
-        guard level <= 12, index < UInt32(Wire.maximumShards) else { throw .outOfBounds("tree node") }
         self.init(
-            generation: generation, step: step, node: TreeNode(level: Int(level), index: Int(index)),
+            generation: generation, step: step, node: try reader.takeNode(),
             chunk: try reader.take(), memory: try reader.takePlace("memory"))
     }
 }
 
-/// A shard is done: it comes after all chunks of its gradient.
-package struct ShardResult: Hashable, Sendable {
+extension ByteWriter {
+    mutating func put(node: TreeNode) {
+        put(UInt8(node.level))
+        put(UInt32(node.index))
+    }
+}
+
+extension ByteReader {
+    mutating func takeNode() throws(WireError) -> TreeNode {
+        let level: UInt8 = try take()
+        let index: UInt32 = try take()
+        guard level <= 12, index < UInt32(Wire.maximumShards) else { throw .outOfBounds("tree node") }
+        return TreeNode(level: Int(level), index: Int(index))
+    }
+}
+
+/// The shards under a tree node are done: it comes after all chunks of their gradient.
+package struct NodeResult: Hashable, Sendable {
     /// Of the lease.
     package var generation: UInt32
     /// Of the lease.
     package var step: UInt64
-    package var shard: UInt32
-    /// The shard's sum of losses in nats: the bits of a Double, passed on and never computed with here.
-    package var lossBits: UInt64
+    package var node: TreeNode
+    /// For each shard, in ascending order, its sum of losses in nats: bits of Doubles, passed on and never computed with
+    /// here.
+    package var lossBits: [UInt64]
 
-    package init(generation: UInt32, step: UInt64, shard: UInt32, lossBits: UInt64) {
+    package init(generation: UInt32, step: UInt64, node: TreeNode, lossBits: [UInt64]) {
         self.generation = generation
         self.step = step
-        self.shard = shard
+        self.node = node
         self.lossBits = lossBits
     }
 }
 
-extension ShardResult: WireMessage {
+extension NodeResult: WireMessage {
     static let kind: UInt8 = 7
-    var message: Message { .shardResult(self) }
+    var message: Message { .nodeResult(self) }
 
     func encode(into writer: inout ByteWriter) {
         writer.put(generation)
         writer.put(step)
-        writer.put(shard)
-        writer.put(lossBits)
+        writer.put(node: node)
+        writer.put(UInt16(lossBits.count))
+        for bits in lossBits { writer.put(bits) }
     }
 
     init(from reader: inout ByteReader) throws(WireError) {
-        self.init(
-            generation: try reader.take(), step: try reader.take(), shard: try reader.take(),
-            lossBits: try reader.take())
+        self.init(generation: try reader.take(), step: try reader.take(), node: try reader.takeNode(), lossBits: [])
+        let count: UInt16 = try reader.take()
+        guard count >= 1, Int(count) <= Wire.maximumShards else { throw .outOfBounds("losses") }
+        for _ in 0..<count { lossBits.append(try reader.take()) }
     }
 }
 

@@ -166,7 +166,7 @@ package final class RunMonitor: Sendable {
     func heard(_ message: Message, from worker: WorkerID, name: String) {
         let now = time()
         switch message {
-        case .shardResult:
+        case .nodeResult:
             state.withLock { $0.workers[worker, default: WorkerFacts(name: name)].reported = now }
         case .applied(let applied) where applied.times.total > 0:
             let work = state.withLock { state -> RunSnapshot.Step.Work in

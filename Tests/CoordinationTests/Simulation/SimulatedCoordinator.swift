@@ -171,15 +171,17 @@ struct SimulatedCoordinator: Hashable {
                 }
                 snapshots[worker] = replica
             case .fold(let chunk, let changes): fold(chunk, changes, arrived!.payload[0])
-            case .acceptShard(let shard):
-                guard case .shardResult(let result) = arrived?.message else {
-                    throw Violation(description: "a shard was accepted without its result")
+            case .acceptShards(let shards):
+                guard case .nodeResult(let result) = arrived?.message, let all = machine.tree.shards(result.node) else {
+                    throw Violation(description: "shards were accepted without their result")
                 }
-                guard losses[shard] == nil else {
-                    throw Violation(description: "shard \(shard) was accepted twice in step \(machine.step)")
+                for shard in shards {
+                    guard losses[shard] == nil else {
+                        throw Violation(description: "shard \(shard) was accepted twice in step \(machine.step)")
+                    }
+                    losses[shard] = result.lossBits[shard - all.lowerBound]
+                    nextCarries[shard] = arrived!.payload[shard - all.lowerBound]
                 }
-                losses[shard] = result.lossBits
-                nextCarries[shard] = arrived!.payload[0]
             case .acceptSegments(let segments):
                 guard case .evaluated(let result) = arrived?.message else {
                     throw Violation(description: "segments were accepted without their losses")

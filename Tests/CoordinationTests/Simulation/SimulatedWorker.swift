@@ -33,7 +33,7 @@ struct SimulatedWorker: Hashable {
     enum Event: Hashable {
         case applied(Applied)
         case gradients([GradientPart], [UInt64])
-        case results([ShardResult], [UInt64])
+        case results([NodeResult], [[UInt64]])
         case audited(AuditReport)
         case evaluated(EvaluationResult)
         case offered(Offer?)
@@ -67,7 +67,7 @@ struct SimulatedWorker: Hashable {
     // The main thread's.
     private var averages: [Int: UInt64] = [:]
     private var gradients: [GradientKey: UInt64] = [:]
-    private var results: [UInt32: UInt64] = [:]
+    private var results: [TreeNode: [UInt64]] = [:]
     private var handedOver: [CarryPart: UInt64] = [:]
     private var parts: [[UInt64]] = []
 
@@ -122,8 +122,8 @@ struct SimulatedWorker: Hashable {
             perform(machine.computed(parts.map { .gradient($0) }, now: now), payload: [], now: now)
         case .results(let results, let values):
             guard results[0].step == machine.step else { return }
-            for (result, value) in zip(results, values) { self.results[result.shard] = value }
-            perform(machine.computed(results.map { .shardResult($0) }, now: now), payload: [], now: now)
+            for (result, carries) in zip(results, values) { self.results[result.node] = carries }
+            perform(machine.computed(results.map { .nodeResult($0) }, now: now), payload: [], now: now)
         case .audited(let report):
             perform(machine.computed([.audited(report)], now: now), payload: [], now: now)
         case .evaluated(let result):
@@ -217,7 +217,7 @@ struct SimulatedWorker: Hashable {
                 term: machine.term, offer: machine.offer)
             return (.hello(hello), [])
         case .gradient(let part): return (.gradient(part), [gradients[key(part)]!])
-        case .shardResult(let result): return (.shardResult(result), [results[result.shard]!])
+        case .nodeResult(let result): return (.nodeResult(result), results[result.node]!)
         case .applied(let applied): return (.applied(applied), [])
         case .heartbeat: return (.heartbeat, [])
         case .goodbye: return (.goodbye, [])
@@ -295,17 +295,26 @@ struct SimulatedWorker: Hashable {
                     AuditReport(
                         generation: lease.generation, step: lease.step, shard: UInt32(shard), answer: answer))
             }
-            var results: [ShardResult] = []
-            var values: [UInt64] = []
-            for shard in lease.shards.map(Int.init) {
-                let carry = entering[shard]!
-                let next = FakeArithmetic.carry(carry, step: lease.step, replica: replica, shard: shard)
-                keep(next, shard, step: lease.step + 1)
-                values.append(next)
-                results.append(
-                    ShardResult(
-                        generation: lease.generation, step: lease.step, shard: UInt32(shard),
-                        lossBits: FakeArithmetic.loss(step: lease.step, replica: replica, shard: shard, carry: carry)))
+            let tree = ReductionTree(leaves: run.shards)
+            // As few carries fit into a frame as that.
+            let nodes = tree.cover(lease.shards.map(Int.init), apart: lease.apart.map(Int.init)).flatMap {
+                tree.parts(of: $0, atMost: 2)
+            }
+            var results: [NodeResult] = []
+            var values: [[UInt64]] = []
+            for node in nodes {
+                var result = NodeResult(generation: lease.generation, step: lease.step, node: node, lossBits: [])
+                var carries: [UInt64] = []
+                for shard in tree.shards(node)! {
+                    let carry = entering[shard]!
+                    let next = FakeArithmetic.carry(carry, step: lease.step, replica: replica, shard: shard)
+                    keep(next, shard, step: lease.step + 1)
+                    carries.append(next)
+                    result.lossBits.append(
+                        FakeArithmetic.loss(step: lease.step, replica: replica, shard: shard, carry: carry))
+                }
+                results.append(result)
+                values.append(carries)
             }
             return .results(results, values)
         case .evaluate(let lease):

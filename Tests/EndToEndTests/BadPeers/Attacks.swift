@@ -24,7 +24,7 @@ struct Attacks {
                 Hello(run: 0, name: "x", host: "y", process: 7, threads: 2, software: "z", term: .max, offer: offer)),
             .applied(Applied(step: 3, digest: 4)), .heartbeat, .goodbye, .finish,
             .gradient(GradientPart(generation: 2, step: 3, node: TreeNode(level: 2, index: 1), chunk: 4)),
-            .shardResult(ShardResult(generation: 2, step: 3, shard: 1, lossBits: 5)),
+            .nodeResult(NodeResult(generation: 2, step: 3, node: TreeNode(level: 0, index: 1), lossBits: [5])),
             .snapshot(SnapshotPart(step: 3, part: 1)), .carry(CarryPart(step: 4, shard: 3)),
             .history([HistoryRecord(step: 5, learningRateBits: 6, digest: 7, facts: facts)]),
             .audited(
