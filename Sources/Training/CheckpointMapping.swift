@@ -38,7 +38,7 @@ enum CheckpointMapping {
         let replica = Replica(configuration: configuration, parameters: checkpoint.parameters)
         for (slot, values) in zip(replica.optimizer.slots, checkpoint.slots) { slot.copy(from: values.values) }
         let carries = CarryStore(
-            shards: configuration.shards, shardFloats: configuration.rowsPerShard * configuration.model.carryCount,
+            shards: configuration.shards, shardFloats: configuration.carryFloats,
             committed: checkpoint.carry)
         return (replica, carries)
     }

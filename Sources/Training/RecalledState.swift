@@ -12,7 +12,7 @@ final class RecalledState {
     init(configuration: RunConfiguration) {
         replica = Replica(configuration: configuration)
         carries = CarryStore(
-            shards: configuration.shards, shardFloats: configuration.rowsPerShard * configuration.model.carryCount)
+            shards: configuration.shards, shardFloats: configuration.carryFloats)
     }
 
     func store(part: Int, _ bytes: UnsafeRawBufferPointer) { replica.fill(part: part, from: bytes) }

@@ -139,7 +139,8 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
 
     package var rowsPerShard: Int { batch / shards }
     /// Of a shard.
-    package var carryBytes: Int { rowsPerShard * model.carryCount * 4 }
+    package var carryFloats: Int { rowsPerShard * model.carryCount }
+    package var carryBytes: Int { carryFloats * 4 }
     /// As many carries as fit into a frame.
     var shardsPerResult: Int { max(1, Socket.maximumFrame / carryBytes) }
     package var layout: ParameterLayout { ParameterLayout(model) }

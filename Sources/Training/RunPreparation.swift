@@ -131,7 +131,7 @@ package enum RunPreparation {
 
     static func emptyCarries(_ configuration: RunConfiguration) -> CarryStore {
         CarryStore(
-            shards: configuration.shards, shardFloats: configuration.rowsPerShard * configuration.model.carryCount)
+            shards: configuration.shards, shardFloats: configuration.carryFloats)
     }
 
     static func entropyBound(_ configuration: RunConfiguration) -> Double? {

@@ -30,8 +30,8 @@ final class WorkerCompute: @unchecked Sendable {
         /// These chunks of the nodes' gradients are final.
         case gradients(
             generation: UInt32, step: UInt64, nodes: [(node: TreeNode, gradient: FloatBuffer)], chunks: [Int])
-        /// With the carries of its shards.
-        case result(NodeResult, carries: [Float])
+        /// The carries of its shards are a part of the buffer.
+        case result(NodeResult, carries: FloatBuffer, Range<Int>)
         case audited(AuditReport)
         case evaluated(EvaluationResult)
         /// A lease's shard goes on from a carry that is not here.
@@ -53,6 +53,8 @@ final class WorkerCompute: @unchecked Sendable {
 
     // Of the compute thread.
     private var gradients: BufferPool
+    /// Of carries that are on their way: those of all shards of a lease.
+    private var carries: BufferPool
     private var shelf = CarryShelf()
     /// Steps that the replica holds; nil before it is installed.
     private var step: UInt64?
@@ -70,6 +72,7 @@ final class WorkerCompute: @unchecked Sendable {
         engine = GradientEngine(geometry: configuration.geometry, threads: threads)
         tree = ReductionTree(leaves: configuration.shards)
         gradients = BufferPool(count: configuration.layout.count)
+        carries = BufferPool(count: configuration.shards * configuration.carryFloats)
         let thread = Thread { [self] in work() }
         thread.name = "compute"
         thread.stackSize = 8 << 20
@@ -174,14 +177,14 @@ final class WorkerCompute: @unchecked Sendable {
         for (shard, values) in zip(lease.carried, contents.carries) {
             shelf.keep(values, shard: Int(shard), step: lease.step)
         }
-        let zero = Array(repeating: Float(0), count: configuration.rowsPerShard * configuration.model.carryCount)
+        let zero = Array(repeating: Float(0), count: configuration.carryFloats)
         let shards = lease.shards.map(Int.init)
-        var carries: [[Float]] = []
+        var entering: [[Float]] = []
         for shard in shards {
             guard let carry = lease.resetsCarry ? zero : shelf.values(shard: shard, step: lease.step) else {
                 return inbox.post(.lacksCarry(shard: shard, step: lease.step))
             }
-            carries.append(carry)
+            entering.append(carry)
         }
         account.beganCompute()
         defer { account.endedCompute(engine.phases, engine.threadSpans) }
@@ -190,7 +193,7 @@ final class WorkerCompute: @unchecked Sendable {
         let started = ContinuousClock.now
         let work = shards.enumerated().map { index, shard in
             ShardWork(
-                shard: shard, inputs: contents.inputs[index], targets: contents.targets[index], carry: carries[index])
+                shard: shard, inputs: contents.inputs[index], targets: contents.targets[index], carry: entering[index])
         }
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
         for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
@@ -215,13 +218,20 @@ final class WorkerCompute: @unchecked Sendable {
                         generation: lease.generation, step: lease.step, shard: lease.shards[0], answer: answer)))
             return
         }
-        for outcome in outcomes { shelf.keep(outcome.carry, shard: outcome.shard, step: lease.step + 1) }
+        let carries = self.carries.take()
+        for (index, outcome) in outcomes.enumerated() {
+            shelf.keep(outcome.carry, shard: outcome.shard, step: lease.step + 1)
+            (carries.base + index * outcome.carry.count).update(from: outcome.carry, count: outcome.carry.count)
+        }
+        var done = 0
         for node in nodes.flatMap({ tree.parts(of: $0.node, atMost: configuration.shardsPerResult) }) {
-            let shards = tree.shards(node)!
-            let part = outcomes.filter { shards.contains($0.shard) }
+            let part = done..<done + tree.shards(node)!.count
+            done = part.upperBound
             let result = NodeResult(
-                generation: lease.generation, step: lease.step, node: node, lossBits: part.map(\.loss.bitPattern))
-            inbox.post(.result(result, carries: part.flatMap(\.carry)))
+                generation: lease.generation, step: lease.step, node: node,
+                lossBits: outcomes[part].map(\.loss.bitPattern))
+            let each = configuration.carryFloats
+            inbox.post(.result(result, carries: carries, part.lowerBound * each..<part.upperBound * each))
         }
         phaseLog?.computed(step: lease.step, since: logStart, engine.phases)
     }

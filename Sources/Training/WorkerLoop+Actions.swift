@@ -18,9 +18,9 @@ extension WorkerLoop {
                 }
             }
             perform(machine.computed(items, now: clock), socket)
-        case .result(let result, let carries):
+        case .result(let result, let carries, let range):
             guard result.step == machine.step else { return }
-            results[result.node] = carries
+            results[result.node] = (carries, range)
             perform(machine.computed([.nodeResult(result)], now: clock), socket)
         case .audited(let report): perform(machine.computed([.audited(report)], now: clock), socket)
         case .lacksCarry(let shard, let step):
@@ -178,8 +178,9 @@ extension WorkerLoop {
                         range: model!.replica.chunks.range(Int(part.chunk)))
                 }
             case .nodeResult(let result):
-                let carries = results[result.node]!.withUnsafeBytes { Array($0) }
-                outcome = try socket.send(control: Wire.encode(.nodeResult(result), envelope), bytes: carries)
+                let (buffer, range) = results[result.node]!
+                outcome = try socket.send(
+                    control: Wire.encode(.nodeResult(result), envelope), payload: buffer, range: range)
             case .applied(let applied): outcome = try socket.send(control: Wire.encode(.applied(applied), envelope))
             case .heartbeat: outcome = try socket.send(control: Wire.encode(.heartbeat, envelope))
             case .goodbye: outcome = try socket.send(control: Wire.encode(.goodbye, envelope))

@@ -72,8 +72,8 @@ package final class WorkerLoop {
     /// Of the coordinator's, where the two share memory.
     var sharedMemory: OpenedMemory?
     var gradients: [GradientKey: FloatBuffer] = [:]
-    /// Carries of the shards of a result.
-    var results: [TreeNode: [Float]] = [:]
+    /// Where the carries of a result's shards lie.
+    var results: [TreeNode: (buffer: FloatBuffer, range: Range<Int>)] = [:]
     /// Carries that a coordinator which was started again asked for.
     var handedOver: [CarryPart: [Float]] = [:]
     var faults = FaultPlan.none

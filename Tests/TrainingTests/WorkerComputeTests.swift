@@ -54,8 +54,8 @@ struct WorkerComputeTests {
         func outcome() throws -> (computed: [UInt32], lacking: Int?) {
             var computed: [UInt32] = []
             return try first(inbox) { event in
-                if case .result(let result, let carries) = event {
-                    #expect(carries.count == result.lossBits.count * 2 * 4)
+                if case .result(let result, _, let range) = event {
+                    #expect(range.count == result.lossBits.count * 2 * 4)
                     computed += result.node.level == 1 ? [0, 1] : [UInt32(result.node.index)]
                 }
                 if case .lacksCarry(let shard, 3) = event { return (computed, shard) }
