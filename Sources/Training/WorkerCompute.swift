@@ -55,6 +55,8 @@ final class WorkerCompute: @unchecked Sendable {
     private var gradients: BufferPool
     /// Of carries that are on their way: those of all shards of a lease.
     private var carries: BufferPool
+    /// Gradients of the open step. Its coordinator may read them until the commit, also where the session ends before.
+    private var lent: [FloatBuffer] = []
     private var shelf = CarryShelf()
     /// Steps that the replica holds; nil before it is installed.
     private var step: UInt64?
@@ -125,6 +127,7 @@ final class WorkerCompute: @unchecked Sendable {
                 self.faults = faults
                 // A coordinator may still read what the last session lent it.
                 gradients = BufferPool(count: configuration.layout.count, isShared: sharesGradients)
+                lent = []
                 _ = account.updated()
                 inbox.post(.applied(Applied(step: step, digest: replica.digest)))
             case .apply(let commit, let average): apply(commit, average)
@@ -148,6 +151,7 @@ final class WorkerCompute: @unchecked Sendable {
         replica.apply(UpdateScalars(commit), average: average)
         faults.corruptParameters(replica.parameters, step: commit.step)
         step = commit.step + 1
+        lent = []
         let digest = replica.digest
         if history.count == Wire.maximumHistory { history.removeFirst() }
         history.append(
@@ -197,6 +201,7 @@ final class WorkerCompute: @unchecked Sendable {
         }
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
         for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
+        if !lease.isAudit { lent += nodes.map(\.gradient) }
         let progress = Mutex(ChunkProgress(replica.chunks))
         let outcomes = engine.run(
             step: lease.step, parameters: replica.parameters, work: work,

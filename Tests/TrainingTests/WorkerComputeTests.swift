@@ -10,21 +10,26 @@ import Testing
 struct WorkerComputeTests {
     private let tokens: [UInt32] = [0, 1, 2, 0]
 
-    /// The compute thread of a small run, which is to be told to stop.
-    private func start() throws -> (WorkerCompute, Inbox<WorkerCompute.Event>) {
+    /// A small run.
+    private let configuration: RunConfiguration = {
         var configuration = RunSettings.defaults(
             software: "", run: "", corpus: .init(path: nil, name: "", sha256: "", characters: 0))
         (configuration.model, configuration.dropout) = (ModelShape(vocabulary: 3, hidden: 4, layers: 1), 0)
         (configuration.batch, configuration.window, configuration.shards) = (2, 4, 2)
+        return configuration
+    }()
+
+    /// The run's compute thread, which is to be told to stop.
+    private func start() throws -> (WorkerCompute, Inbox<WorkerCompute.Event>) {
         let inbox = try Inbox<WorkerCompute.Event>()
         let compute = WorkerCompute(
             configuration: configuration, replica: Replica(configuration: configuration), threads: 1, inbox: inbox)
         return (compute, inbox)
     }
 
-    /// Both shards of the fourth step.
-    private func lease(carried: [UInt32], _ compute: WorkerCompute) {
-        let lease = Lease(generation: 1, step: 3, shards: [0, 1], carried: carried, resetsCarry: false)
+    /// Both shards of a step, the fourth unless it is said otherwise.
+    private func lease(carried: [UInt32], step: UInt64 = 3, _ compute: WorkerCompute) {
+        let lease = Lease(generation: 1, step: step, shards: [0, 1], carried: carried, resetsCarry: false)
         compute.post(
             .compute(
                 lease,
@@ -70,6 +75,35 @@ struct WorkerComputeTests {
         #expect(with.computed == [0, 1] && with.lacking == nil)
     }
 
+    /// Where the next gradient lies, of which nothing is kept.
+    private func place(_ inbox: Inbox<WorkerCompute.Event>) throws -> SharedPlace? {
+        var place: SharedPlace?
+        return try first(inbox) { event -> SharedPlace?? in
+            if case .gradients(_, _, let nodes, _) = event { place = nodes[0].gradient.place }
+            if case .result = event { return .some(place) }
+            return nil
+        }
+    }
+
+    @Test("Where a gradient lies nothing else is written before its step is committed, also where nobody holds it")
+    func openStep() throws {
+        let (compute, inbox) = try start()
+        defer { compute.post(.stop) }
+        compute.post(.install(step: 3, .none, sharesGradients: true))
+        func gradient(of step: UInt64) throws -> SharedPlace {
+            lease(carried: [0, 1], step: step, compute)
+            return try #require(try place(inbox))
+        }
+        // As where a session ends while a lease still waits: what it sent may not have been summed up yet.
+        let places = try [gradient(of: 3), gradient(of: 3)]
+        #expect(places[0] != places[1])
+        let commit = Commit(
+            step: 3, learningRateBits: 0, clipCoefficientBits: 0, biasCorrection1Bits: 0, biasCorrection2Bits: 0,
+            record: StepFacts(lossBits: 0, gradientNormBits: 0, nanoseconds: 0, workers: 1))
+        compute.post(.apply(commit, average: FloatBuffer(count: configuration.layout.count)))
+        #expect(try places.contains(gradient(of: 4)))
+    }
+
     @Test("Gradients of a session that shares lie where others find them, and no later session writes there")
     func sharedGradients() throws {
         let (compute, inbox) = try start()
@@ -77,9 +111,7 @@ struct WorkerComputeTests {
         func place(sharing: Bool) throws -> SharedPlace? {
             compute.post(.install(step: 3, .none, sharesGradients: sharing))
             lease(carried: [0, 1], compute)
-            return try first(inbox) { event -> SharedPlace?? in
-                if case .gradients(_, _, let nodes, _) = event { .some(nodes[0].gradient.place) } else { nil }
-            }
+            return try self.place(inbox)
         }
         let places = try [place(sharing: true), place(sharing: true)]
         #expect(places[0] != nil && places[1] != nil && places[0] != places[1])
