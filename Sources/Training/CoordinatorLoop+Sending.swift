@@ -57,8 +57,9 @@ extension CoordinatorLoop {
                     to: route, control: Wire.encode(.evaluate(lease), envelope), bytes: segmentTokens(lease))
             case .average(var part):
                 let average = averages[part.step]!
-                if sharedMemory[worker] != nil, let place = average.place {
+                if sharedMemory[worker] != nil, let place = average.place,
                     lentAverages.lend(average, step: part.step, to: worker)
+                {
                     part.memory = place
                     outcome = try socket.send(to: route, control: Wire.encode(.average(part), envelope))
                 } else {
@@ -91,7 +92,8 @@ extension CoordinatorLoop {
         guard let offered = machine.hello(of: worker)?.memory, let own = memoryProbe,
             (try? SharedMemory(opening: offered, byteCount: MemoryProbe.byteCount)) != nil
         else { return nil }
-        sharedMemory[worker] = OpenedMemory()
+        // Gradients of the nodes of a lease or two.
+        sharedMemory[worker] = OpenedMemory(limit: 32)
         if !averagePool.isShared { averagePool = BufferPool(count: chunks.floats, isShared: true) }
         return own.place
     }

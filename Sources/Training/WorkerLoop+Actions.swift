@@ -115,11 +115,12 @@ extension WorkerLoop {
     /// Opens what the coordinator shares, where it does.
     private func shareMemory(_ welcome: Welcome) -> Bool {
         guard let place = welcome.memory else { return true }
-        do {
+        do throws(SharedMemoryError) {
             _ = try SharedMemory(opening: place, byteCount: MemoryProbe.byteCount)
-            sharedMemory = OpenedMemory()
+            // Averages: two or three by turns.
+            sharedMemory = OpenedMemory(limit: 4)
         } catch {
-            stopSharing("the coordinator's memory \(error)")
+            cannotOpen(error)
         }
         return verdict == nil
     }

@@ -23,7 +23,7 @@ extension WorkerLoop {
                 perform(machine.received(message, envelope, now: clock), socket, lent: lent)
             }
         } catch let error as SharedMemoryError {
-            stopSharing("the coordinator's memory \(error)")
+            cannotOpen(error)
         } catch WireError.otherVersion(let version) {
             verdict = .failed(
                 Failure(
@@ -49,6 +49,8 @@ extension WorkerLoop {
             guard let replica = model?.replica, Int(part.chunk) < replica.chunks.count else {
                 throw WireError.outOfBounds("chunk")
             }
+            // Into an average that lies at the coordinator nothing is written.
+            guard part.memory != nil || average?.place == nil else { throw WireError.outOfBounds("memory") }
             expected = part.memory == nil ? replica.chunks.range(Int(part.chunk)).count * 4 : 0
         case .lease(let lease):
             guard let configuration = model?.configuration, payload > 0,

@@ -214,10 +214,11 @@ package final class WorkerLoop {
     private(set) lazy var memoryProbe: SharedMemory? =
         options.access.endpoint.hasPrefix("ipc://") ? try? SharedMemory(byteCount: MemoryProbe.byteCount) : nil
 
-    /// Joins anew, to be sent everything in messages.
-    func stopSharing(_ reason: String) {
-        memoryProbe = nil
-        verdict = .rejoin(reason)
+    /// Joins anew; where nothing could be opened at all, to be sent everything in messages. Else the coordinator has given
+    /// this session up, and what it had lent.
+    func cannotOpen(_ error: SharedMemoryError) {
+        if sharedMemory?.isEmpty ?? true { memoryProbe = nil }
+        verdict = .rejoin("the coordinator's memory \(error)")
     }
 
     private func leaveSession() {

@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import Kernels
 import Testing
+import ZeroMQ
 
 @testable import Training
 
@@ -65,9 +66,11 @@ struct SharedMemoryTests {
             buffer[0] = Float(index)
             return buffer
         }
-        var memory = OpenedMemory()
+        var memory = OpenedMemory(limit: 32)
+        #expect(memory.isEmpty)
         let first = try memory.buffer(at: buffers[0].place!, count: 1)
         let second = try memory.buffer(at: buffers[1].place!, count: 1)
+        #expect(!memory.isEmpty)
         #expect(try memory.buffer(at: buffers[0].place!, count: 1) === first)
         #expect(try memory.buffer(at: buffers[1].place!, count: 1) === second)
         for _ in 0..<2 {
@@ -92,7 +95,7 @@ struct SharedMemoryTests {
         func lend(_ step: UInt64, to workers: [WorkerID]) -> ObjectIdentifier {
             let buffer = averages[step] ?? pool.take()
             averages[step] = buffer
-            for worker in workers { lent.lend(buffer, step: step, to: worker) }
+            for worker in workers { _ = lent.lend(buffer, step: step, to: worker) }
             return ObjectIdentifier(buffer)
         }
         let first = lend(0, to: [1, 2])
@@ -118,5 +121,60 @@ struct SharedMemoryTests {
             held = [1: step + 1]
         }
         #expect(!later.contains(third) && later.count == 2)
+    }
+
+    @Test("An average of which one reader is gone can be opened until all others have applied it")
+    func abandoned() throws {
+        var lent = LentAverages()
+        var buffer: FloatBuffer? = try FloatBuffer(sharing: 1)
+        let place = try #require(buffer?.place)
+        for worker in WorkerID(1)...3 { _ = lent.lend(buffer!, step: 0, to: worker) }
+        var held: [WorkerID: UInt64] = [1: 1, 2: 0]
+        let given = lent.settle { held[$0] }.map(ObjectIdentifier.init)
+        #expect(given == [ObjectIdentifier(buffer!)])
+        buffer = nil
+        #expect(throws: Never.self) { try FloatBuffer(opening: place, count: 1) }
+        held[2] = 1
+        let givenAgain = lent.settle { held[$0] }
+        #expect(givenAgain.isEmpty)
+        #expect(throws: SharedMemoryError.self) { try FloatBuffer(opening: place, count: 1) }
+    }
+
+    @Test("Who has not applied several averages is lent no more of them, and of each all or nothing")
+    func lagging() throws {
+        var lent = LentAverages()
+        let buffers = try (0..<6).map { _ in try FloatBuffer(sharing: 1) }
+        var held: [WorkerID: UInt64] = [1: 0, 2: 0]
+        func lends(_ step: Int, to worker: WorkerID) -> Bool {
+            _ = lent.settle { held[$0] }
+            return lent.lend(buffers[step % 6], step: UInt64(step), to: worker)
+        }
+        for step in 0..<6 {
+            held[2] = UInt64(step)
+            for _ in 0..<2 { #expect([lends(step, to: 1), lends(step, to: 2)] == [step < 4, true]) }
+        }
+        held[1] = 1
+        #expect(lends(6, to: 1))
+    }
+
+    @Test("A worker that has opened averages before goes on sharing where one is gone; one that opened none does not")
+    func rejoining() throws {
+        for hasOpened in [true, false] {
+            let loop = try WorkerLoop(
+                options: .init(
+                    access: WorkerAccess(endpoint: "ipc:///nowhere", keys: nil), name: "w", threads: 1, retryFor: 1,
+                    faults: .none, software: ""),
+                context: Context(), say: { _ in }, isInterrupted: { false })
+            loop.sharedMemory = OpenedMemory(limit: 4)
+            let buffer = try FloatBuffer(sharing: 1)
+            if hasOpened { _ = try loop.sharedMemory!.buffer(at: buffer.place!, count: 1) }
+            #expect(loop.memoryProbe != nil)
+            loop.cannotOpen(SharedMemoryError("is gone"))
+            #expect((loop.memoryProbe != nil) == hasOpened)
+            guard case .rejoin("the coordinator's memory is gone") = loop.verdict else {
+                Issue.record("it does not join anew")
+                continue
+            }
+        }
     }
 }

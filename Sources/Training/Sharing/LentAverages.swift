@@ -9,29 +9,37 @@ struct LentAverages {
         var readers: Set<WorkerID>
     }
 
+    /// To one worker, at a time: for one whose computing stands still the average of each further step would be kept.
+    private static let limit = 4
+
     private var loans: [Loan] = []
 
-    mutating func lend(_ buffer: FloatBuffer, step: UInt64, to worker: WorkerID) {
-        if let index = loans.lastIndex(where: { $0.buffer === buffer && $0.step == step }) {
+    /// - Returns: false for a worker that has not applied those that it was lent before: it is to be sent this one.
+    mutating func lend(_ buffer: FloatBuffer, step: UInt64, to worker: WorkerID) -> Bool {
+        let index = loans.lastIndex { $0.buffer === buffer && $0.step == step }
+        // All of an average comes in one way: a worker cannot write what is sent into what it was lent.
+        if let index, loans[index].readers.contains(worker) { return true }
+        guard loans.count(where: { $0.readers.contains(worker) }) < Self.limit else { return false }
+        if let index {
             loans[index].readers.insert(worker)
         } else {
             loans.append(Loan(step: step, buffer: buffer, readers: [worker]))
         }
+        return true
     }
 
-    /// Ends the loans of what has been applied.
+    /// Ends the loans of what has been applied. The others are kept, so that who has not opened them yet still can.
     ///
     /// - Parameter stepsHeld: of a member, how many steps its replica holds, as it says; nil for one that is gone.
     /// - Returns: what someone who is gone may still read, at any time: never to be written to again.
     mutating func settle(stepsHeld: (WorkerID) -> UInt64?) -> [FloatBuffer] {
         var abandoned: [FloatBuffer] = []
-        loans.removeAll { loan in
-            if loan.readers.contains(where: { stepsHeld($0) == nil }) {
-                abandoned.append(loan.buffer)
-                return true
-            }
-            return loan.readers.allSatisfy { stepsHeld($0)! > loan.step }
+        for index in loans.indices {
+            let loan = loans[index]
+            loans[index].readers = loan.readers.filter { stepsHeld($0).map { $0 <= loan.step } ?? false }
+            if loan.readers.contains(where: { stepsHeld($0) == nil }) { abandoned.append(loan.buffer) }
         }
+        loans.removeAll(where: \.readers.isEmpty)
         return abandoned
     }
 }

@@ -3,11 +3,17 @@ import Kernels
 
 /// What a session has opened of another process's memory, so that each is opened once.
 struct OpenedMemory {
-    /// More than a peer has in use at a time. What is passed over here is opened again when it is named again.
-    private static let limit = 32
+    /// As many as a peer has in use at a time: what it has given up stays in memory as long as it is open here. What is
+    /// passed over is opened again when it is named again.
+    let limit: Int
 
     /// The one used last stands last.
     private var buffers: [(place: SharedPlace, buffer: FloatBuffer)] = []
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Whether nothing could be opened yet.
+    var isEmpty: Bool { buffers.isEmpty }
 
     /// The floats that lie there, to be read only.
     ///
@@ -20,7 +26,7 @@ struct OpenedMemory {
         } else {
             buffer = try FloatBuffer(opening: place, count: count)
         }
-        if buffers.count == Self.limit { buffers.removeFirst() }
+        if buffers.count == limit { buffers.removeFirst() }
         buffers.append((place, buffer))
         return buffer
     }
