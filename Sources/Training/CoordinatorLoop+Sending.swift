@@ -58,7 +58,7 @@ extension CoordinatorLoop {
             case .average(var part):
                 let average = averages[part.step]!
                 if sharedMemory[worker] != nil, let place = average.place,
-                    lentAverages.lend(average, step: part.step, to: worker)
+                    lentAverages.lend(average, at: place, step: part.step, to: worker)
                 {
                     part.memory = place
                     outcome = try socket.send(to: route, control: Wire.encode(.average(part), envelope))

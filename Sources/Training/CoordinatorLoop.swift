@@ -51,7 +51,7 @@ package final class CoordinatorLoop {
     var losses: [Double]
     var averages: [UInt64: FloatBuffer] = [:]
     var averagePool: BufferPool
-    var lentAverages = LentAverages()
+    var lentAverages = LentAverages<FloatBuffer>()
     /// Of the workers that share memory with this coordinator: they were able to open each other's.
     var sharedMemory: [WorkerID: OpenedMemory] = [:]
     /// For workers to try.

@@ -68,6 +68,10 @@ struct SimulationTests {
                         "evaluations of steps \(outcome.validations.keys.sorted()), or other losses"
                     } else if outcome.best != clean.best {
                         "the best state is of step \(outcome.best?.step ?? 0), not \(clean.best?.step ?? 0)"
+                    } else if let step = clean.lines.indices.first(where: {
+                        !outcome.replicas[UInt64($0 + 1), default: []].isSubset(of: [clean.lines[$0].digest])
+                    }) {
+                        "a replica was wrong after step \(step + 1)"
                     } else {
                         check(seed, outcome)
                     }

@@ -69,18 +69,26 @@ struct SmallWorldTests {
         var coordinatorCrashes = 0
         /// Of a text that is evaluated after each step.
         var segments = 0
+        /// Gradients and averages are read where they lie.
+        var sharesMemory = false
 
         var testDescription: String {
-            "\(workers) workers, \(crashes) crashes of one, \(coordinatorCrashes) of the coordinator, \(segments) segments"
+            "\(workers) workers, \(crashes) crashes of one, \(coordinatorCrashes) of the coordinator, \(segments) segments, "
+                + (sharesMemory ? "memory shared" : "nothing shared")
         }
 
-        /// The last has some hundred times the states of the others together.
         static let quick = [
-            World(workers: 2), World(workers: 2, crashes: 1), World(workers: 1, crashes: 1, coordinatorCrashes: 1),
+            World(workers: 2), World(workers: 2, crashes: 1, sharesMemory: true),
+            World(workers: 1, crashes: 1, coordinatorCrashes: 1, sharesMemory: true),
             World(workers: 2, segments: 2), World(workers: 1, crashes: 1, coordinatorCrashes: 1, segments: 1),
         ]
+        /// Two of them have some hundred times the states of the others together.
         static let thorough =
-            quick + [World(workers: 2, coordinatorCrashes: 1), World(workers: 2, crashes: 1, segments: 2)]
+            quick + [
+                World(workers: 2, crashes: 1), World(workers: 1, crashes: 1, coordinatorCrashes: 1),
+                World(workers: 2, crashes: 1, segments: 2),
+                World(workers: 2, coordinatorCrashes: 1, sharesMemory: true),
+            ]
         static var all: [World] {
             ProcessInfo.processInfo.environment["LOCKSTEP_SIMULATION_SEEDS"] == nil ? quick : thorough
         }
@@ -93,7 +101,7 @@ struct SmallWorldTests {
         var run = Self.run
         run.segments = world.segments
         let start = try SmallWorld(
-            workers: world.workers, run: run, crashes: world.crashes,
+            workers: world.workers, sharesMemory: world.sharesMemory, run: run, crashes: world.crashes,
             coordinatorCrashes: world.coordinatorCrashes)
         let expected = try SimulationTests.clean(Self.run)
         let result = try await onThread { Self.search(start, expected: expected) }

@@ -81,54 +81,12 @@ struct SharedMemoryTests {
         #expect(try memory.buffer(at: buffers[0].place!, count: 1) !== first)
     }
 
-    @Test("An average is not written to before all who read it have applied it, nor ever where one of them is gone")
-    func lent() throws {
-        var pool = BufferPool(count: 1, isShared: true)
-        var averages: [UInt64: FloatBuffer] = [:]
-        var lent = LentAverages()
-        /// Of each worker that has a session, the steps that its replica holds.
-        var held: [WorkerID: UInt64] = [1: 0, 2: 0]
-        func commit(_ step: UInt64) {
-            averages[step] = nil
-            for buffer in lent.settle(stepsHeld: { held[$0] }) { pool.forget(buffer) }
-        }
-        func lend(_ step: UInt64, to workers: [WorkerID]) -> ObjectIdentifier {
-            let buffer = averages[step] ?? pool.take()
-            averages[step] = buffer
-            for worker in workers { _ = lent.lend(buffer, step: step, to: worker) }
-            return ObjectIdentifier(buffer)
-        }
-        let first = lend(0, to: [1, 2])
-        commit(0)
-        held[1] = 1
-        let second = lend(1, to: [1, 2])
-        #expect(second != first)
-        commit(1)
-        // Worker 2 still reads the first.
-        held = [1: 2, 2: 0]
-        let third = lend(2, to: [1, 2])
-        #expect(third != first && third != second)
-        held = [1: 2, 2: 2]
-        commit(2)
-        #expect([first, second].contains(lend(3, to: [1])))
-        // Worker 2 is gone, and may wake up at any time.
-        held = [1: 4]
-        commit(3)
-        var later: Set<ObjectIdentifier> = []
-        for step in UInt64(4)..<9 {
-            later.insert(lend(step, to: [1]))
-            commit(step)
-            held = [1: step + 1]
-        }
-        #expect(!later.contains(third) && later.count == 2)
-    }
-
     @Test("An average of which one reader is gone can be opened until all others have applied it")
     func abandoned() throws {
-        var lent = LentAverages()
+        var lent = LentAverages<FloatBuffer>()
         var buffer: FloatBuffer? = try FloatBuffer(sharing: 1)
         let place = try #require(buffer?.place)
-        for worker in WorkerID(1)...3 { _ = lent.lend(buffer!, step: 0, to: worker) }
+        for worker in WorkerID(1)...3 { _ = lent.lend(buffer!, at: place, step: 0, to: worker) }
         var held: [WorkerID: UInt64] = [1: 1, 2: 0]
         let given = lent.settle { held[$0] }.map(ObjectIdentifier.init)
         #expect(given == [ObjectIdentifier(buffer!)])
@@ -142,12 +100,13 @@ struct SharedMemoryTests {
 
     @Test("Who has not applied several averages is lent no more of them, and of each all or nothing")
     func lagging() throws {
-        var lent = LentAverages()
+        var lent = LentAverages<FloatBuffer>()
         let buffers = try (0..<6).map { _ in try FloatBuffer(sharing: 1) }
         var held: [WorkerID: UInt64] = [1: 0, 2: 0]
         func lends(_ step: Int, to worker: WorkerID) -> Bool {
             _ = lent.settle { held[$0] }
-            return lent.lend(buffers[step % 6], step: UInt64(step), to: worker)
+            return lent.lend(
+                buffers[step % 6], at: buffers[step % 6].place!, step: UInt64(step), to: worker)
         }
         for step in 0..<6 {
             held[2] = UInt64(step)

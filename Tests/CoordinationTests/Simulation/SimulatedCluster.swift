@@ -35,6 +35,8 @@ struct SimulatedCluster {
         /// Of the held-out text, by step.
         var validations: [UInt64: Double] = [:]
         var best: SimulatedRun.Best?
+        /// Digests of all honest replicas after each step, whoever asked for them.
+        var replicas: [UInt64: Set<UInt64>] = [:]
     }
 
     struct Stuck: Error, CustomStringConvertible { let description: String }
@@ -45,6 +47,8 @@ struct SimulatedCluster {
         /// A piece of work is done; `life` tells a process from the one before it in its place.
         case piece(slot: Int, life: Int)
         case inbox(slot: Int, life: Int, SimulatedWorker.Event)
+        /// The pause of a worker between two sessions is over.
+        case seek(slot: Int, life: Int)
         case spawn(slot: Int)
         case startCoordinator
         case tick
@@ -55,6 +59,8 @@ struct SimulatedCluster {
         var worker: SimulatedWorker?
         var life = 0
         var slowness = 1.0
+        /// Whether its processes and the coordinator can open memory of each other's.
+        var sharesMemory = false
         var isComputing = false
         var hungUntil: UInt64 = 0
         var unreachableUntil: UInt64 = 0
@@ -76,6 +82,7 @@ struct SimulatedCluster {
     private var coordinator: SimulatedCoordinator?
     private var coordinatorHungUntil: UInt64 = 0
     private var disk: SimulatedRun
+    private var memory: SimulatedMemory
     private var outcome = Outcome(lines: [])
 
     init(seed: UInt64, workers: Int, run: SimulatedRun = SimulatedRun(), faults: Faults = .none) {
@@ -83,7 +90,10 @@ struct SimulatedCluster {
         self.faults = faults
         beginning = run
         disk = run
+        memory = SimulatedMemory(chunks: run.chunks)
         slots = Array(repeating: Slot(), count: workers)
+        var sharing = SeededRandom(seed: ~seed)
+        for index in slots.indices { slots[index].sharesMemory = sharing.chance(0.6) }
         for index in slots.indices where faults.slowness > 1 && random.chance(0.3) {
             slots[index].slowness = .random(in: 1...faults.slowness, using: &random)
         }
@@ -153,18 +163,21 @@ struct SimulatedCluster {
             }
             if coordinatorHungUntil > now { return post(what, after: coordinatorHungUntil - now) }
             let wasRecovering = coordinator!.machine.isRecovering
-            transmit(try coordinator!.received(message, now: now))
+            transmit(try coordinator!.received(message, now: now, &memory))
             noteRecovery(wasRecovering)
         case .toWorker(let message):
             guard let slot = slot(of: message.envelope.worker) else { return }
             if slots[slot].hungUntil > now { return post(what, after: slots[slot].hungUntil - now) }
-            slots[slot].worker!.received(message, now: now)
+            slots[slot].worker!.received(message, now: now, &memory)
             follow(slot)
         case .piece(let slot, let life):
             guard slots[slot].life == life else { return }
             if slots[slot].hungUntil > now { return post(what, after: slots[slot].hungUntil - now) }
             slots[slot].isComputing = false
-            if let event = slots[slot].worker?.computePiece() {
+            if let event = slots[slot].worker?.computePiece(&memory) {
+                if case .applied(let applied) = event, slots[slot].worker!.lie == nil {
+                    outcome.replicas[applied.step, default: []].insert(applied.digest)
+                }
                 // In order, some time later.
                 let at = max(slots[slot].lastInbox + 1, now + .random(in: 1...200_000, using: &random))
                 slots[slot].lastInbox = at
@@ -174,7 +187,12 @@ struct SimulatedCluster {
         case .inbox(let slot, let life, let event):
             guard slots[slot].life == life else { return }
             if slots[slot].hungUntil > now { return post(what, after: slots[slot].hungUntil - now) }
-            slots[slot].worker?.heard(event, now: now)
+            slots[slot].worker?.heard(event, now: now, &memory)
+            follow(slot)
+        case .seek(let slot, let life):
+            guard slots[slot].life == life else { return }
+            if slots[slot].hungUntil > now { return post(what, after: slots[slot].hungUntil - now) }
+            slots[slot].worker!.seekSession()
             follow(slot)
         }
     }
@@ -191,7 +209,7 @@ struct SimulatedCluster {
         }
         if coordinator != nil, coordinatorHungUntil <= now {
             let wasRecovering = coordinator!.machine.isRecovering
-            transmit(try coordinator!.tick(now: now))
+            transmit(try coordinator!.tick(now: now, &memory))
             noteRecovery(wasRecovering)
         }
         for slot in slots.indices where slots[slot].worker != nil {
@@ -204,7 +222,7 @@ struct SimulatedCluster {
                 slots[slot].unreachableUntil = now + .random(in: 0...3_000_000_000, using: &random)
             }
             guard slots[slot].hungUntil <= now else { continue }
-            slots[slot].worker!.tick(now: now)
+            slots[slot].worker!.tick(now: now, &memory)
             follow(slot)
         }
     }
@@ -223,17 +241,22 @@ struct SimulatedCluster {
         slots[slot].worker = SimulatedWorker(
             name: "w\(slot)\(slots[slot].isReplaced ? "-new" : "")",
             process: UInt32(slot * 1000 + slots[slot].life), incarnation: random.next() | 1, run: disk,
-            lie: isLiar ? faults.lie : nil, now: now)
+            lie: isLiar ? faults.lie : nil, sharesMemory: slots[slot].sharesMemory, now: now, &memory)
         follow(slot)
+    }
+
+    private mutating func end(_ slot: Int) {
+        memory.end(slots[slot].worker!.process)
+        slots[slot].worker = nil
+        slots[slot].life += 1
     }
 
     private mutating func crash(_ slot: Int) throws {
         let name = slots[slot].worker!.name
-        slots[slot].worker = nil
-        slots[slot].life += 1
+        end(slot)
         // Half of the time a watcher reports it at once, else silence tells.
         if random.chance(0.5), coordinatorHungUntil <= now, coordinator != nil {
-            transmit(try coordinator!.processEnded(name: name, now: now))
+            transmit(try coordinator!.processEnded(name: name, now: now, &memory))
         }
         post(.spawn(slot: slot), after: .random(in: 0...2_000_000_000, using: &random))
     }
@@ -257,6 +280,7 @@ struct SimulatedCluster {
             }
         }
         disk.earlierCheckpoints = []
+        memory.end(coordinator!.process)
         coordinator = nil
         coordinatorHungUntil = 0
         post(.startCoordinator, after: .random(in: 0...2_000_000_000, using: &random))
@@ -270,20 +294,20 @@ struct SimulatedCluster {
         }
         if let ending = slots[slot].worker!.ending {
             let name = slots[slot].worker!.name
-            slots[slot].worker = nil
-            slots[slot].life += 1
+            end(slot)
             if ending == .refused {
                 if coordinator?.banned.contains(name) == true { slots[slot].isReplaced = true }
                 post(.spawn(slot: slot), after: 500_000_000)
             }
             return
         }
+        if slots[slot].worker!.takePause() { post(.seek(slot: slot, life: slots[slot].life), after: 100_000_000) }
         if !slots[slot].isComputing, let job = slots[slot].worker!.jobs.first {
             slots[slot].isComputing = true
             let range: ClosedRange<UInt64> =
                 switch job {
                 case .chunk, .evaluate: 1_000_000...40_000_000
-                case .offer: 100_000_000...150_000_000
+                case .offer: 1_000_000...50_000_000
                 default: 1_000...1_000_000
                 }
             let time = Double(UInt64.random(in: range, using: &random)) * slots[slot].slowness

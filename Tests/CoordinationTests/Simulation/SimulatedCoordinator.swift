@@ -1,6 +1,6 @@
 import Coordination
 
-/// A message on its way; the payload stands for its floats.
+/// A message on its way; the payload stands for the floats that it carries.
 struct SimulatedMessage: Hashable {
     var message: Message
     var envelope: Envelope
@@ -12,6 +12,13 @@ struct SimulatedCoordinator: Hashable {
     /// What happened that no correct coordinator does.
     struct Violation: Error, CustomStringConvertible { let description: String }
 
+    /// The values of one node for one chunk.
+    private enum Values: Hashable {
+        case own(UInt64)
+        /// Read when they are added up, and not before.
+        case lent(SharedPlace)
+    }
+
     private(set) var machine: CoordinatorMachine
     private(set) var run: SimulatedRun
     private(set) var failure: String?
@@ -22,8 +29,15 @@ struct SimulatedCoordinator: Hashable {
 
     private var replica: FakeReplica
     private var carries: [UInt64]
-    private var folds: [Int: [TreeNode: UInt64]] = [:]
-    private var averages: [UInt64: [Int: UInt64]] = [:]
+    /// As in `GradientFold`.
+    private var folds: [Int: [TreeNode: Values]] = [:]
+    /// Of the open step's average.
+    private var completeChunks: Set<Int> = []
+    private var averages: [UInt64: SharedPlace] = [:]
+    private var averagePool = SimulatedPool()
+    private var lentAverages = LentAverages<SharedPlace>()
+    /// What was opened of each worker's that shares memory.
+    private var sharedMemory: [WorkerID: Set<SharedPlace>] = [:]
     private var scalars: [UInt64: UInt64] = [:]
     private var nextCarries: [Int: UInt64] = [:]
     private var losses: [Int: UInt64] = [:]
@@ -67,6 +81,9 @@ struct SimulatedCoordinator: Hashable {
             && run.isExhausted(run.validationHistory(upTo: checkpoint.step))
         if !machine.isRecovering { begin(now: now) }
     }
+
+    /// Of each start another, and of no worker's.
+    var process: UInt32 { 1_000_000 + UInt32(run.term) }
 
     /// The run as it is on disk once all is written.
     var written: SimulatedRun {
@@ -113,31 +130,49 @@ struct SimulatedCoordinator: Hashable {
 
     // MARK: Events
 
-    mutating func received(_ arrived: SimulatedMessage, now: UInt64) throws(Violation) -> [SimulatedMessage] {
+    mutating func received(_ arrived: SimulatedMessage, now: UInt64, _ memory: inout SimulatedMemory)
+        throws(Violation) -> [SimulatedMessage]
+    {
+        var arrived = arrived
+        let worker = arrived.envelope.worker
+        if case .gradient(let part) = arrived.message, let place = part.memory, machine.hello(of: worker) != nil {
+            guard let opened = sharedMemory[worker] else {
+                throw Violation(description: "a gradient was lent by a worker that shares no memory")
+            }
+            guard opened.contains(place) || memory.open(place) else {
+                let refusal = Refusal(code: .sessionBroken, reason: "its memory cannot be opened")
+                try perform([.refuse(worker, refusal)], nil, now: now, &memory)
+                return try lost(worker, refusal.reason, now: now, &memory)
+            }
+            sharedMemory[worker]!.insert(place)
+            arrived.payload = [memory[place, Int(part.chunk)]]
+        }
         let digest = machine.wantsDigest(of: arrived.message) ? arrived.payload.first ?? 0 : 0
         let actions = machine.received(
             arrived.message, arrived.envelope, digest: digest,
             isFinite: !arrived.payload.contains(FakeArithmetic.notFinite), now: now)
-        try perform(actions, arrived, now: now)
+        try perform(actions, arrived, now: now, &memory)
         return takeOutgoing()
     }
 
-    mutating func tick(now: UInt64) throws(Violation) -> [SimulatedMessage] {
-        try perform(machine.tick(now: now), nil, now: now)
+    mutating func tick(now: UInt64, _ memory: inout SimulatedMemory) throws(Violation) -> [SimulatedMessage] {
+        try perform(machine.tick(now: now), nil, now: now, &memory)
         if exhaustedAt != nil { isExhausted = true }
         return takeOutgoing()
     }
 
-    mutating func lost(_ worker: WorkerID, _ reason: String, now: UInt64) throws(Violation)
-        -> [SimulatedMessage]
+    mutating func lost(_ worker: WorkerID, _ reason: String, now: UInt64, _ memory: inout SimulatedMemory)
+        throws(Violation) -> [SimulatedMessage]
     {
-        try perform(machine.lose(worker, reason, now: now), nil, now: now)
+        try perform(machine.lose(worker, reason, now: now), nil, now: now, &memory)
         return takeOutgoing()
     }
 
-    mutating func processEnded(name: String, now: UInt64) throws(Violation) -> [SimulatedMessage] {
+    mutating func processEnded(name: String, now: UInt64, _ memory: inout SimulatedMemory) throws(Violation)
+        -> [SimulatedMessage]
+    {
         for worker in machine.workers(named: name) {
-            try perform(machine.lose(worker, "crashed", now: now), nil, now: now)
+            try perform(machine.lose(worker, "crashed", now: now), nil, now: now, &memory)
         }
         return takeOutgoing()
     }
@@ -149,15 +184,16 @@ struct SimulatedCoordinator: Hashable {
 
     // MARK: Actions
 
-    private mutating func perform(_ actions: [CoordinatorAction], _ arrived: SimulatedMessage?, now: UInt64)
-        throws(Violation)
-    {
+    private mutating func perform(
+        _ actions: [CoordinatorAction], _ arrived: SimulatedMessage?, now: UInt64, _ memory: inout SimulatedMemory
+    ) throws(Violation) {
         var committed: UInt64?
+        var hasCommitted = false
         var afterwards: [CoordinatorAction] = []
         for action in actions where failure == nil {
             switch action {
             case .send(let worker, let item, let sequence, let acknowledged):
-                let (message, payload) = materialise(item, for: worker)
+                let (message, payload) = materialise(item, for: worker, &memory)
                 let envelope = Envelope(
                     run: run.number, worker: worker, sequence: sequence, acknowledged: acknowledged)
                 outgoing.append(SimulatedMessage(message: message, envelope: envelope, payload: payload))
@@ -166,11 +202,15 @@ struct SimulatedCoordinator: Hashable {
                 outgoing.append(SimulatedMessage(message: .refuse(refusal), envelope: envelope, payload: []))
             case .takeSnapshot(let worker, _):
                 if let done = committed {
-                    update(done, now: now)
+                    update(done, now: now, memory)
                     committed = nil
                 }
                 snapshots[worker] = replica
-            case .fold(let chunk, let changes): fold(chunk, changes, arrived!.payload[0])
+            case .fold(let chunk, let changes):
+                guard case .gradient(let part) = arrived?.message else {
+                    throw Violation(description: "a node was folded without its gradient")
+                }
+                try fold(chunk, changes, part.memory.map { .lent($0) } ?? .own(arrived!.payload[0]), &memory)
             case .acceptShards(let shards):
                 guard case .nodeResult(let result) = arrived?.message, let all = machine.tree.shards(result.node) else {
                     throw Violation(description: "shards were accepted without their result")
@@ -195,8 +235,10 @@ struct SimulatedCoordinator: Hashable {
             case .commit(let step):
                 try decide(step)
                 committed = step
+                hasCommitted = true
             case .abandonStep:
                 folds = [:]
+                completeChunks = []
                 averages[machine.step] = nil
                 losses = [:]
                 nextCarries = [:]
@@ -210,37 +252,61 @@ struct SimulatedCoordinator: Hashable {
                 forgetRecalled()
                 begin(now: now)
             case .fail(let reason, _): failure = reason
-            case .evict(let worker, _): snapshots[worker] = nil
+            case .evict(let worker, _):
+                snapshots[worker] = nil
+                sharedMemory[worker] = nil
             case .complain(let text): throw Violation(description: text)
             case .joined, .discard, .note, .finished: break
             }
         }
-        if let committed, failure == nil { update(committed, now: now) }
-        let oldest = machine.oldestNeededStep
-        averages = averages.filter { $0.key >= oldest }
-        scalars = scalars.filter { $0.key >= oldest }
+        if let committed, failure == nil { update(committed, now: now, memory) }
+        if hasCommitted { forgetOldSteps() }
         for action in afterwards where failure == nil {
             switch action {
-            case .settle(let dispute): try settle(dispute, now: now)
-            case .verifyRecalled: try verifyRecalled(now: now)
+            case .settle(let dispute): try settle(dispute, now: now, &memory)
+            case .verifyRecalled: try verifyRecalled(now: now, &memory)
             default: break
             }
         }
     }
 
-    private mutating func fold(_ chunk: Int, _ changes: [ChunkFold.Change], _ value: UInt64) {
-        for change in changes {
-            switch change {
-            case .store(let node): folds[chunk, default: [:]][node] = value
-            case .drop(let node): folds[chunk]![node] = nil
-            case .add(let left, let right, let parent):
-                let sum = FakeArithmetic.add(folds[chunk]![left]!, folds[chunk]![right]!)
-                folds[chunk]![left] = nil
-                folds[chunk]![right] = nil
-                folds[chunk]![parent] = sum
-            case .complete: averages[machine.step, default: [:]][chunk] = folds[chunk]![machine.tree.root]!
+    private mutating func forgetOldSteps() {
+        let oldest = machine.oldestNeededStep
+        averages = averages.filter { $0.key >= oldest }
+        scalars = scalars.filter { $0.key >= oldest }
+        for average in lentAverages.settle(stepsHeld: { machine.stepsHeld(by: $0) }) { averagePool.forget(average) }
+    }
+
+    private mutating func fold(
+        _ chunk: Int, _ changes: [ChunkFold.Change], _ values: Values, _ memory: inout SimulatedMemory
+    ) throws(Violation) {
+        let average = averages[machine.step] ?? takeAverage(&memory)
+        averages[machine.step] = average
+        func read(_ values: Values?) -> UInt64 {
+            switch values! {
+            case .own(let value): value
+            case .lent(let place): memory[place, chunk]
             }
         }
+        for change in changes {
+            switch change {
+            case .store(let node):
+                guard folds[chunk, default: [:]].updateValue(values, forKey: node) == nil else {
+                    throw Violation(description: "node \(node) was left over from before the step began anew")
+                }
+            case .drop(let node): folds[chunk]![node] = nil
+            case .add(let left, let right, let parent):
+                let values = (folds[chunk]!.removeValue(forKey: left), folds[chunk]!.removeValue(forKey: right))
+                folds[chunk]![parent] = .own(FakeArithmetic.add(read(values.0), read(values.1)))
+            case .complete:
+                memory[average, chunk] = read(folds[chunk]!.removeValue(forKey: machine.tree.root))
+                completeChunks.insert(chunk)
+            }
+        }
+    }
+
+    private mutating func takeAverage(_ memory: inout SimulatedMemory) -> SharedPlace {
+        averagePool.take(held: Set(averages.values).union(lentAverages.averages), by: process, &memory)
     }
 
     private mutating func evaluated(_ step: UInt64) throws(Violation) {
@@ -269,7 +335,7 @@ struct SimulatedCoordinator: Hashable {
         guard run.lines.count == Int(step) else {
             throw Violation(description: "step \(step) was committed after \(run.lines.count) steps")
         }
-        guard losses.count == run.shards, averages[step]?.count == run.chunks else {
+        guard losses.count == run.shards, completeChunks.count == run.chunks else {
             throw Violation(description: "step \(step) was committed with \(losses.count) of \(run.shards) shards")
         }
         scalars[step] = mix((0..<run.shards).map { losses[$0]! })
@@ -277,11 +343,12 @@ struct SimulatedCoordinator: Hashable {
         nextCarries = [:]
         losses = [:]
         folds = [:]
+        completeChunks = []
     }
 
-    private mutating func update(_ step: UInt64, now: UInt64) {
+    private mutating func update(_ step: UInt64, now: UInt64, _ memory: SimulatedMemory) {
         let own = averages[step]!
-        replica.update(averages: (0..<run.chunks).map { own[$0]! }, scalars: scalars[step]!)
+        replica.update(averages: (0..<run.chunks).map { memory[own, $0] }, scalars: scalars[step]!)
         run.lines.append(SimulatedRun.Line(digest: replica.parameters, loss: scalars[step]!))
         machine.digested(step: step + 1, digest: replica.parameters)
         if run.evaluates(after: step + 2) { machine.evaluate(after: step + 2, now: now) }
@@ -290,13 +357,15 @@ struct SimulatedCoordinator: Hashable {
         }
     }
 
-    private mutating func settle(_ dispute: Dispute, now: UInt64) throws(Violation) {
+    private mutating func settle(_ dispute: Dispute, now: UInt64, _ memory: inout SimulatedMemory)
+        throws(Violation)
+    {
         var answer: ShardAnswer?
         for shard in dispute.shards {
             let carry = dispute.step % run.period == 0 ? 0 : carries[shard]
             answer = .fake(step: dispute.step, replica: replica, shard: shard, carry: carry, chunks: run.chunks)
         }
-        try perform(machine.settled(dispute, answer: answer, isFinite: true, now: now), nil, now: now)
+        try perform(machine.settled(dispute, answer: answer, isFinite: true, now: now), nil, now: now, &memory)
     }
 
     private mutating func forgetRecalled() {
@@ -305,31 +374,41 @@ struct SimulatedCoordinator: Hashable {
         history = []
     }
 
-    private mutating func verifyRecalled(now: UInt64) throws(Violation) {
+    private mutating func verifyRecalled(now: UInt64, _ memory: inout SimulatedMemory) throws(Violation) {
         let whole = FakeReplica(parts: (0..<run.snapshotParts).map { recalledParts[$0] ?? [0, 0] })
         let (digest, stateDigest) = (whole?.parameters ?? 0, whole?.state ?? 0)
         let (before, beforeCarries) = (replica, carries)
         if let whole { replica = whole }
         carries = (0..<run.shards).map { recalledCarries[$0] ?? 0 }
-        try perform(machine.recalled(digest: digest, stateDigest: stateDigest, now: now), nil, now: now)
+        try perform(machine.recalled(digest: digest, stateDigest: stateDigest, now: now), nil, now: now, &memory)
         if machine.isRecovering { (replica, carries) = (before, beforeCarries) }
         forgetRecalled()
     }
 
-    private func materialise(_ item: CoordinatorItem, for worker: WorkerID) -> (Message, [UInt64]) {
+    private mutating func materialise(_ item: CoordinatorItem, for worker: WorkerID, _ memory: inout SimulatedMemory)
+        -> (Message, [UInt64])
+    {
         switch item {
         case .welcome(let step, let snapshotParts):
+            let own = shareMemory(with: worker, &memory)
             return (
                 .welcome(
                     Welcome(
                         run: run.number, term: run.term, step: step, snapshotParts: UInt32(snapshotParts),
                         heartbeatInterval: machine.configuration.heartbeatInterval,
-                        silenceLimit: machine.configuration.silenceLimit, configuration: [])), []
+                        silenceLimit: machine.configuration.silenceLimit, configuration: [], memory: own)), []
             )
         case .snapshot(let part): return (.snapshot(part), snapshots[worker]!.part(Int(part.part)))
         // The carry is that before the open step; a lease of an earlier step would have been dropped.
         case .lease(let lease): return (.lease(lease), lease.carried.map { carries[Int($0)] })
-        case .average(let part): return (.average(part), [averages[part.step]![Int(part.chunk)]!])
+        case .average(var part):
+            let average = averages[part.step]!
+            guard sharedMemory[worker] != nil, lentAverages.lend(average, at: average, step: part.step, to: worker)
+            else {
+                return (.average(part), [memory[average, Int(part.chunk)]])
+            }
+            part.memory = average
+            return (.average(part), [])
         case .commit(let step):
             let facts = StepFacts(lossBits: scalars[step]!, gradientNormBits: 0, nanoseconds: 1, workers: 1)
             return (
@@ -344,6 +423,13 @@ struct SimulatedCoordinator: Hashable {
         case .recall(let recall): return (.recall(recall), [])
         case .restart(let restart): return (.restart(restart), [])
         }
+    }
+
+    /// What the worker is to open in its turn, where what it offers can be opened.
+    private mutating func shareMemory(with worker: WorkerID, _ memory: inout SimulatedMemory) -> SharedPlace? {
+        guard let offered = machine.hello(of: worker)?.memory, memory.open(offered) else { return nil }
+        sharedMemory[worker] = []
+        return SimulatedMemory.probe(of: process)
     }
 }
 

@@ -23,16 +23,21 @@ struct SmallWorld: Hashable {
 
     private(set) var coordinator: SimulatedCoordinator
     private var workers: [SimulatedWorker?]
+    private var memory: SimulatedMemory
     private var up: [[SimulatedMessage]]
     private var down: [[SimulatedMessage]]
     private var crashesLeft: Int
     private var coordinatorCrashesLeft: Int
     private var unnoticed: Set<Int> = []
     private var lives: [Int]
+    /// Whether all of its processes do, or none.
+    private let sharesMemory: Bool
     private var now: UInt64 = 0
 
-    init(workers count: Int, run: SimulatedRun, crashes: Int, coordinatorCrashes: Int) throws {
+    init(workers count: Int, sharesMemory: Bool, run: SimulatedRun, crashes: Int, coordinatorCrashes: Int) throws {
+        self.sharesMemory = sharesMemory
         coordinator = SimulatedCoordinator(run: run, now: now)
+        memory = SimulatedMemory(chunks: run.chunks)
         workers = Array(repeating: nil, count: count)
         up = Array(repeating: [], count: count)
         down = up
@@ -40,7 +45,7 @@ struct SmallWorld: Hashable {
         crashesLeft = crashes
         coordinatorCrashesLeft = coordinatorCrashes
         // From here on a jump of time is the coordinator's own sleep, for which it blames nobody.
-        transmit(try coordinator.tick(now: 0))
+        transmit(try coordinator.tick(now: 0, &memory))
         for slot in workers.indices { spawn(slot) }
     }
 
@@ -79,27 +84,30 @@ struct SmallWorld: Hashable {
     mutating func make(_ move: Move) throws {
         switch move {
         case .toCoordinator(let slot):
-            transmit(try coordinator.received(up[slot].removeFirst(), now: now))
+            transmit(try coordinator.received(up[slot].removeFirst(), now: now, &memory))
         case .toWorker(let slot):
             let message = down[slot].removeFirst()
             guard message.envelope.worker == workers[slot]!.machine.worker else { return }
-            workers[slot]!.received(message, now: now)
+            workers[slot]!.received(message, now: now, &memory)
             follow(slot)
         case .compute(let slot):
             // All that there is to do: a crash in the midst of it is one that loses the last messages.
             while !workers[slot]!.jobs.isEmpty {
-                if let event = workers[slot]!.computePiece() { workers[slot]!.heard(event, now: now) }
+                if let event = workers[slot]!.computePiece(&memory) {
+                    workers[slot]!.heard(event, now: now, &memory)
+                }
             }
             follow(slot)
         case .crash(let slot, let kept):
             crashesLeft -= 1
+            memory.end(workers[slot]!.process)
             workers[slot] = nil
             down[slot] = []
             up[slot].removeLast(up[slot].count - kept)
             unnoticed.insert(slot)
         case .notice(let slot):
             unnoticed.remove(slot)
-            transmit(try coordinator.processEnded(name: "w\(slot)", now: now))
+            transmit(try coordinator.processEnded(name: "w\(slot)", now: now, &memory))
             spawn(slot)
         case .crashCoordinator(let linesLost, let losesCheckpoint):
             coordinatorCrashesLeft -= 1
@@ -107,21 +115,22 @@ struct SmallWorld: Hashable {
             if losesCheckpoint { disk.checkpoint = disk.earlierCheckpoints.last! }
             disk.cut(after: UInt64(disk.lines.count) - linesLost)
             disk.earlierCheckpoints = []
+            memory.end(coordinator.process)
             coordinator = SimulatedCoordinator(run: disk, now: now)
             for slot in workers.indices { (up[slot], down[slot]) = ([], []) }
-            transmit(try coordinator.tick(now: now))
+            transmit(try coordinator.tick(now: now, &memory))
         case .disown(let slot):
             let id = workers[slot]!.machine.worker
             workers[slot]!.received(
                 SimulatedMessage(
                     message: .refuse(Refusal(code: .sessionBroken, reason: "the session is over: join again")),
                     envelope: Envelope(run: coordinator.run.number, worker: id, sequence: 0, acknowledged: 0),
-                    payload: []), now: now)
+                    payload: []), now: now, &memory)
             follow(slot)
-        case .silence(let worker): transmit(try coordinator.lost(worker, "silent", now: now))
+        case .silence(let worker): transmit(try coordinator.lost(worker, "silent", now: now, &memory))
         case .waitIsOver:
             now = 20_000_000_000
-            transmit(try coordinator.tick(now: now))
+            transmit(try coordinator.tick(now: now, &memory))
         }
     }
 
@@ -129,17 +138,22 @@ struct SmallWorld: Hashable {
         lives[slot] += 1
         workers[slot] = SimulatedWorker(
             name: "w\(slot)", process: UInt32(slot * 1000 + lives[slot]),
-            incarnation: WorkerID(slot * 1000 + lives[slot]), run: coordinator.run, now: now)
+            incarnation: WorkerID(slot * 1000 + lives[slot]), run: coordinator.run, sharesMemory: sharesMemory,
+            now: now, &memory)
         follow(slot)
     }
 
     private mutating func follow(_ slot: Int) {
+        if workers[slot]!.takePause() { workers[slot]!.seekSession() }
         for var message in workers[slot]!.takeOutgoing() {
             // Credits are not what is searched here: acknowledgements would only multiply the states.
             message.envelope.acknowledged = 0
             up[slot].append(message)
         }
-        if workers[slot]!.ending != nil { workers[slot] = nil }
+        if workers[slot]!.ending != nil {
+            memory.end(workers[slot]!.process)
+            workers[slot] = nil
+        }
     }
 
     private mutating func transmit(_ messages: [SimulatedMessage]) {
