@@ -64,7 +64,9 @@ let package = Package(
         .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "Coordination"]),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["lockstep", "Training", "Coordination", "LanguageModel", "Kernels", "ZeroMQ"],
+            dependencies: [
+                "lockstep", "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "ZeroMQ",
+            ],
             exclude: ["Disk/disk_fault.c", "Memory/send_fault.c"]),
     ],
     cLanguageStandard: .gnu11

@@ -57,6 +57,15 @@ struct SharedMemoryTests {
         defer { close(memory) }
         #expect(lockstep_is_shared_memory(memory) != 0)
         #expect(ftruncate(memory, 0) != 0)
+        // Of the right name and size, and neither is final.
+        typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
+        let create = unsafeBitCast(
+            try #require(dlsym(dlopen(nil, RTLD_NOW), "memfd_create")), to: Create.self)
+        let loose = create("lockstep-5", 0)
+        defer { close(loose) }
+        #expect(ftruncate(loose, 4096) == 0)
+        let place = SharedPlace(process: UInt32(getpid()), descriptor: UInt32(loose), tag: 5)
+        #expect(throws: SharedMemoryError.self) { try SharedMemory(opening: place, byteCount: 4096) }
     }
 
     @Test("Each place is opened once, and again where many others came between")

@@ -241,6 +241,16 @@ struct Attacks {
                 try peer.say(Self.lending(lease, place))
             }
         }
+        let gradient = try FloatBuffer(sharing: ChunkLayout.chunkFloats)
+        gradient[0] = .nan
+        try lie("lends NaN", sharing: probe.place, expecting: .replicaDiffers) { peer, lease in
+            try peer.say(Self.lending(lease, gradient.place!))
+        }
+        // One that is gone is to join anew.
+        try lie("gone", sharing: probe.place, expecting: .sessionBroken) { peer, lease in
+            try peer.say(.goodbye)
+            try peer.say(Self.lending(lease, probe.place))
+        }
         try lie("twice", sharing: probe.place, expecting: .protocolViolation) { peer, lease in
             try peer.say(Self.lending(lease, probe.place), payload: Self.floats(0, bytes: peer.chunkBytes(0)))
         }
