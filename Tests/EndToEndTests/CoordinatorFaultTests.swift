@@ -11,7 +11,8 @@ struct CoordinatorFaultTests {
     init() throws { folder = try TinyRun.folder() }
 
     /// Kills the first worker in the first step from the sixth on in which it has work: with few shards it may have none.
-    private static let plan = (5..<TinyRun.steps).map { "kill@step=\($0),worker=1,phase=backward" }.joined(separator: ";")
+    private static let plan = (5..<TinyRun.steps).map { "kill@step=\($0),worker=1,phase=backward" }
+        .joined(separator: ";")
 
     private var bus: String { "ipc://\(folder.file("bus").path)" }
 
