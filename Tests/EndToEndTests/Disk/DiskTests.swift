@@ -4,11 +4,11 @@ import Testing
 
 @Suite("Disks that fail", .serialized)
 struct DiskTests {
-    /// Few tensors, so few system calls.
+    /// Few tensors, so few system calls. Slow steps: a checkpoint that comes while one is still written is left out.
     private static let flags = [
         "text.txt", "--run=run", "--hidden=8", "--layers=1", "--no-bias", "--optimizer=sgd", "--batch=4", "--window=8",
         "--steps=6", "--checkpoint-every=2", "--sample-every=0", "--validation=0", "--workers=1", "--threads=1",
-        "--quiet",
+        "--quiet", "--inject=slow:500",
     ]
 
     /// Kills at the calls `first`, `first + stride`, ... and resumes each.
