@@ -11,9 +11,7 @@ struct SafetensorsWriter {
         let buffer: FloatBuffer
         let range: Range<Int>
 
-        var bytes: UnsafeRawBufferPointer {
-            UnsafeRawBufferPointer(rebasing: buffer.bytes[range.lowerBound * 4..<range.upperBound * 4])
-        }
+        var bytes: UnsafeRawBufferPointer { buffer.bytes(range) }
     }
 
     /// The metadata that holds the digest: 16 hex digits, which count as zeros where the digest is taken.

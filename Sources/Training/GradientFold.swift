@@ -55,7 +55,7 @@ package struct GradientFold {
                 guard let first = take(left, chunk), let second = take(right, chunk) else {
                     preconditionFailure("the machine adds only what is there")
                 }
-                let sum = parent == tree.root ? nil : free.popLast() ?? FloatBuffer(count: ChunkLayout.chunkFloats)
+                let sum = parent == tree.root ? nil : takeBuffer()
                 Kernels.add(
                     pointer(first, range), pointer(second, range), into: sum?.base ?? target, count: range.count)
                 waiting[chunk]![parent] = sum.map { .own($0) }
@@ -84,17 +84,20 @@ package struct GradientFold {
         case .message(let bytes):
             let base = bytes.baseAddress!
             guard Int(bitPattern: base) % MemoryLayout<Float>.alignment == 0 else {
-                let buffer = free.popLast() ?? FloatBuffer(count: ChunkLayout.chunkFloats)
-                UnsafeMutableRawPointer(buffer.base).copyMemory(from: base, byteCount: count * 4)
-                return .own(buffer)
+                return .own(copy(base, count: count))
             }
             return .message(base.assumingMemoryBound(to: Float.self))
         }
     }
 
-    private mutating func copy(_ floats: UnsafePointer<Float>, count: Int) -> FloatBuffer {
-        let buffer = free.popLast() ?? FloatBuffer(count: ChunkLayout.chunkFloats)
-        buffer.base.update(from: floats, count: count)
+    private mutating func takeBuffer() -> FloatBuffer {
+        free.popLast() ?? FloatBuffer(count: ChunkLayout.chunkFloats)
+    }
+
+    /// Of floats at any alignment.
+    private mutating func copy(_ floats: UnsafeRawPointer, count: Int) -> FloatBuffer {
+        let buffer = takeBuffer()
+        UnsafeMutableRawPointer(buffer.base).copyMemory(from: floats, byteCount: count * 4)
         return buffer
     }
 

@@ -69,10 +69,6 @@ extension ShardAnswer {
     init(_ outcome: ShardOutcome, gradient: FloatBuffer, chunks: ChunkLayout) {
         self.init(
             lossBits: outcome.loss.bitPattern, carryDigest: outcome.carry.withUnsafeBytes { Kernels.digest($0) },
-            chunkDigests: (0..<chunks.count).map { chunk in
-                let range = chunks.range(chunk)
-                return Kernels.digest(
-                    UnsafeRawBufferPointer(rebasing: gradient.bytes[range.lowerBound * 4..<range.upperBound * 4]))
-            })
+            chunkDigests: (0..<chunks.count).map { Kernels.digest(gradient.bytes(chunks.range($0))) })
     }
 }
