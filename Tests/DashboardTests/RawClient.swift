@@ -17,7 +17,7 @@ final class RawClient {
     ///   - ends: whether these follow.
     init(_ url: String, _ head: String?, host: String? = nil, ends: Bool = true) throws {
         let port = URL(string: url)!.port!
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian

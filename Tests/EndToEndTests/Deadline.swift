@@ -10,11 +10,11 @@ struct Deadline: Error, CustomStringConvertible {
     ///
     /// - Throws: itself, when that takes longer than `seconds`.
     static func wait(
-        for what: String, seconds: Double = Deadline.seconds, until condition: () throws -> Bool
+        for what: @autoclosure () -> String, seconds: Double = Deadline.seconds, until condition: () throws -> Bool
     ) async throws {
         let end = Date(timeIntervalSinceNow: seconds)
         while try !condition() {
-            guard Date() < end else { throw Deadline(description: "gave up waiting for \(what) after \(seconds) s") }
+            guard Date() < end else { throw Deadline(description: "gave up waiting for \(what()) after \(seconds) s") }
             try await Task.sleep(for: .milliseconds(5))
         }
     }

@@ -2,6 +2,8 @@ import Foundation
 import Glibc
 
 /// A stretch of network between a worker and its coordinator that can be cut, stalled or listened to.
+///
+/// Processes that other tests start meanwhile do not inherit its connections: they would keep them open.
 final class Relay: @unchecked Sendable {
     // @unchecked: `state` is guarded by the lock; connections belong to the thread.
     private struct State {
@@ -68,7 +70,7 @@ final class Relay: @unchecked Sendable {
     }
 
     private static func listen() throws -> (descriptor: Int32, port: UInt16) {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var own = address(0)
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &own) { pointer in
@@ -113,7 +115,8 @@ final class Relay: @unchecked Sendable {
 
     private func accept() {
         let near = Glibc.accept(listener, nil, nil)
-        let far = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        _ = fcntl(near, F_SETFD, FD_CLOEXEC)
+        let far = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = Self.address(target)
         let isConnected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {

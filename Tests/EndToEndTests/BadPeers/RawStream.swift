@@ -12,13 +12,13 @@ final class RawStream {
     /// - Parameter endpoint: `tcp://127.0.0.1:PORT` or `ipc://PATH`.
     init?(_ endpoint: String) {
         if let path = endpoint.hasPrefix("ipc://") ? endpoint.dropFirst(6) : nil {
-            descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             var address = sockaddr_un()
             address.sun_family = sa_family_t(AF_UNIX)
             withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
             guard Self.connect(descriptor, address) else { return nil }
         } else {
-            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             guard let port = UInt16(endpoint.split(separator: ":").last ?? "") else { return nil }
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)

@@ -46,11 +46,11 @@ struct ReplayTests {
             #expect(!log().contains("lost "), "\(log())")
         }
         recorded.send(SIGTERM)
-        _ = try await recorded.result()
+        let end = try await recorded.result()
         // Without keys a replay may have taken its place before, and holds work.
         if withKeys {
             // Its goodbye, or the end of its connection, whichever the coordinator comes to first.
-            try await Deadline.wait(for: "the recorded worker to leave") {
+            try await Deadline.wait(for: "the recorded worker to leave: \(end), \(log())") {
                 log().contains("lost recorded (left)") || log().contains("lost recorded (cannot be reached)")
             }
         }
