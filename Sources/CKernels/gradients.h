@@ -5,17 +5,6 @@
 #define BLOCK_ROWS (TILE > 6 ? 144 : 96)
 #define TILE_SIZE (TILE * PANEL)
 
-static void pack_rows(ls_rows x, ls_node node, long shard, long columns, float *packed) {
-    long first_row = node.first_row + shard * node.rows_per_shard;
-    long inner = node.time_steps * node.rows_per_shard;
-    for (long t = 0; t < node.time_steps; t++)
-        for (long r = 0; r < node.rows_per_shard; r++, packed += PANEL) {
-            const float *row = x.base + (t * node.rows + first_row + r) * x.stride;
-            for (long first = 0; first < columns; first += PANEL)
-                pack_row(packed + first * inner, row + first, columns - first);
-        }
-}
-
 static void add(long count, const float *left, const float *right, float *out) {
     long j = 0;
     for (; j + WIDTH <= count; j += WIDTH) store(out + j, load(left + j) + load(right + j));
@@ -91,16 +80,11 @@ static void table_gradient(ls_rows g, ls_node node, long n0, long n1, const ls_t
 
 // MARK: Weights and biases
 
-// Floats of the next panel that are fetched beside each row of this one: at least all of it while the tiles of a whole
-// block pass.
-#define AHEAD (TILE > 6 ? 4 : 1)
-
-// Rows that will be packed next: a shard's, `rows` of them `stride` floats apart at each time step, the next one `step`
-// further. A tile fetches a line of one of them beside each row that it multiplies: all at once, they would be waited
-// for.
+// Lines of rows that will be packed next: `stride` floats apart at each time step, `step` from one to the next. A tile
+// fetches one of them beside each row that it multiplies: all at once, they would be waited for.
 typedef struct {
     const float *base;
-    long rows, stride, step;
+    long stride, step;
 } coming;
 
 // acc += each of TILE values times a row of B.
@@ -110,11 +94,26 @@ INLINE void outer_product(const int vectors, f32x16 acc[TILE][LS_VECTORS], const
     multiply_row(TILE, vectors, acc, thirds, 1, 0, b);
 }
 
-// A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over `inner` rows of a,
-// [inner][TILE], and of b, [inner][PANEL]; is left at `to` after meeting the `joins` tiles there and behind, `size`
-// apart. Fetches of `next`, the panel behind, and of `soon`, unless that is null, from row `first` on.
-INLINE void outer_products(const int vectors, long inner, const float *a, const float *b, const float *from, float *to,
-                           long joins, long size, const float *next, const coming *soon, long first) {
+// Some time steps of one shard, whose rows lie side by side, PANEL floats each.
+typedef struct {
+    long times, rows;
+    // Floats from one time step to the next.
+    long step;
+} steps;
+
+// What a tile fetches while it passes: of each time step `rows` rows of the inputs that come next, and beside each row
+// one line of `soon`, unless that is null.
+typedef struct {
+    const float *next;
+    long rows;
+    const coming *soon;
+} fetches;
+
+// A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over a, [t, r][TILE], and
+// over the rows of some time steps from b on; is left at `to` after meeting the `joins` tiles there and behind, `size`
+// apart.
+INLINE void outer_products(const int vectors, steps over, const float *a, const float *b, const float *from, float *to,
+                           long joins, long size, fetches ahead) {
     f32x16 acc[TILE][LS_VECTORS];
     if (from) {
         UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
@@ -124,29 +123,27 @@ INLINE void outer_products(const int vectors, long inner, const float *a, const 
     }
     for (long i = 0; i < joins; i++)
         for (long j = 0; j < TILE_SIZE; j += WIDTH) __builtin_prefetch(to + i * size + j, 1, 3);
-    long until_step = soon ? soon->rows - first % soon->rows : 0;
-    const float *line = soon ? soon->base + first / soon->rows * soon->step + first % soon->rows * soon->stride : NULL;
-    long x = 0;
-    // Few tiles fetch for the next shard: these do it row by row.
-    if (!soon)
-        for (; x + STEPS <= inner; x += STEPS, a += STEPS * TILE, b += STEPS * PANEL) {
-            if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-            UNROLL for (int y = 0; y < STEPS; y++) {
-                if (NEAR) fetch_row(b + (y + NEAR) * PANEL, 1);
-                outer_product(vectors, acc, a + y * TILE, b + y * PANEL);
-            }
+    // Whole time steps ahead, so that it is the same way from each row.
+    const long near = NEAR ? (NEAR + over.rows - 1) / over.rows * over.step : 0;
+    const float *line = ahead.soon ? ahead.soon->base : NULL;
+    for (long t = 0; t < over.times; t++, b += over.step - over.rows * PANEL) {
+        for (long i = 0; i < ahead.rows; i++) fetch_row(ahead.next + t * over.step + i * PANEL, 2);
+        long r = 0;
+        // Few tiles fetch for the next shard: these do it row by row.
+        if (!ahead.soon)
+            for (; r + STEPS <= over.rows; r += STEPS, a += STEPS * TILE, b += STEPS * PANEL)
+                UNROLL for (int y = 0; y < STEPS; y++) {
+                    if (NEAR) fetch_row(b + y * PANEL + near, 1);
+                    outer_product(vectors, acc, a + y * TILE, b + y * PANEL);
+                }
+        for (; r < over.rows; r++, a += TILE, b += PANEL) {
+            if (NEAR) fetch_row(b + near, 1);
+            outer_product(vectors, acc, a, b);
+            if (!ahead.soon) continue;
+            __builtin_prefetch(line, 0, 2);
+            line += ahead.soon->stride;
         }
-    for (; x < inner; x++, a += TILE, b += PANEL) {
-        if (x % (WIDTH / AHEAD) == 0) __builtin_prefetch(next + x * AHEAD, 0, 2);
-        if (NEAR) fetch_row(b + NEAR * PANEL, 1);
-        outer_product(vectors, acc, a, b);
-        if (!soon) continue;
-        __builtin_prefetch(line, 0, 2);
-        line += soon->stride;
-        if (--until_step == 0) {
-            until_step = soon->rows;
-            line += soon->step - soon->rows * soon->stride;
-        }
+        if (ahead.soon) line += ahead.soon->step - over.rows * ahead.soon->stride;
     }
     for (const float *left = to + joins * size; left > to;) {
         left -= size;
@@ -216,38 +213,43 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 // 32 do not pay for what their sums cost between two parts, and come from L2.
 #define INNER (TILE > 6 ? 1024 : 144)
 
-// One shard's products with one of its inputs, [panel][tile][TILE][PANEL] from `at` of the sums on. While the last
-// `lines` tiles of all inputs pass, as many lines of each row of `soon` are fetched; `after` tiles belong to the inputs
-// behind this one.
-static void shard_products(long inner, long tiles, long columns, const float *block, long step, const float *b,
+// One shard's products with one of its inputs, of `columns` columns from b on, in panels `panel` floats apart: left as
+// [panel][tile][TILE][PANEL] from `at` of the sums on. While the last `lines` tiles of all inputs pass, as many lines of
+// each row of `soon` are fetched; `after` tiles belong to the inputs behind this one.
+static void shard_products(steps all, long tiles, long columns, const float *block, long block_step, const float *b,
                            long panel, sums s, long at, coming soon, long lines, long after) {
-    // Sums of a panel between two parts of the inner length.
+    // Sums of a panel between two parts of the time steps.
     float partial[BLOCK_ROWS * PANEL];
-    long parts = (inner + INNER - 1) / INNER, panels = (columns + PANEL - 1) / PANEL;
+    long most = all.rows < INNER ? INNER / all.rows : 1, parts = (all.times + most - 1) / most;
+    long panels = (columns + PANEL - 1) / PANEL;
     float *top = s.top + at, *to = top - s.joins * s.size;
     for (long p = 0; p < panels; p++, b += panel, top += tiles * TILE_SIZE, to += tiles * TILE_SIZE)
         for (long part = 0; part < parts; part++) {
-            long x = inner * part / parts, length = inner * (part + 1) / parts - x;
+            long time = all.times * part / parts, times = all.times * (part + 1) / parts - time;
             int is_first = part == 0, is_last = part + 1 == parts;
-            const float *next = b + (is_last ? panel : (x + length) * PANEL);
+            const float *here = b + time * all.step, *next = is_last ? b + panel : here + times * all.step;
+            steps over = {times, all.rows, all.step};
             for (long i = 0; i < tiles; i++) {
                 long tile = i * TILE_SIZE, line = lines - (panels - p) * tiles + i - after;
                 const float *from = !is_first ? partial + tile : s.goes_on ? top + tile : NULL;
                 float *end = is_last ? to + tile : partial + tile;
-                const float *a = block + i * step + x * TILE, *ahead = next + i * length * AHEAD;
-                long joins = is_last ? s.joins : 0;
-                coming own = {soon.base + line * WIDTH, soon.rows, soon.stride, soon.step};
+                const float *a = block + i * block_step + time * all.rows * TILE;
+                long joins = is_last ? s.joins : 0, row = all.rows * i / tiles;
+                coming own = {soon.base + line * WIDTH + time * soon.step, soon.stride, soon.step};
+                fetches ahead = {next + row * PANEL, all.rows * (i + 1) / tiles - row, NULL};
                 int narrow = LS_VECTORS > 1 && columns - p * PANEL <= WIDTH;
-#define OUTER_PRODUCTS(vectors, soon, first)                                                                           \
-    outer_products(vectors, length, a, b + x * PANEL, from, end, joins, s.size, ahead, soon, first)
-                if (narrow && line < 0)
-                    OUTER_PRODUCTS(1, NULL, 0);
-                else if (narrow)
-                    OUTER_PRODUCTS(1, &own, x);
-                else if (line < 0)
-                    OUTER_PRODUCTS(LS_VECTORS, NULL, 0);
-                else
-                    OUTER_PRODUCTS(LS_VECTORS, &own, x);
+#define OUTER_PRODUCTS(vectors) outer_products(vectors, over, a, here, from, end, joins, s.size, ahead)
+                if (narrow && line < 0) {
+                    OUTER_PRODUCTS(1);
+                } else if (line < 0) {
+                    OUTER_PRODUCTS(LS_VECTORS);
+                } else {
+                    ahead.soon = &own;
+                    if (narrow)
+                        OUTER_PRODUCTS(1);
+                    else
+                        OUTER_PRODUCTS(LS_VECTORS);
+                }
             }
         }
 }
@@ -269,12 +271,14 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
                    by_token.top);
         if (table) meet(by_token, 0, by_token.size);
         // The same columns of the next shard.
-        coming soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0,
-                       node.rows_per_shard, g.stride, node.rows * g.stride};
+        coming soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0, g.stride,
+                       node.rows * g.stride};
         long lines = node.is_last && shard + 1 == node.count ? 0 : (held + WIDTH - 1) / WIDTH;
-        for (long i = 0; i < inputs; i++)
-            shard_products(inner, tiles, columns, block, step, x[i].packed + shard * panels * x[i].panel, x[i].panel, s,
-                           i * each, soon, lines, (inputs - 1 - i) * panels * tiles);
+        for (long i = 0; i < inputs; i++) {
+            steps all = {node.time_steps, node.rows_per_shard, x[i].step};
+            shard_products(all, tiles, columns, block, step, x[i].base + shard * node.rows_per_shard * PANEL,
+                           x[i].panel, s, i * each, soon, lines, (inputs - 1 - i) * panels * tiles);
+        }
         meet(s, bias, held);
     }
     if (!node.is_last) return;

@@ -8,7 +8,7 @@
 
 // Rows of B, at most, that a tile passes over at once: so many stay in L1 beside the rows of A, and all tiles find them
 // there. What 13 rows of A do with a row of B is enough to fetch the next ones meanwhile.
-#define PART (TILE > 6 ? 1 << 30 : 176)
+#define PART (TILE > 6 ? 1 << 30 : 6 * PANEL)
 
 // Rows of a panel that are fetched into L1 before their turn, where a panel is larger than L1: it comes from L2 for
 // each tile, and the hardware's guesses end at each page.
@@ -81,6 +81,14 @@ INLINE void multiply_row(const int m, const int vectors, f32x16 acc[][LS_VECTORS
 }
 #endif
 
+// Goes on to a group of columns, if one begins with column x of the sums. The one behind it is fetched: it is too far
+// away for the hardware to guess.
+INLINE void next_group(const int m, const float **thirds, long stride, long x, long jump) {
+    if (jump == 0 || x % PANEL != 0) return;
+    UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] += jump;
+    UNROLL for (int i = 0; i < m; i++) fetch_row(thirds[i / 3] + i % 3 * stride + PANEL + jump, 1);
+}
+
 // `far`: the row behind this part of the panel from which on some are fetched into L2.
 INLINE void tile_rows(const int m, const int vectors, const terms *of, const target *to, long far) {
     f32x16 acc[PRODUCT_ROWS][LS_VECTORS];
@@ -92,14 +100,15 @@ INLINE void tile_rows(const int m, const int vectors, const terms *of, const tar
     const long length = of->length;
     const float *soon = of->soon;
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
-        const long lda = p->stride;
+        const long lda = p->stride, jump = p->group - PANEL;
         const float *a = p->a + of->first * lda, *b = p->packed;
         const float *next = b + (length + far) * PANEL;
         const float *thirds[THIRDS];
-        UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] = a + i * lda;
+        UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] = a + i * lda - jump;
         long x = 0;
         for (; x + STEPS <= length; x += STEPS, b += STEPS * PANEL) {
             if (x % FAR == 0) {
+                next_group(m, thirds, lda, x, jump);
                 fetch_row(next + x / FAR * PANEL, 2);
                 if (soon < of->soon_end) {
                     UNROLL for (int i = 0; i < SOON_LINES; i++, soon += WIDTH) __builtin_prefetch(soon, 0, 2);
@@ -112,6 +121,7 @@ INLINE void tile_rows(const int m, const int vectors, const terms *of, const tar
             UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3] += STEPS;
         }
         for (; x < length; x++, b += PANEL) {
+            next_group(m, thirds, lda, x, jump);
             multiply_row(m, vectors, acc, thirds, lda, 0, b);
             UNROLL for (int i = 0; i < m; i += 3) thirds[i / 3]++;
         }
@@ -164,13 +174,16 @@ INLINE void tile_panels(const int m, const int panels, const terms *of, const ta
     for (const ls_product *p = of->products; p < of->products + of->count; p++) {
         const float *a = p->a, *b = p->packed;
         const long lda = p->stride;
-        for (long x = 0; x < k; x++) {
-            f32x16 s[3];
-            UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda + x]);
-            UNROLL for (int q = 0; q < panels; q++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
-                f32x16 row = load(b + (q * k + x) * PANEL + j * WIDTH);
-                UNROLL for (int i = 0; i < m; i++)
-                    acc[i][q * LS_VECTORS + j] = fma16(s[i], row, acc[i][q * LS_VECTORS + j]);
+        for (long x = 0; x < k; a += p->group - PANEL) {
+            const long end = x + PANEL < k ? x + PANEL : k;
+            for (; x < end; x++, a++) {
+                f32x16 s[3];
+                UNROLL for (int i = 0; i < m; i++) s[i] = splat(a[i * lda]);
+                UNROLL for (int q = 0; q < panels; q++) UNROLL for (int j = 0; j < LS_VECTORS; j++) {
+                    f32x16 row = load(b + (q * k + x) * PANEL + j * WIDTH);
+                    UNROLL for (int i = 0; i < m; i++)
+                        acc[i][q * LS_VECTORS + j] = fma16(s[i], row, acc[i][q * LS_VECTORS + j]);
+                }
             }
         }
     }
@@ -245,13 +258,14 @@ INLINE void tile_columns(long m, long width, terms *of, const float *const *star
     }
 }
 
-// `count` products, `length` rows of each from row `from` of the panel that begins `panel` floats on.
+// `count` products, `length` rows of each from row `from`, with which a group begins, of the panel that begins `panel`
+// floats on.
 INLINE void take(terms *of, long count, const ls_product *products, long panel, long from, long length) {
     of->count = count;
     of->length = length;
     for (long i = 0; i < count; i++)
-        of->products[i] = (ls_product){products[i].a + from, products[i].stride,
-                                       products[i].packed + panel + from * PANEL};
+        of->products[i] = (ls_product){products[i].a + in_group(from, products[i].group), products[i].stride,
+                                       products[i].group, products[i].packed + panel + from * PANEL};
 }
 
 static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
@@ -268,20 +282,23 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
             if (m == 3) tile_panels(3, 2, &of, &to);
         }
     }
-    // All products in one pass where together they are no longer than a part; else each by itself, in equal parts.
+    // All products in one pass where together they are no longer than a part; else each by itself, in parts of nearly as
+    // many whole groups.
     int together = count * k <= PART;
     long parts = k > PART ? (k + PART - 1) / PART : 1, passes = together ? 1 : count * parts;
+    long groups = (k + PANEL - 1) / PANEL;
     long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS * ((n - first + PANEL - 1) / PANEL) * passes;
     long each = (together ? count : 1) * (k / parts / FAR) * SOON_LINES * WIDTH;
     fetching ahead = fetching_of(spans, soon, tiles, each);
     for (; first < n; first += PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
         for (long pass = 0; pass < passes; pass++) {
-            long part = pass % parts, from = k * part / parts;
+            long part = pass % parts, from = groups * part / parts * PANEL;
+            long end = part + 1 == parts ? k : groups * (part + 1) / parts * PANEL;
             if (together)
                 take(&of, count, products, first * k, 0, k);
             else
-                take(&of, 1, products + pass / parts, first * k, from, k * (part + 1) / parts - from);
+                take(&of, 1, products + pass / parts, first * k, from, end - from);
             tile_columns(m, width, &of, pass == 0 ? start : NULL, c, ldc, first, pass == 0, first + PANEL >= n,
                          &ahead);
         }

@@ -106,13 +106,14 @@ INLINE void next_state(long n, long hidden, const float *g, const float *cp, flo
 }
 
 INLINE void next_output(long n, const float *o, const float *c, float *h) {
+    __builtin_prefetch(h + PANEL, 1, 3);
     store_some(h, load_some(o, n) * tanh16(load_some(c, n)), n);
 }
 
 // In passes over a row, which stays in L1: each is short enough for the processor to have several vectors in flight.
 // They fetch the row below this one: by the time the products of all units stand, the first are in L3 again. Where rows
 // are padded this is a line short.
-static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h) {
+static void cell_forward(long hidden, float *gates, const float *cp, float *c, float *h, long group) {
     const long row = 4 * hidden;
     sigmoid_ahead(2 * hidden, gates, gates, row);
     hyperbolic_tangent_ahead(hidden, gates + 2 * hidden, gates + 2 * hidden, row);
@@ -121,8 +122,8 @@ static void cell_forward(long hidden, float *gates, const float *cp, float *c, f
     long j = 0;
     for (; j + WIDTH <= hidden; j += WIDTH) next_state(WIDTH, hidden, gates + j, cp + j, c + j);
     if (j < hidden) next_state(hidden - j, hidden, gates + j, cp + j, c + j);
-    for (j = 0; j + WIDTH <= hidden; j += WIDTH) next_output(WIDTH, o + j, c + j, h + j);
-    if (j < hidden) next_output(hidden - j, o + j, c + j, h + j);
+    for (j = 0; j + WIDTH <= hidden; j += WIDTH) next_output(WIDTH, o + j, c + j, h + in_group(j, group));
+    if (j < hidden) next_output(hidden - j, o + j, c + j, h + in_group(j, group));
 }
 
 INLINE void cell_backward_some(long n, long hidden, float *g, const float *cp, const float *c, const float *dh,
@@ -185,19 +186,23 @@ INLINE f32x16 masked(uint32_t bits, f32x16 x, float scale) {
     return kept != (u32x16)(0u) ? x * splat(scale) : splat(0.0f);
 }
 
-INLINE void apply_mask(long hidden, float scale, const uint8_t *mask, const float *x, float *out) {
+INLINE void apply_mask(long hidden, float scale, const uint8_t *mask, const float *x, float *out, long group) {
     long j = 0;
-    for (; j + WIDTH <= hidden; j += WIDTH)
-        store(out + j, masked((uint32_t)mask[j / 8] | (uint32_t)mask[j / 8 + 1] << 8, load(x + j), scale));
+    for (; j + WIDTH <= hidden; j += WIDTH) {
+        long at = in_group(j, group);
+        store(out + at, masked((uint32_t)mask[j / 8] | (uint32_t)mask[j / 8 + 1] << 8, load(x + at), scale));
+    }
     if (j == hidden) return;
     long n = hidden - j;
     uint32_t bits = mask[j / 8];
     if (n > 8) bits |= (uint32_t)mask[j / 8 + 1] << 8;
-    store_some(out + j, masked(bits, load_some(x + j, n), scale), n);
+    long at = in_group(j, group);
+    store_some(out + at, masked(bits, load_some(x + at, n), scale), n);
 }
 
 static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
-                            uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask) {
+                            uint32_t threshold, float scale, const float *h, float *out, long group,
+                            uint8_t *mask) {
     // 16 blocks of 8 units, two units a word.
     for (long first = 0; first < hidden; first += 128) {
         u32x16 block = (LANES + (u32x16)((uint32_t)(first / 8))) | (u32x16)(layer << 16), words[4];
@@ -212,11 +217,11 @@ static void dropout_forward(long hidden, uint64_t seed, uint32_t layer, uint32_t
         long blocks = (hidden - first + 7) / 8;
         memcpy(mask + first / 8, &bytes, blocks < 16 ? (size_t)blocks : 16);
     }
-    apply_mask(hidden, scale, mask, h, out);
+    apply_mask(hidden, scale, mask, h, out, group);
 }
 
 static void dropout_backward(long hidden, float scale, const uint8_t *mask, float *dx) {
-    apply_mask(hidden, scale, mask, dx, dx);
+    apply_mask(hidden, scale, mask, dx, dx, PANEL);
 }
 
 // MARK: Loss

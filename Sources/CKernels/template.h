@@ -50,6 +50,9 @@ INLINE void store_some(float *p, f32x16 v, long n) {
 #endif
 }
 
+// Where column j of a row stands whose runs of PANEL columns lie `group` floats apart.
+INLINE long in_group(long j, long group) { return j / PANEL * group + j % PANEL; }
+
 #include "products.h"
 #include "gradients.h"
 #include "rows.h"
@@ -64,7 +67,6 @@ const ls_kernels LS_TABLE = {
     .pack_transposed = pack_transposed,
     .pack = pack,
     .gemm = gemm,
-    .pack_rows = pack_rows,
     .weight_gradient = weight_gradient,
     .table_gradient = table_gradient,
     .cell_forward = cell_forward,

@@ -10,6 +10,29 @@ package final class PackedWeight: Sendable {
         package init(base: UnsafePointer<Float>, count: Int) { raw = ls_span(base: base, count: count) }
     }
 
+    /// The rows that are multiplied with the weight.
+    package struct Operand {
+        fileprivate let base: UnsafePointer<Float>
+        fileprivate let stride: Int
+        fileprivate let group: Int
+
+        /// Rows `stride` floats apart, each in one piece.
+        package init(_ base: UnsafePointer<Float>, stride: Int) {
+            self.init(base: base, stride: stride, group: PanelRows.width)
+        }
+
+        /// - Parameter group: floats from the beginning of a run of ``PanelRows/width`` columns to that of the next.
+        init(base: UnsafePointer<Float>, stride: Int, group: Int) {
+            self.base = base
+            self.stride = stride
+            self.group = group
+        }
+
+        fileprivate func times(_ panels: UnsafePointer<Float>) -> ls_product {
+            ls_product(a: base, stride: stride, group: group, packed: panels)
+        }
+    }
+
     /// Columns of the result and length of the sums.
     package let columns: Int
     package let inner: Int
@@ -38,17 +61,17 @@ package final class PackedWeight: Sendable {
     ///   - soon: what will be needed after this, and is fetched meanwhile.
     ///   - part: of `parts` nearly equal ones, so that threads may share the columns; all of them by default.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, rows: Int, into c: UnsafeMutablePointer<Float>, stride target: Int,
-        soon: [Span] = [], part: Int = 0, of parts: Int = 1
+        _ a: Operand, rows: Int, into c: UnsafeMutablePointer<Float>, stride: Int, soon: [Span] = [], part: Int = 0,
+        of parts: Int = 1
     ) {
         let width = InstructionSet.table.pointee.panel_width
         let count = (columns + width - 1) / width
         let first = count * part / parts * width
         let end = min(columns, count * (part + 1) / parts * width)
         guard first < end else { return }
-        var product = ls_product(a: a, stride: stride, packed: panels.base + first * inner)
+        var product = a.times(panels.base + first * inner)
         InstructionSet.table.pointee.gemm(
-            rows, end - first, inner, 1, &product, nil, c + first, target, soon.count, soon.map(\.raw))
+            rows, end - first, inner, 1, &product, nil, c + first, stride, soon.count, soon.map(\.raw))
     }
 
     /// `c[rows, columns] = start + a[rows, inner] B`: each element one chain of fused multiply-adds.
@@ -58,20 +81,20 @@ package final class PackedWeight: Sendable {
     ///   - soon: what will be needed after this, and is fetched meanwhile.
     ///   - start: where the `columns` values are that the chains of a row begin with.
     package func multiply(
-        _ a: UnsafePointer<Float>, stride: Int, rows: Int,
-        then next: (a: UnsafePointer<Float>, weight: PackedWeight)? = nil, into c: UnsafeMutablePointer<Float>,
-        stride target: Int, soon: [Span] = [], start: (_ row: Int) -> UnsafePointer<Float>
+        _ a: Operand, rows: Int, then next: (a: Operand, weight: PackedWeight)? = nil,
+        into c: UnsafeMutablePointer<Float>, stride: Int, soon: [Span] = [],
+        start: (_ row: Int) -> UnsafePointer<Float>
     ) {
         withUnsafeTemporaryAllocation(of: UnsafePointer<Float>?.self, capacity: rows) { starts in
             for row in 0..<rows { starts.initializeElement(at: row, to: start(row)) }
             withUnsafeTemporaryAllocation(of: ls_product.self, capacity: 2) { products in
-                products[0] = ls_product(a: a, stride: stride, packed: panels.base)
+                products[0] = a.times(panels.base)
                 if let next {
                     precondition(next.weight.columns == columns && next.weight.inner == inner)
-                    products[1] = ls_product(a: next.a, stride: stride, packed: next.weight.panels.base)
+                    products[1] = next.a.times(next.weight.panels.base)
                 }
                 InstructionSet.table.pointee.gemm(
-                    rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, target,
+                    rows, columns, inner, next == nil ? 1 : 2, products.baseAddress, starts.baseAddress, c, stride,
                     soon.count, soon.map(\.raw))
             }
         }

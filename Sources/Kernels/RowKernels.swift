@@ -8,15 +8,16 @@ package enum RowKernels {
     ///   - gates: `[4][hidden]`, in the order i, f, g, o; in: the sums before the activations; out: the activations.
     ///   - previous: `[hidden]`, the cell state of the step before.
     ///   - c: `[hidden]`, becomes the cell state.
-    ///   - h: `[hidden]`, becomes the output.
+    ///   - h: `[hidden]`, becomes the output, in runs of ``PanelRows/width`` units `group` floats apart; by default in one
+    ///     piece.
     package static func cellForward(
         hidden: Int, gates: UnsafeMutablePointer<Float>, previous: UnsafePointer<Float>,
-        c: UnsafeMutablePointer<Float>, h: UnsafeMutablePointer<Float>
+        c: UnsafeMutablePointer<Float>, h: UnsafeMutablePointer<Float>, group: Int = PanelRows.width
     ) {
-        InstructionSet.table.pointee.cell_forward(hidden, gates, previous, c, h)
+        InstructionSet.table.pointee.cell_forward(hidden, gates, previous, c, h, group)
     }
 
-    /// The gradient of ``cellForward(hidden:gates:previous:c:h:)``.
+    /// The gradient of ``cellForward(hidden:gates:previous:c:h:group:)``.
     ///
     /// - Parameters:
     ///   - gates: `[4][hidden]`; in: the activations; out: the gradients of the sums before them.
@@ -70,19 +71,19 @@ package struct DropoutMask: Sendable {
     /// Draws the mask of a row and applies it.
     ///
     /// - Parameters:
-    ///   - h: `[hidden]`.
-    ///   - out: `[hidden]`, becomes `h` with units dropped and the others scaled.
+    ///   - h: `[hidden]`, in runs of ``PanelRows/width`` units `group` floats apart; by default in one piece.
+    ///   - out: `[hidden]`, likewise; becomes `h` with units dropped and the others scaled.
     ///   - mask: ``byteCount(hidden:)`` bytes, becomes a bit a unit, for ``applyBackward(hidden:mask:to:)``.
     package func apply(
         hidden: Int, layer: Int, time: Int, row: Int, step: UInt64, to h: UnsafePointer<Float>,
-        into out: UnsafeMutablePointer<Float>, mask: UnsafeMutablePointer<UInt8>
+        into out: UnsafeMutablePointer<Float>, group: Int = PanelRows.width, mask: UnsafeMutablePointer<UInt8>
     ) {
         InstructionSet.table.pointee.dropout_forward(
             hidden, seed, UInt32(layer), UInt32(time), UInt32(row), UInt32(truncatingIfNeeded: step), threshold, scale,
-            h, out, mask)
+            h, out, group, mask)
     }
 
-    /// Turns the gradient `[hidden]` of what ``apply(hidden:layer:time:row:step:to:into:mask:)`` gave into that of what it
+    /// Turns the gradient `[hidden]` of what ``apply(hidden:layer:time:row:step:to:into:group:mask:)`` gave into that of what it
     /// took, in place.
     package func applyBackward(
         hidden: Int, mask: UnsafePointer<UInt8>, to gradient: UnsafeMutablePointer<Float>

@@ -30,9 +30,10 @@ package enum WeightGradient {
     /// What a layer's gates were multiplied with, and the gradient of the weight between them.
     package struct Inputs: @unchecked Sendable {
         // @unchecked: only read while threads share it; they write disjoint rows of `out`.
-        /// Of a part of a node, see ``PackedInputs/inputs(of:from:out:)``.
-        let packed: UnsafePointer<Float>
+        /// Of a part of a node, see ``PanelRows``.
+        let base: UnsafePointer<Float>
         let panel: Int
+        let step: Int
         /// `[., columns]`.
         let out: UnsafeMutablePointer<Float>
     }
@@ -84,7 +85,7 @@ package enum WeightGradient {
         stack: UnsafeMutablePointer<Float>
     ) {
         precondition(rows.count <= blockRows)
-        let inputs = inputs.map { ls_inputs(packed: $0.packed, panel: $0.panel, out: $0.out) }
+        let inputs = inputs.map { ls_inputs(base: $0.base, panel: $0.panel, step: $0.step, out: $0.out) }
         func compute(_ table: UnsafePointer<ls_table>?) {
             InstructionSet.table.pointee.weight_gradient(
                 ls_rows(base: gradient, stride: stride), node.raw, rows.lowerBound, rows.upperBound, columns,

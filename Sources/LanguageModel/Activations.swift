@@ -10,11 +10,12 @@ final class Activations: @unchecked Sendable {
     let stride: Int
     /// Of each layer `[T][R][4H]`: activated gates, then their gradients.
     let gates: [FloatBuffer]
-    /// Of each layer `[T + 1][R][H]`: slot `t` is the state before step `t`.
-    let h: [FloatBuffer]
+    /// Of each layer, of `T + 1` time steps: that before step `t` is the `t`-th.
+    let h: [PanelRows]
+    /// The same, `[T + 1][R][H]`.
     let c: [FloatBuffer]
-    /// With dropout, of each layer `[T][R][H]`: the output after its mask.
-    let dropped: [FloatBuffer]
+    /// With dropout, of each layer the outputs after their masks, at the same places as in ``h``.
+    let dropped: [PanelRows]
     /// Of each layer `[T][R]` rows of bits.
     let maskPointers: [UnsafeMutablePointer<UInt8>]
     let maskBytes: Int
@@ -28,7 +29,6 @@ final class Activations: @unchecked Sendable {
     let losses: UnsafeMutablePointer<Double>
     /// The global rows, for the masks.
     private(set) var globalRows: [Int] = []
-    private let packedBuffer: FloatBuffer
 
     init(geometry: EngineGeometry, rows: Int) {
         self.rows = rows
@@ -38,12 +38,12 @@ final class Activations: @unchecked Sendable {
         let (gateStride, stride) = (RowStride.of(columns: 4 * hidden), RowStride.of(columns: hidden))
         (self.gateStride, self.stride) = (gateStride, stride)
         gates = (0..<shape.layers).map { _ in FloatBuffer(count: count * gateStride) }
-        h = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * stride) }
-        // Room for packed inputs: see packedOutput(layer:).
-        let packedCount = PackedInputs.count(rows: rows, timeSteps: Self.packedSteps(geometry), columns: hidden)
-        packedBuffer = FloatBuffer(count: packedCount)
-        c = (0..<shape.layers).map { _ in FloatBuffer(count: max((count + rows) * stride, packedCount)) }
-        dropped = geometry.dropout > 0 ? (0..<shape.layers).map { _ in FloatBuffer(count: count * stride) } : []
+        func outputs() -> [PanelRows] {
+            (0..<shape.layers).map { _ in PanelRows(rows: rows, timeSteps: geometry.window + 1, columns: hidden) }
+        }
+        h = outputs()
+        c = (0..<shape.layers).map { _ in FloatBuffer(count: (count + rows) * stride) }
+        dropped = geometry.dropout > 0 ? outputs() : []
         let maskBytes = DropoutMask.byteCount(hidden: hidden)
         self.maskBytes = maskBytes
         maskPointers =
@@ -67,52 +67,8 @@ final class Activations: @unchecked Sendable {
         for pointer in maskPointers { pointer.deallocate() }
     }
 
-    /// What the layer above, or the output layer, reads: `[T][R][H]`.
-    func output(layer: Int) -> UnsafeMutablePointer<Float> {
-        dropped.isEmpty ? h[layer].base + rows * stride : dropped[layer].base
-    }
-
-    // MARK: Packed inputs of weight gradients
-
-    /// Whether what a layer hands up is what it reads itself a step later: it is packed once then, `[T + 1][R][H]`, for
-    /// both weights. With dropout each is packed by itself, `[T][R][H]`.
-    var packsOutputsOnce: Bool { dropped.isEmpty }
-
-    /// What the layer above `layer`, or the output layer, reads, packed by ``packOutput(layer:of:shard:)``.
-    ///
-    /// It takes the place of the cell states of the layer above, whose backward pass is over: nobody reads them after it
-    /// but ``outcomes(of:)``, which is to be called before.
-    func packedOutput(layer: Int) -> PackedInputs { packed(into: layer + 1 < c.count ? c[layer + 1] : packedBuffer) }
-
-    /// The time step of a packed output that the first step of the window gave.
-    var firstPackedOutput: Int { packsOutputsOnce ? 1 : 0 }
-
-    /// What the layer's recurrent weight read: its packed outputs, or what ``packStates(layer:of:shard:)`` packed.
-    func packedStates(layer: Int) -> PackedInputs {
-        packsOutputsOnce ? packedOutput(layer: layer) : packed(into: packedBuffer)
-    }
-
-    func packOutput(layer: Int, of node: NodeRows, shard: Int) {
-        packedOutput(layer: layer).pack(
-            packsOutputsOnce ? h[layer].base : output(layer: layer), stride: stride, node, shard: shard)
-    }
-
-    /// With dropout only, layer by layer, and after the output layer's gradients.
-    func packStates(layer: Int, of node: NodeRows, shard: Int) {
-        packedStates(layer: layer).pack(h[layer].base, stride: stride, node, shard: shard)
-    }
-
-    private func packed(into buffer: FloatBuffer) -> PackedInputs {
-        PackedInputs(
-            base: buffer.base, timeSteps: packedSteps, rowsPerShard: geometry.rowsPerShard,
-            columns: geometry.shape.hidden)
-    }
-
-    private var packedSteps: Int { Self.packedSteps(geometry) }
-
-    private static func packedSteps(_ geometry: EngineGeometry) -> Int {
-        geometry.dropout > 0 ? geometry.window : geometry.window + 1
-    }
+    /// What the layer above, or the output layer, reads: at step `t` the `t + 1`-th.
+    func output(layer: Int) -> PanelRows { dropped.isEmpty ? h[layer] : dropped[layer] }
 
     // MARK: What goes in and comes out
 
@@ -135,7 +91,7 @@ final class Activations: @unchecked Sendable {
                     for layer in 0..<shape.layers {
                         let from = carry.baseAddress! + row * shape.carryCount + layer * 2 * shape.hidden
                         let at = (index * each + row) * stride
-                        (h[layer].base + at).update(from: from, count: shape.hidden)
+                        h[layer].store(from, row: index * each + row, time: 0)
                         (c[layer].base + at).update(from: from + shape.hidden, count: shape.hidden)
                     }
                 }
@@ -150,14 +106,17 @@ final class Activations: @unchecked Sendable {
             for time in 0..<window {
                 for row in 0..<each { loss += losses[time * rows + index * each + row] }
             }
-            var carry: [Float] = []
-            carry.reserveCapacity(each * shape.carryCount)
-            for row in index * each..<(index + 1) * each {
-                for layer in 0..<shape.layers {
-                    let at = (window * rows + row) * stride
-                    carry += UnsafeBufferPointer(start: h[layer].base + at, count: shape.hidden)
-                    carry += UnsafeBufferPointer(start: c[layer].base + at, count: shape.hidden)
+            let carry = [Float](unsafeUninitializedCapacity: each * shape.carryCount) { carry, count in
+                var to = carry.baseAddress!
+                for row in index * each..<(index + 1) * each {
+                    for layer in 0..<shape.layers {
+                        h[layer].load(row: row, time: window, into: to)
+                        (to + shape.hidden).update(
+                            from: c[layer].base + (window * rows + row) * stride, count: shape.hidden)
+                        to += 2 * shape.hidden
+                    }
                 }
+                count = carry.count
             }
             return ShardOutcome(shard: shard.shard, loss: loss, carry: carry)
         }

@@ -80,11 +80,12 @@ package final class ForwardEngine: Sendable {
             pool.run { [self] thread in
                 if layer > 0 {
                     model.input[layer - 1].multiply(
-                        state.h[layer - 1].base, stride: stride, rows: rows, into: state.gates.base, stride: width,
+                        .init(state.h[layer - 1].base, stride: stride), rows: rows, into: state.gates.base,
+                        stride: width,
                         part: thread, of: threads)
                 }
                 model.recurrent[layer].multiply(
-                    state.h[layer].base, stride: stride, rows: rows, into: state.gates.base, stride: width,
+                    .init(state.h[layer].base, stride: stride), rows: rows, into: state.gates.base, stride: width,
                     part: thread, of: threads)
             }
             if rows < 2 * threads {
@@ -98,7 +99,7 @@ package final class ForwardEngine: Sendable {
         }
         pool.run { [self] thread in
             model.output.multiply(
-                state.h[shape.layers - 1].base, stride: stride, rows: rows, into: state.logits.base,
+                .init(state.h[shape.layers - 1].base, stride: stride), rows: rows, into: state.logits.base,
                 stride: shape.vocabulary, part: thread, of: threads)
         }
     }
@@ -119,23 +120,23 @@ package final class ForwardEngine: Sendable {
         let gates = state.gates.base + rows.lowerBound * width
         for layer in 0..<shape.layers {
             let recurrent = model.recurrent[layer]
-            let h = state.h[layer].base + rows.lowerBound * stride
+            let h = PackedWeight.Operand(state.h[layer].base + rows.lowerBound * stride, stride: stride)
             if layer == 0 {
-                recurrent.multiply(h, stride: stride, rows: rows.count, into: gates, stride: width) { index in
+                recurrent.multiply(h, rows: rows.count, into: gates, stride: width) { index in
                     model.input(of: tokens[rows.lowerBound + index])
                 }
             } else {
                 model.input[layer - 1].multiply(
-                    state.h[layer - 1].base + rows.lowerBound * stride, stride: stride, rows: rows.count,
-                    then: (UnsafePointer(h), recurrent), into: gates, stride: width
+                    .init(state.h[layer - 1].base + rows.lowerBound * stride, stride: stride), rows: rows.count,
+                    then: (h, recurrent), into: gates, stride: width
                 ) { _ in UnsafePointer(model.biases[layer].base) }
             }
             cells(layer, state, rows: rows)
         }
         let logits = state.logits.base + rows.lowerBound * shape.vocabulary
         model.output.multiply(
-            state.h[shape.layers - 1].base + rows.lowerBound * stride, stride: stride, rows: rows.count, into: logits,
-            stride: shape.vocabulary
+            .init(state.h[shape.layers - 1].base + rows.lowerBound * stride, stride: stride), rows: rows.count,
+            into: logits, stride: shape.vocabulary
         ) { _ in UnsafePointer(model.outputBias.base) }
     }
 }

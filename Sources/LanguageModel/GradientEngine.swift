@@ -10,8 +10,7 @@ package import Kernels
 /// Chains, in order: gates = (b_ih + b_hh), inputs ascending, recurrent units ascending; dh of a step = what comes from
 /// above (masked), then the gates of the later step ascending; dx of a layer = 0, then its gates ascending.
 ///
-/// Memory for R rows: `4 R T (L (4H + 2H) + H)` bytes, `4 R T L H` more with dropout, and one packed operand
-/// `4 R T H`.
+/// Memory for R rows: `4 R T (L (4H + 2H) + H)` bytes, and `4 R T L H` more with dropout.
 package final class GradientEngine {
     package let geometry: EngineGeometry
     /// Of the last run.
@@ -107,16 +106,12 @@ package final class GradientEngine {
         let most = WeightGradient.blockRows
         for (index, (node, place)) in zip(nodes, rows(of: nodes, held)).enumerated() {
             let isLast = index + 1 == nodes.count
-            pack(layer, held, place)
             let out = node.gradient.base
             var inputs = [
-                held.packedStates(layer: layer).inputs(
-                    of: place, from: 0, out: out + start(.recurrentWeight(layer: layer)))
+                held.h[layer].inputs(of: place, from: 0, out: out + start(.recurrentWeight(layer: layer)))
             ]
             if layer > 0 {
-                inputs.append(
-                    held.packedOutput(layer: layer - 1).inputs(
-                        of: place, from: held.firstPackedOutput, out: out + inputStart))
+                inputs.append(held.output(layer: layer - 1).inputs(of: place, from: 1, out: out + inputStart))
             }
             let gradient = GateGradients(
                 gates: held.gates[layer].base, stride: held.gateStride, place: place, hidden: shape.hidden,
@@ -137,21 +132,6 @@ package final class GradientEngine {
                 }
                 guard isLast else { return }
                 blocks.ranges(of: rows).forEach(finished)
-            }
-        }
-    }
-
-    /// Packs what a layer's gates were multiplied with, but for what is packed already: see
-    /// ``Activations/packsOutputsOnce``.
-    private func pack(_ layer: Int, _ held: Activations, _ place: NodeRows) {
-        if !held.packsOutputsOnce {
-            pool.run(.weightGradients, tasks: place.shards) { shard, _ in
-                held.packStates(layer: layer, of: place, shard: shard)
-            }
-        }
-        if layer > 0 {
-            pool.run(.weightGradients, tasks: place.shards) { shard, _ in
-                held.packOutput(layer: layer - 1, of: place, shard: shard)
             }
         }
     }

@@ -18,7 +18,7 @@ final class OutputPass: @unchecked Sendable {
     private var logits = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
     private var blocks: [FloatBuffer] = []
-    /// For each thread, inputs and their gradients of a chunk, where they do not stand together.
+    /// For each thread, inputs and their gradients of a chunk, where they do not stand together or are few.
     private let gathered: [FloatBuffer]
 
     /// - Parameter budget: floats of logits that stand at a time, at least those of one step of a shard.
@@ -38,7 +38,13 @@ final class OutputPass: @unchecked Sendable {
     private struct Wave: Sendable {
         var node: NodeRows
         var times: Range<Int>
-        var tokens: Int { node.shards * node.rowsPerShard * times.count }
+        var rows: Int { node.shards * node.rowsPerShard }
+        var tokens: Int { rows * times.count }
+
+        /// Where a token stands, of which the rows are counted inside, the time steps outside.
+        func place(_ token: Int) -> (row: Int, time: Int) {
+            (node.firstRow + token % rows, times.lowerBound + token / rows)
+        }
     }
 
     private func waves(of node: NodeRows) -> [Wave] {
@@ -93,28 +99,23 @@ final class OutputPass: @unchecked Sendable {
         let below = geometry.shape.layers - 1
         let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
-        for (index, wave) in waves.enumerated() {
+        for wave in waves {
             pool.run(.forward, tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
                 let first = task * Self.chunk
                 losses(held, wave, tokens: first..<min(wave.tokens, first + Self.chunk), gathered[thread].base)
             }
             forwardEnded()
-            if index == 0 {
-                pool.run(.weightGradients, tasks: node.shards) { shard, _ in
-                    held.packOutput(layer: below, of: node, shard: shard)
-                }
-            }
-            let operand = held.packedOutput(layer: below).inputs(
-                of: wave.node, from: held.firstPackedOutput + wave.times.lowerBound, out: weight)
+            let inputs = held.output(layer: below).inputs(
+                of: wave.node, from: 1 + wave.times.lowerBound, out: weight)
             // The logits of a wave stand by themselves.
             var own = wave.node
-            own.rows = own.shards * own.rowsPerShard
+            own.rows = wave.rows
             own.firstRow = 0
             let place = own
             pool.run(.weightGradients, tasks: ranges.count) { task, thread in
                 WeightGradient.compute(
                     logits.base, stride: vocabulary, place, rows: ranges[task], columns: hidden,
-                    inputs: [operand], bias: bias, block: blocks[thread].base,
+                    inputs: [inputs], bias: bias, block: blocks[thread].base,
                     stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }
             gradientsEnded()
@@ -125,43 +126,59 @@ final class OutputPass: @unchecked Sendable {
         if buffer.count < count { buffer = FloatBuffer(count: count) }
     }
 
-    /// Logits, losses and gradients of some tokens of a wave, counted time outside, row inside.
+    /// Rows of a time step from which on a product of their own is cheaper than a copy of them among others.
+    private static let manyRows = 32
+
+    /// The logits of some tokens of a wave.
+    private func logits(
+        _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
+    ) {
+        let (inputs, vocabulary) = (held.output(layer: geometry.shape.layers - 1), geometry.shape.vocabulary)
+        let bias = UnsafePointer(model.outputBias.base)
+        func multiply(_ operand: PackedWeight.Operand, _ tokens: Range<Int>) {
+            model.output.multiply(
+                operand, rows: tokens.count, into: logits.base + tokens.lowerBound * vocabulary, stride: vocabulary
+            ) { _ in bias }
+        }
+        if wave.rows < Self.manyRows {
+            for (index, token) in tokens.enumerated() {
+                let (row, time) = wave.place(token)
+                inputs.load(row: row, time: time + 1, into: gathered + index * held.stride)
+            }
+            return multiply(.init(gathered, stride: held.stride), tokens)
+        }
+        for first in stride(from: tokens.lowerBound / wave.rows * wave.rows, to: tokens.upperBound, by: wave.rows) {
+            let run = tokens.clamped(to: first..<first + wave.rows)
+            let (row, time) = wave.place(run.lowerBound)
+            multiply(inputs.operand(row: row, time: time + 1), run)
+        }
+    }
+
+    /// Logits, losses and gradients of some tokens of a wave.
     private func losses(
         _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
     ) {
-        let (hidden, vocabulary, layer) = (geometry.shape.hidden, geometry.shape.vocabulary, geometry.shape.layers - 1)
-        let (inputs, stride) = (held.output(layer: layer), held.stride)
-        let rows = wave.node.shards * wave.node.rowsPerShard
-        /// Where a token stands among all of the worker's.
+        let (hidden, vocabulary, stride) = (geometry.shape.hidden, geometry.shape.vocabulary, held.stride)
         func place(_ token: Int) -> Int {
-            (wave.times.lowerBound + token / rows) * held.rows + wave.node.firstRow + token % rows
+            let (row, time) = wave.place(token)
+            return time * held.rows + row
         }
-        let isTogether = rows == held.rows
-        let first = place(tokens.lowerBound)
-        if !isTogether {
-            for (index, token) in tokens.enumerated() {
-                (gathered + index * stride).update(from: inputs + place(token) * stride, count: hidden)
-            }
-        }
+        logits(held, wave, tokens: tokens, gathered)
         let own = logits.base + tokens.lowerBound * vocabulary
-        model.output.multiply(
-            isTogether ? inputs + first * stride : gathered, stride: stride, rows: tokens.count, into: own,
-            stride: vocabulary
-        ) { _ in UnsafePointer(model.outputBias.base) }
         for (index, token) in tokens.enumerated() {
             let at = place(token)
             held.losses[at] = RowKernels.softmaxLoss(
                 vocabulary: vocabulary, logits: own + index * vocabulary, target: held.targets[at], scale: scale)
         }
-        let dx = isTogether ? held.dx.base + first * stride : gathered
-        model.outputBack!.multiply(own, stride: vocabulary, rows: tokens.count, into: dx, stride: stride) { _ in
-            UnsafePointer(model.zeros.base)
-        }
+        let isTogether = wave.rows == held.rows
+        let dx = isTogether ? held.dx.base + place(tokens.lowerBound) * stride : gathered
+        model.outputBack!.multiply(
+            .init(own, stride: vocabulary), rows: tokens.count, into: dx, stride: stride
+        ) { _ in UnsafePointer(model.zeros.base) }
         for (index, token) in tokens.enumerated() {
             let at = place(token)
-            if !held.dropped.isEmpty {
-                dropout.applyBackward(
-                    hidden: hidden, mask: held.maskPointers[layer] + at * held.maskBytes, to: dx + index * stride)
+            if let masks = held.maskPointers.last {
+                dropout.applyBackward(hidden: hidden, mask: masks + at * held.maskBytes, to: dx + index * stride)
             }
             if !isTogether { (held.dx.base + at * stride).update(from: dx + index * stride, count: hidden) }
         }

@@ -35,34 +35,43 @@ struct RowPass: Sendable {
         let width = held.gateStride
         let at = time * total + rows.lowerBound
         let gates = held.gates[layer].base + at * width
-        let before = at * stride
-        let after = (at + total) * stride
+        // Looked up once: an array of buffers is reference-counted at each look.
+        let (before, h) = (held.c[layer].base + at * stride, held.h[layer])
+        let after = before + total * stride
         let recurrent = model.recurrent[layer]
+        let state = h.operand(row: rows.lowerBound, time: time)
         // What the cells write, and the inputs of the next time step.
-        var soon = [span(held.c[layer].base + after, rows), span(held.h[layer].base + after, rows)]
-        if layer > 0 && time + 1 < geometry.window { soon.append(span(held.output(layer: layer - 1) + after, rows)) }
+        var soon = [span(after, rows)] + h.spans(rows: rows, time: time + 1)
+        if layer > 0 && time + 1 < geometry.window {
+            soon += held.output(layer: layer - 1).spans(rows: rows, time: time + 2)
+        }
         if layer == 0 {
-            recurrent.multiply(
-                held.h[0].base + before, stride: stride, rows: rows.count, into: gates, stride: width, soon: soon
-            ) { row in model.input(of: held.inputs[at + row]) }
+            recurrent.multiply(state, rows: rows.count, into: gates, stride: width, soon: soon) { row in
+                model.input(of: held.inputs[at + row])
+            }
         } else {
             model.input[layer - 1].multiply(
-                held.output(layer: layer - 1) + before, stride: stride, rows: rows.count,
-                then: (UnsafePointer(held.h[layer].base + before), recurrent), into: gates, stride: width, soon: soon
+                held.output(layer: layer - 1).operand(row: rows.lowerBound, time: time + 1), rows: rows.count,
+                then: (state, recurrent), into: gates, stride: width, soon: soon
             ) { _ in UnsafePointer(model.biases[layer].base) }
         }
-        // Looked up once: an array of buffers is reference-counted at each look.
-        let (c, h) = (held.c[layer].base, held.h[layer].base)
+        let output = h.base(row: rows.lowerBound, time: time + 1)
         let dropped =
-            held.dropped.isEmpty ? nil : (output: held.dropped[layer].base, masks: held.maskPointers[layer])
+            held.dropped.isEmpty
+            ? nil
+            : (
+                output: held.dropped[layer].base(row: rows.lowerBound, time: time + 1),
+                masks: held.maskPointers[layer]
+            )
         for row in 0..<rows.count {
+            let place = row * PanelRows.width
             RowKernels.cellForward(
-                hidden: hidden, gates: gates + row * width, previous: c + before + row * stride,
-                c: c + after + row * stride, h: h + after + row * stride)
+                hidden: hidden, gates: gates + row * width, previous: before + row * stride, c: after + row * stride,
+                h: output + place, group: h.panel)
             guard let dropped else { continue }
             dropout.apply(
                 hidden: hidden, layer: layer, time: time, row: held.globalRows[rows.lowerBound + row], step: step,
-                to: h + after + row * stride, into: dropped.output + before + row * stride,
+                to: output + place, into: dropped.output + place, group: h.panel,
                 mask: dropped.masks + (at + row) * held.maskBytes)
         }
     }
@@ -99,7 +108,7 @@ struct RowPass: Sendable {
                 // What the cells read: it was written a whole pass ago.
                 let soon = [span(gates, rows, stride: width), span(held.c[layer].base + at * stride, rows)]
                 model.recurrentBack[layer].multiply(
-                    gates + total * width, stride: width, rows: rows.count, into: dh, stride: stride,
+                    .init(gates + total * width, stride: width), rows: rows.count, into: dh, stride: stride,
                     soon: layer > 0 ? soon : soon + next)
             }
             let c = held.c[layer].base + at * stride
@@ -110,7 +119,7 @@ struct RowPass: Sendable {
             }
             guard layer > 0 else { continue }
             model.inputBack[layer - 1].multiply(
-                gates, stride: width, rows: rows.count, into: dh, stride: stride, soon: next
+                .init(gates, stride: width), rows: rows.count, into: dh, stride: stride, soon: next
             ) { _ in UnsafePointer(model.zeros.base) }
             mask(layer: layer - 1, at: at, rows: rows.count)
         }

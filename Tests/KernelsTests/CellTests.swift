@@ -13,6 +13,7 @@ struct CellTests {
         let previous = numbers.floats(hidden, times: 2)
         let dh = numbers.floats(hidden)
         let later = numbers.floats(hidden)
+        let width = path.table.panel_width
         var h: [Float] = []
         var c: [Float] = []
         var gradient: [Float] = []
@@ -20,7 +21,7 @@ struct CellTests {
         let gates = withMargins(4 * hidden) { gates in
             for (index, value) in sums.enumerated() { gates[index] = value }
             c = withMargins(hidden) { c in
-                h = withMargins(hidden) { path.table.cell_forward(hidden, gates, previous, c, $0) }
+                h = withMargins(hidden) { path.table.cell_forward(hidden, gates, previous, c, $0, width) }
             }
         }
         gradient = withMargins(4 * hidden) { g in
@@ -50,6 +51,13 @@ struct CellTests {
             expect(dc[j], d * f)
         }
         #expect(result(path, hidden) == result(KernelPath.all[0], hidden), "paths agree bit for bit")
+        var again = sums
+        var state = c
+        let apart = Groups(of: hidden, width: width)
+        let spread = withMargins(apart.count) {
+            path.table.cell_forward(hidden, &again, previous, &state, $0, apart.group)
+        }
+        #expect(spread == apart.spread(h), "runs of units some floats apart, and nothing between them")
     }
 
     private func result(_ path: KernelPath, _ hidden: Int) -> [UInt32] {
@@ -60,7 +68,7 @@ struct CellTests {
         var dc = numbers.floats(hidden)
         var c = [Float](repeating: 0, count: hidden)
         var h = c
-        path.table.cell_forward(hidden, &gates, previous, &c, &h)
+        path.table.cell_forward(hidden, &gates, previous, &c, &h, path.table.panel_width)
         let forward = gates + c + h
         path.table.cell_backward(hidden, &gates, previous, c, dh, &dc)
         return (forward + gates + dc).bits

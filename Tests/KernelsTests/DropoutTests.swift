@@ -16,8 +16,15 @@ struct DropoutTests {
         var bits = [UInt8](repeating: 0xAA, count: (hidden + 7) / 8 + 2)
         let end = bits.count - 2
         let out = withMargins(hidden) {
-            path.table.dropout_forward(hidden, seed, layer, time, row, step, threshold, scale, h, $0, &bits)
+            path.table.dropout_forward(
+                hidden, seed, layer, time, row, step, threshold, scale, h, $0, path.table.panel_width, &bits)
         }
+        let apart = Groups(of: hidden, width: path.table.panel_width)
+        let spread = withMargins(apart.count) {
+            path.table.dropout_forward(
+                hidden, seed, layer, time, row, step, threshold, scale, apart.spread(h), $0, apart.group, &bits)
+        }
+        #expect(spread == apart.spread(out), "runs of units some floats apart, and nothing between them")
         #expect(bits[end...] == [0xAA, 0xAA])
         let back = withMargins(hidden) { dx in
             for unit in 0..<hidden { dx[unit] = h[unit] }

@@ -46,3 +46,26 @@ func withMargins(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) ->
     #expect(values[..<margin].allSatisfy { $0 == 12345 } && values[(margin + count)...].allSatisfy { $0 == 12345 })
     return Array(values[margin..<margin + count])
 }
+
+/// Runs of as many columns as a panel has, some floats further apart than they are long.
+struct Groups {
+    let width: Int
+    let group: Int
+    /// Floats up to the last column.
+    let count: Int
+
+    init(of columns: Int, width: Int) {
+        self.width = width
+        group = width + 7
+        count = (columns - 1) / width * group + (columns - 1) % width + 1
+    }
+
+    func place(_ column: Int) -> Int { column / width * group + column % width }
+
+    /// One row, zeros between the runs.
+    func spread(_ row: [Float]) -> [Float] {
+        var result = [Float](repeating: 0, count: count)
+        for (column, value) in row.enumerated() { result[place(column)] = value }
+        return result
+    }
+}

@@ -37,8 +37,11 @@ struct ProductTests {
             // W^T once as the transpose of W, once as given.
             var transposed = [Float](repeating: 0, count: n * k)
             for column in 0..<n { for x in 0..<k { transposed[x * n + column] = w[column * k + x] } }
+            let width = kernels.panel_width
+            // Rows whose columns are not in one piece.
+            let apart = Groups(of: max(k, 1), width: width)
+            let spread = (0..<m).flatMap { apart.spread(Array(a[$0 * k..<($0 + 1) * k])) + [.nan] }
             for isTransposed in [true, false] {
-                let width = kernels.panel_width
                 var packed = [Float](repeating: .nan, count: (n + width - 1) / width * width * k + 1)
                 if isTransposed {
                     kernels.pack_transposed(n, k, w, &packed)
@@ -47,11 +50,12 @@ struct ProductTests {
                 }
                 // Going on from what stands there; beginning with rows that lie elsewhere; and going on with the product
                 // of another weight.
-                var (result, elsewhere, both) = ([Float](), [Float](), [Float]())
+                var (result, elsewhere, both, inGroups) = ([Float](), [Float](), [Float](), [Float]())
                 a.withUnsafeBufferPointer { a in
                     packed.withUnsafeBufferPointer { packed in
                         start.withUnsafeBufferPointer { rows in
-                            let product = ls_product(a: a.baseAddress, stride: k, packed: packed.baseAddress)
+                            let product = ls_product(
+                                a: a.baseAddress, stride: k, group: width, packed: packed.baseAddress)
                             let starts = (0..<m).map { Optional(rows.baseAddress! + $0 * n) }
                             result = withRows(m, n) { c, stride in
                                 for row in 0..<m { (c + row * stride).update(from: starts[row]!, count: n) }
@@ -63,9 +67,18 @@ struct ProductTests {
                                 kernels.gemm(m, n, k, 1, [product], starts, c, stride, soon.count, soon)
                             }
                             other.withUnsafeBufferPointer { other in
-                                let second = ls_product(a: other.baseAddress, stride: k, packed: packed.baseAddress)
+                                let second = ls_product(
+                                    a: other.baseAddress, stride: k, group: width, packed: packed.baseAddress)
                                 both = withRows(m, n) { c, stride in
                                     kernels.gemm(m, n, k, 2, [product, second], starts, c, stride, soon.count, soon)
+                                }
+                            }
+                            spread.withUnsafeBufferPointer { spread in
+                                let product = ls_product(
+                                    a: spread.baseAddress, stride: apart.count + 1, group: apart.group,
+                                    packed: packed.baseAddress)
+                                inGroups = withRows(m, n) { c, stride in
+                                    kernels.gemm(m, n, k, 1, [product], starts, c, stride, soon.count, soon)
                                 }
                             }
                         }
@@ -73,6 +86,7 @@ struct ProductTests {
                 }
                 #expect(result == expected, "\(m) x \(n) x \(k)")
                 #expect(elsewhere == expected, "\(m) x \(n) x \(k) from elsewhere")
+                #expect(inGroups == expected, "\(m) x \(n) x \(k), columns in groups")
                 #expect(both == expectedOfBoth, "\(m) x \(n) x \(k), two products")
             }
         }

@@ -124,10 +124,9 @@ struct WeightGradientTests {
             var tableStack = [Float](
                 repeating: .nan, count: ls_table_stack(s.shards, rows.count, Self.vocabulary))
             for part in parts {
-                let own = pack(path, s, part, x)
-                let (whole, start, wholePanel) = packWhole(path, s, part, y)
-                own.withUnsafeBufferPointer { x in
-                    whole.withUnsafeBufferPointer { y in
+                let (byTime, byPanel) = (Panels.byTime(path, s, of: x), Panels.byPanel(path, s, of: y))
+                byTime.values.withUnsafeBufferPointer { x in
+                    byPanel.values.withUnsafeBufferPointer { y in
                         g.withUnsafeBufferPointer { g in
                             let base = g.baseAddress! + part.time * s.rows * s.gradientStride
                             func compute(_ table: UnsafePointer<ls_table>?) {
@@ -135,9 +134,8 @@ struct WeightGradientTests {
                                     ls_rows(base: base, stride: s.gradientStride), part.node, rows.lowerBound,
                                     rows.upperBound, s.columns, 2,
                                     [
-                                        ls_inputs(
-                                            packed: x.baseAddress, panel: panel(path, part.node), out: outs[0]),
-                                        ls_inputs(packed: y.baseAddress! + start, panel: wholePanel, out: outs[1]),
+                                        byTime.inputs(x.baseAddress!, part.node, part.time, out: outs[0]),
+                                        byPanel.inputs(y.baseAddress!, part.node, part.time + 1, out: outs[1]),
                                     ], table == nil ? nil : outs[2], table, &block, &stack)
                             }
                             guard let tokens else { return compute(nil) }
@@ -159,41 +157,46 @@ struct WeightGradientTests {
         return result
     }
 
-    /// The inputs of one part, shard after shard.
-    private func pack(
-        _ path: KernelPath, _ s: Shape, _ part: (node: ls_node, time: Int), _ x: [Float]
-    ) -> [Float] {
-        let each = panel(path, part.node) * panels(path, s)
-        var packed = [Float](repeating: .nan, count: each * part.node.count)
-        x.withUnsafeBufferPointer { x in
-            let base = x.baseAddress! + part.time * s.rows * s.inputStride
-            packed.withUnsafeMutableBufferPointer { packed in
-                for shard in 0..<part.node.count {
-                    path.table.pack_rows(
-                        ls_rows(base: base, stride: s.inputStride), part.node, shard, s.columns,
-                        packed.baseAddress! + shard * each)
-                }
+    /// Inputs in panels, NaN wherever none is; behind the last column as much as a panel has, which never shows.
+    private struct Panels {
+        let values: [Float]
+        private let width: Int
+        private let panel: Int
+        private let step: Int
+
+        private init(_ path: KernelPath, _ s: Shape, of x: [Float], panel: Int, step: Int, count: Int) {
+            (width, self.panel, self.step) = (path.table.panel_width, panel, step)
+            var values = [Float](repeating: .nan, count: count)
+            for (at, value) in x.enumerated() {
+                let (row, column) = at.quotientAndRemainder(dividingBy: s.inputStride)
+                let (time, place) = row.quotientAndRemainder(dividingBy: s.rows)
+                guard column < s.columns else { continue }
+                values[time * step + column / width * panel + place * width + column % width] = value
             }
+            self.values = values
         }
-        return packed
-    }
 
-    /// The same of inputs that begin a time step earlier, all steps of the shards, of which the part is some.
-    private func packWhole(
-        _ path: KernelPath, _ s: Shape, _ part: (node: ls_node, time: Int), _ x: [Float]
-    ) -> (packed: [Float], start: Int, panel: Int) {
-        var node = part.node
-        node.time_steps = s.times + 1
-        let start = (part.time + 1) * s.each * path.table.panel_width
-        return (pack(path, s, (node, 0), x), start, panel(path, node))
-    }
+        private static func panels(_ path: KernelPath, _ s: Shape) -> Int {
+            (s.columns + path.table.panel_width - 1) / path.table.panel_width
+        }
 
-    private func panels(_ path: KernelPath, _ s: Shape) -> Int {
-        (s.columns + path.table.panel_width - 1) / path.table.panel_width
-    }
+        static func byTime(_ path: KernelPath, _ s: Shape, of x: [Float]) -> Panels {
+            let panel = s.rows * path.table.panel_width
+            let step = panels(path, s) * panel + 3
+            return Panels(path, s, of: x, panel: panel, step: step, count: x.count / s.inputStride / s.rows * step)
+        }
 
-    private func panel(_ path: KernelPath, _ node: ls_node) -> Int {
-        node.time_steps * node.rows_per_shard * path.table.panel_width
+        static func byPanel(_ path: KernelPath, _ s: Shape, of x: [Float]) -> Panels {
+            let step = s.rows * path.table.panel_width
+            let panel = x.count / s.inputStride / s.rows * step + 5
+            return Panels(path, s, of: x, panel: panel, step: step, count: panels(path, s) * panel)
+        }
+
+        func inputs(
+            _ base: UnsafePointer<Float>, _ node: ls_node, _ time: Int, out: UnsafeMutablePointer<Float>
+        ) -> ls_inputs {
+            ls_inputs(base: base + time * step + node.first_row * width, panel: panel, step: step, out: out)
+        }
     }
 
     @Test(

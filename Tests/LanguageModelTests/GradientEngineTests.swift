@@ -65,10 +65,15 @@ struct GradientEngineTests {
 
     @Test(
         "Threads and the grouping of shards never change a bit",
-        arguments: [(8, 0.5, 33, 2, 16), (8, 0.0, 16, 1, 1), (5, 0.25, 21, 3, 7), (6, 0.0, 21, 3, 7)])
-    func grouping(shards: Int, dropout: Double, hidden: Int, layers: Int, window: Int) {
+        arguments: [
+            (8, 3, 0.5, 33, 2, 16), (8, 3, 0.0, 16, 1, 1), (5, 3, 0.25, 21, 3, 7), (6, 3, 0.0, 21, 3, 7),
+            // So many rows that they lie otherwise, time step by time step, and a multiple of 8 KiB apart.
+            (8, 5, 0.3, 40, 2, 7), (8, 8, 0.0, 64, 2, 3),
+        ])
+    func grouping(shards: Int, rowsPerShard: Int, dropout: Double, hidden: Int, layers: Int, window: Int) {
         let geometry = EngineGeometry(
-            shape: ModelShape(vocabulary: 19, hidden: hidden, layers: layers), batch: shards * 3, window: window,
+            shape: ModelShape(vocabulary: 19, hidden: hidden, layers: layers), batch: shards * rowsPerShard,
+            window: window,
             shards: shards, dropout: dropout, seed: 5)
         let whole = gradient(geometry, groups: [[0..<shards]], threads: 1)
         let cuts: [[[Range<Int>]]] = [

@@ -22,11 +22,13 @@ typedef struct {
     int nesterov, is_first;
 } ls_update;
 
-// Rows `stride` apart, and the packed weight that they are multiplied with. At most LS_PRODUCTS are summed up at once.
+// Rows `stride` apart, and the packed weight that they are multiplied with. Each run of panel_width columns begins
+// `group` floats behind the one before: panel_width where rows are in one piece. At most LS_PRODUCTS are summed up at
+// once.
 #define LS_PRODUCTS 2
 typedef struct {
     const float *a;
-    long stride;
+    long stride, group;
     const float *packed;
 } ls_product;
 
@@ -42,12 +44,11 @@ typedef struct {
     long stride;
 } ls_rows;
 
-// What the rows of a weight gradient's first operand are multiplied with: shard after shard as pack_rows packs it, or
-// some of the time steps of each, with `panel` floats from one panel to the next; and where the gradient goes,
-// [n][columns].
+// What the rows of a weight gradient's first operand are multiplied with, in panels: columns [p panel_width, ...) of
+// row (t, r) of the node at base + p * panel + t * step + r * panel_width; and where the gradient goes, [n][columns].
 typedef struct {
-    const float *packed;
-    long panel;
+    const float *base;
+    long panel, step;
     float *out;
 } ls_inputs;
 
@@ -86,8 +87,6 @@ typedef struct {
     void (*gemm)(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
                  long ldc, long spans, const ls_span *soon);
 
-    // Packs X of one shard for weight_gradient: [panel][t, r][panel_width].
-    void (*pack_rows)(ls_rows x, ls_node node, long shard, long columns, float *packed);
     // Each out[n][columns] for n in [n0, n1), at most block_rows of them: the tree over the node's shards of the sums
     // over (t, r) of g[n] x[column]. The sums of g[n] alone go to out_bias, and those by token to `table`, unless these
     // are null.
@@ -97,15 +96,18 @@ typedef struct {
     // The sums by token alone.
     void (*table_gradient)(ls_rows g, ls_node node, long n0, long n1, const ls_table *table);
 
-    // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations).
-    void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h);
+    // One row of an LSTM cell: gates [4H] in (pre-activations) and out (activations). Runs of panel_width units of h lie
+    // `group` floats apart.
+    void (*cell_forward)(long hidden, float *gates, const float *c_previous, float *c, float *h, long group);
     // gates in: activations, out: their gradients. dc in: from the later step, out: for the earlier one.
     void (*cell_backward)(long hidden, float *gates, const float *c_previous, const float *c, const float *dh,
                           float *dc);
 
-    // Draws the mask of one row and applies it. key: seed; counter: (unit / 8 | layer << 16, time, row, step).
+    // Draws the mask of one row and applies it. key: seed; counter: (unit / 8 | layer << 16, time, row, step). Runs of
+    // panel_width units of h and of out lie `group` floats apart.
     void (*dropout_forward)(long hidden, uint64_t seed, uint32_t layer, uint32_t time, uint32_t row, uint32_t step,
-                            uint32_t threshold, float scale, const float *h, float *out, uint8_t *mask);
+                            uint32_t threshold, float scale, const float *h, float *out, long group,
+                            uint8_t *mask);
     void (*dropout_backward)(long hidden, float scale, const uint8_t *mask, float *dx);
 
     // Logits of one row in; out: gradient of scale times the loss. Returns the loss in nats.

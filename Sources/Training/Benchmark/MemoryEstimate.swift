@@ -5,14 +5,14 @@ enum MemoryEstimate {
     /// In bytes.
     ///
     /// With `R` rows on a worker, `T` steps in a window, `L` layers, `H` units, `P` parameters: activations
-    /// `4 R T (L 6H + H)`, with dropout `4 R T L H` more, a packed operand `4 R T H`; logits of one wave; the packed
-    /// weights, twice the parameters; parameters, optimizer state, average and gradients.
+    /// `4 R T (L 6H + H)`, with dropout `4 R T L H` more; logits of one wave; the packed weights, twice the parameters;
+    /// parameters, optimizer state, average and gradients.
     static func worker(_ configuration: RunConfiguration, workers: Int) -> Int {
         let (shape, parameters) = (configuration.model, configuration.layout.count)
         let shards = (configuration.shards + workers - 1) / workers
         let (rows, window) = (shards * configuration.rowsPerShard, configuration.window)
         let (layers, hidden) = (shape.layers, shape.hidden)
-        var activations = rows * window * (layers * 6 * hidden + hidden + hidden)
+        var activations = rows * window * (layers * 6 * hidden + hidden)
         if configuration.dropout > 0 { activations += rows * window * layers * hidden }
         let logits = min(4 << 20, rows * window * shape.vocabulary)
         let slots = Optimizer(configuration: configuration.optimizer, count: 0).slots.count
