@@ -1,6 +1,6 @@
 // Part of template.h: gradients of weights, sums over the rows of a shard that meet in the tree over shards.
 
-// Rows of the result that come at a time, at most: more would push their sums out of L2, fewer would read the packed
+// Rows of the result that come at a time, at most: more would push their sums out of L2, fewer would read the
 // inputs more often.
 #define BLOCK_ROWS (TILE > 6 ? 144 : 96)
 #define TILE_SIZE (TILE * PANEL)
@@ -209,8 +209,9 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
     }
 }
 
-// Rows of B, at most, that a tile passes over at once. With 16 columns so many stay in L1 together with a panel of A;
-// 32 do not pay for what their sums cost between two parts, and come from L2.
+// Rows of B that a tile passes over at once, in whole time steps: at most, but where one step has more. With 16 columns
+// so many stay in L1 together with a panel of A; 32 do not pay for what their sums cost between two parts, and come from
+// L2.
 #define INNER (TILE > 6 ? 1024 : 144)
 
 // One shard's products with one of its inputs, of `columns` columns from b on, in panels `panel` floats apart: left as

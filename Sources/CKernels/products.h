@@ -286,9 +286,9 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     // many whole groups.
     int together = count * k <= PART;
     long parts = k > PART ? (k + PART - 1) / PART : 1, passes = together ? 1 : count * parts;
-    long groups = (k + PANEL - 1) / PANEL;
+    long groups = (k + PANEL - 1) / PANEL, shortest = parts > 1 ? groups / parts * PANEL : k;
     long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS * ((n - first + PANEL - 1) / PANEL) * passes;
-    long each = (together ? count : 1) * (k / parts / FAR) * SOON_LINES * WIDTH;
+    long each = (together ? count : 1) * (shortest / FAR) * SOON_LINES * WIDTH;
     fetching ahead = fetching_of(spans, soon, tiles, each);
     for (; first < n; first += PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;

@@ -2,7 +2,6 @@ import CKernels
 
 /// A weight matrix in panels, made once a step and used for every time step.
 package final class PackedWeight: Sendable {
-    // Written by one thread before the others read, as ``FloatBuffer``.
     /// Floats side by side in memory.
     package struct Span {
         let raw: ls_span
@@ -36,6 +35,7 @@ package final class PackedWeight: Sendable {
     /// Columns of the result and length of the sums.
     package let columns: Int
     package let inner: Int
+    // Written by one thread before the others read.
     private let panels: FloatBuffer
 
     package init(columns: Int, inner: Int) {

@@ -1,13 +1,14 @@
 import CKernels
 
-/// Rows of all time steps of a worker in panels of some columns, each `[row][width]`: products read them row by row,
-/// weight gradients panel by panel, and both as they lie there.
+/// Rows of all time steps of a worker in panels of some columns, `[time step][panel][row][width]`: products read them row
+/// by row, weight gradients panel by panel, and both as they lie there.
 package struct PanelRows: Sendable {
     /// Columns of a panel.
     package static var width: Int { InstructionSet.table.pointee.panel_width }
 
     private let buffer: FloatBuffer
     private let rows: Int
+    private let timeSteps: Int
     private let columns: Int
     /// Floats from a panel to the next.
     package let panel: Int
@@ -16,27 +17,21 @@ package struct PanelRows: Sendable {
 
     package init(rows: Int, timeSteps: Int, columns: Int) {
         self.rows = rows
+        self.timeSteps = timeSteps
         self.columns = columns
-        let (panels, each) = (Self.panels(of: columns), rows * Self.width)
-        if rows < 32 {
-            // Panel by panel: few rows of a time step would be all that is read of a page.
-            step = each
-            panel = RowStride.of(columns: timeSteps * each)
-            buffer = FloatBuffer(count: panels * panel)
-        } else {
-            // Time step by time step, so that a product's rows lie together. A shard's rows of a panel are to stay in L2
-            // while all tiles of a block pass: some multiple of 8 KiB apart, they would evict each other.
-            panel = each
-            step = panels * each % 2048 == 0 ? panels * each + 256 : panels * each
-            buffer = FloatBuffer(count: timeSteps * step)
-        }
+        // An odd number of lines of a panel from a time step to the next: a shard's rows of it, which all tiles of a block
+        // pass over, are spread over all sets of the caches.
+        let panels = Self.panels(of: columns)
+        panel = rows * Self.width
+        step = panels * rows % 2 == 0 ? panels * panel + 9 * Self.width : panels * panel
+        buffer = FloatBuffer(count: timeSteps * step)
     }
 
     private static func panels(of columns: Int) -> Int { (columns + width - 1) / width }
 
     /// Where the first panel has a row; each further one has it ``panel`` floats on.
     package func base(row: Int, time: Int) -> UnsafeMutablePointer<Float> {
-        precondition(row < rows)
+        precondition(row < rows && time < timeSteps)
         return buffer.base + time * step + row * Self.width
     }
 
@@ -49,7 +44,7 @@ package struct PanelRows: Sendable {
     package func inputs(
         of node: NodeRows, from time: Int, out: UnsafeMutablePointer<Float>
     ) -> WeightGradient.Inputs {
-        precondition(node.firstRow + node.shards * node.rowsPerShard <= rows)
+        precondition(node.firstRow + node.shards * node.rowsPerShard <= rows && time + node.timeSteps <= timeSteps)
         return WeightGradient.Inputs(base: base(row: node.firstRow, time: time), panel: panel, step: step, out: out)
     }
 

@@ -83,8 +83,8 @@ package struct DropoutMask: Sendable {
             h, out, group, mask)
     }
 
-    /// Turns the gradient `[hidden]` of what ``apply(hidden:layer:time:row:step:to:into:group:mask:)`` gave into that of what it
-    /// took, in place.
+    /// Turns the gradient `[hidden]` of what ``apply(hidden:layer:time:row:step:to:into:group:mask:)`` gave into that of
+    /// what it took, in place.
     package func applyBackward(
         hidden: Int, mask: UnsafePointer<UInt8>, to gradient: UnsafeMutablePointer<Float>
     ) {

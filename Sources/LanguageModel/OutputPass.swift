@@ -18,7 +18,8 @@ final class OutputPass: @unchecked Sendable {
     private var logits = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
     private var blocks: [FloatBuffer] = []
-    /// For each thread, inputs and their gradients of a chunk, where they do not stand together or are few.
+    /// For each thread, of a chunk the inputs, where a time step has few, or their gradients, where the wave has not all
+    /// of a time step's.
     private let gathered: [FloatBuffer]
 
     /// - Parameter budget: floats of logits that stand at a time, at least those of one step of a shard.
@@ -100,9 +101,11 @@ final class OutputPass: @unchecked Sendable {
         let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         for wave in waves {
-            pool.run(.forward, tasks: (wave.tokens + Self.chunk - 1) / Self.chunk) { [self] task, thread in
-                let first = task * Self.chunk
-                losses(held, wave, tokens: first..<min(wave.tokens, first + Self.chunk), gathered[thread].base)
+            // Of whole time steps, where they are short enough.
+            let chunk = wave.rows <= Self.chunk ? Self.chunk / wave.rows * wave.rows : Self.chunk
+            pool.run(.forward, tasks: (wave.tokens + chunk - 1) / chunk) { [self] task, thread in
+                let first = task * chunk
+                losses(held, wave, tokens: first..<min(wave.tokens, first + chunk), gathered[thread].base)
             }
             forwardEnded()
             let inputs = held.output(layer: below).inputs(
@@ -130,12 +133,12 @@ final class OutputPass: @unchecked Sendable {
     private static let manyRows = 32
 
     /// The logits of some tokens of a wave.
-    private func logits(
+    private func multiply(
         _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
     ) {
         let (inputs, vocabulary) = (held.output(layer: geometry.shape.layers - 1), geometry.shape.vocabulary)
         let bias = UnsafePointer(model.outputBias.base)
-        func multiply(_ operand: PackedWeight.Operand, _ tokens: Range<Int>) {
+        func product(_ operand: PackedWeight.Operand, _ tokens: Range<Int>) {
             model.output.multiply(
                 operand, rows: tokens.count, into: logits.base + tokens.lowerBound * vocabulary, stride: vocabulary
             ) { _ in bias }
@@ -145,12 +148,12 @@ final class OutputPass: @unchecked Sendable {
                 let (row, time) = wave.place(token)
                 inputs.load(row: row, time: time + 1, into: gathered + index * held.stride)
             }
-            return multiply(.init(gathered, stride: held.stride), tokens)
+            return product(.init(gathered, stride: held.stride), tokens)
         }
         for first in stride(from: tokens.lowerBound / wave.rows * wave.rows, to: tokens.upperBound, by: wave.rows) {
             let run = tokens.clamped(to: first..<first + wave.rows)
             let (row, time) = wave.place(run.lowerBound)
-            multiply(inputs.operand(row: row, time: time + 1), run)
+            product(inputs.operand(row: row, time: time + 1), run)
         }
     }
 
@@ -163,7 +166,7 @@ final class OutputPass: @unchecked Sendable {
             let (row, time) = wave.place(token)
             return time * held.rows + row
         }
-        logits(held, wave, tokens: tokens, gathered)
+        multiply(held, wave, tokens: tokens, gathered)
         let own = logits.base + tokens.lowerBound * vocabulary
         for (index, token) in tokens.enumerated() {
             let at = place(token)

@@ -8,7 +8,7 @@ package struct PhaseTimes: Codable, Sendable, Equatable {
     package var forward = 0.0
     /// Backward through time, layer by layer.
     package var backward = 0.0
-    /// Sums over (time, row) for all weights and biases, the packing of their operands included.
+    /// Sums over (time, row) for all weights and biases, the packing of the gradients that they are sums of included.
     package var weightGradients = 0.0
 
     package init() {}

@@ -26,7 +26,7 @@ struct BenchCommand: ParsableCommand {
             --sample times text generated one character at a time, --count streams in one batch, beside the rate at \
             which the same threads read as many bytes as the weights of a step have.
 
-            Predicted memory of a worker, in bytes, with R rows on it and P parameters: 4 R T (6 L H + 2 H), with \
+            Predicted memory of a worker, in bytes, with R rows on it and P parameters: 4 R T (6 L H + H), with \
             dropout 4 R T L H more, 4 R T V of logits or 16 MiB if that is less, 4 P for each of parameters, optimizer \
             slots (2 for adam), 2 averages, 2 gradients and 2 packed copies, and 30 MiB for the program.
             """)

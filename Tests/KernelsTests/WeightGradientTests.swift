@@ -45,6 +45,8 @@ struct WeightGradientTests {
             Shape(rows: 18, times: 7, first: 2, each: 1, shards: 16, n: 24, columns: 32),
             Shape(rows: 10, times: 120, first: 1, each: 9, shards: 1, n: 13, columns: 33),
             Shape(rows: 6, times: 2, first: 0, each: 2, shards: 3, n: 150, columns: 33),
+            // More rows of a shard than a tile passes over at once.
+            Shape(rows: 1030, times: 2, first: 0, each: 1030, shards: 1, n: 13, columns: 33),
         ] + [47, 48, 49, 64, 80, 96].map { Shape(rows: 4, times: 3, first: 0, each: 2, shards: 2, n: $0, columns: 17) }
 
     /// The tree over values, as its definition says: a node is left + right, or its left child alone.

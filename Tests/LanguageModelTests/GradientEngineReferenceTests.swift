@@ -32,6 +32,9 @@ struct GradientEngineReferenceTests {
         // Rows that lie further apart than they are long, and sums by token in several groups of columns.
         Case(vocabulary: 700, hidden: 128, rows: 6, window: 2, shards: 3, dropout: 0.2),
         Case(vocabulary: 7, hidden: 512, layers: 2, rows: 2, window: 2, shards: 2, dropout: 0.4),
+        // Many rows, and logits in products of some of a time step's.
+        Case(vocabulary: 11, hidden: 40, rows: 80, window: 5, shards: 2, dropout: 0.3, threads: 2),
+        Case(vocabulary: 11, hidden: 33, rows: 99, window: 3, shards: 1),
     ]
 
     private struct Step {
@@ -137,7 +140,7 @@ struct GradientEngineReferenceTests {
         optimizer.apply(gradient: gradient, to: step.parameters, scalars: scalars)
         #expect(String(digest(step.parameters), radix: 16) == "6b98f243bcc4d4a7")
 
-        // Without dropout the weights share what is packed for them.
+        // Without dropout both weights of a layer read the same outputs.
         let plain = Case(vocabulary: 19, hidden: 37, layers: 3, rows: 10, window: 6, shards: 5)
         #expect(String(digest(Step(plain).run(plain).gradient), radix: 16) == "3d8829acd76b41e6")
     }

@@ -67,7 +67,7 @@ struct GradientEngineTests {
         "Threads and the grouping of shards never change a bit",
         arguments: [
             (8, 3, 0.5, 33, 2, 16), (8, 3, 0.0, 16, 1, 1), (5, 3, 0.25, 21, 3, 7), (6, 3, 0.0, 21, 3, 7),
-            // So many rows that they lie otherwise, time step by time step, and a multiple of 8 KiB apart.
+            // So many rows that logits are products of the outputs where they lie.
             (8, 5, 0.3, 40, 2, 7), (8, 8, 0.0, 64, 2, 3),
         ])
     func grouping(shards: Int, rowsPerShard: Int, dropout: Double, hidden: Int, layers: Int, window: Int) {
