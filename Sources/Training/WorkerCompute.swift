@@ -202,7 +202,8 @@ final class WorkerCompute: @unchecked Sendable {
         var nodes: [(node: TreeNode, gradient: FloatBuffer)] = []
         for node in tree.cover(shards, apart: lease.apart.map(Int.init)) { nodes.append((node, gradients.take())) }
         if !lease.isAudit { lent += nodes.map(\.gradient) }
-        let progress = Mutex(ChunkProgress(replica.chunks))
+        // In shared memory chunks take no time on the way.
+        let progress = Mutex(ChunkProgress(replica.chunks, together: gradients.isShared ? 8 : 1))
         let outcomes = engine.run(
             step: lease.step, parameters: replica.parameters, work: work,
             nodes: nodes.map { GradientNode(shards: tree.shards($0.node)!, gradient: $0.gradient) }
