@@ -5,15 +5,27 @@ package enum WeightGradient {
     /// Most rows of the result that are computed at a time.
     package static var blockRows: Int { InstructionSet.table.pointee.block_rows }
 
-    /// Cuts `count` rows of the result into blocks, as many for one thread as for another: of whole groups of those
-    /// columns of the gradient that are packed together, of which an odd one takes longer.
+    /// Cuts `count` rows of the result into blocks: as many rows for one thread as for another, and then by whole groups of
+    /// those columns of the gradient that are packed together, of which an odd one takes longer. The largest stand first:
+    /// threads that take one after the other end at about the same time.
     package static func blocks(of count: Int, threads: Int) -> [Range<Int>] {
+        let width = 16
+        let vectors = (count + width - 1) / width
+        let blocks = (0..<threads).flatMap { thread in
+            let start = vectors * thread / threads * width
+            return cut(start..<min(count, vectors * (thread + 1) / threads * width))
+        }
+        return threads == 1 ? blocks : blocks.sorted { ($0.count, $1.lowerBound) > ($1.count, $0.lowerBound) }
+    }
+
+    private static func cut(_ rows: Range<Int>) -> [Range<Int>] {
         let group = InstructionSet.table.pointee.group_rows
-        let groups = (count + group - 1) / group
+        let groups = (rows.count + group - 1) / group
         let most = blockRows / group
-        let blocks = min(groups, ((groups + most - 1) / most + threads - 1) / threads * threads)
+        let blocks = (groups + most - 1) / most
         return (0..<blocks).map { block in
-            groups * block / blocks * group..<min(count, groups * (block + 1) / blocks * group)
+            rows.lowerBound + groups * block / blocks
+                * group..<min(rows.upperBound, rows.lowerBound + groups * (block + 1) / blocks * group)
         }
     }
 

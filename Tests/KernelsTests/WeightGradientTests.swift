@@ -282,15 +282,21 @@ struct WeightGradientTests {
         #expect(weight == wantedTable(s, g, tokens))
     }
 
-    @Test("Blocks of rows are whole groups, and as many for one thread as for another", arguments: 1...4)
+    @Test("Blocks begin with whole groups, and threads that take one after the other have as much", arguments: 1...4)
     func blocks(threads: Int) {
         let group = KernelPath.all[0].table.group_rows
         for count in [1, group - 1, group, group + 1, 83, 400, 512, 1024, 2048, 5000] {
             let blocks = WeightGradient.blocks(of: count, threads: threads)
-            #expect(blocks.flatMap { Array($0) } == Array(0..<count))
+            #expect(blocks.sorted { $0.lowerBound < $1.lowerBound }.flatMap { Array($0) } == Array(0..<count))
             #expect(blocks.allSatisfy { !$0.isEmpty && $0.count <= WeightGradient.blockRows })
-            #expect(blocks.allSatisfy { $0.lowerBound % group == 0 })
-            #expect(blocks.count % threads == 0 || blocks.count * group >= count, "\(count) rows")
+            let starts = (0..<threads).map { (count + 15) / 16 * $0 / threads * 16 }
+            for block in blocks {
+                let share = starts.last { $0 <= block.lowerBound }!
+                #expect((block.lowerBound - share) % group == 0, "\(block) of \(count)")
+            }
+            var loads = Array(repeating: 0, count: threads)
+            for block in blocks { loads[loads.indices.min { loads[$0] < loads[$1] }!] += block.count }
+            #expect(loads.max()! - loads.min()! <= 16, "\(count) rows: \(loads)")
         }
     }
 }
