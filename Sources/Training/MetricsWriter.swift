@@ -10,7 +10,7 @@ package struct MetricsWriterError: Error, Equatable, CustomStringConvertible {
 
     init(_ url: URL, code: Int32) {
         path = url.path
-        reason = String(cString: strerror(code))
+        reason = OutputFile.reason(code)
     }
 
     package var description: String { "\(path): cannot write the metrics: \(reason)" }
@@ -39,11 +39,8 @@ package struct MetricsWriter: ~Copyable {
     deinit { close(descriptor) }
 
     private static func open(_ url: URL, flags: Int32 = 0) throws(MetricsWriterError) -> Int32 {
-        // A pipe that nobody reads is an error, not a wait.
-        let flags = O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | flags
-        let descriptor = Glibc.open(url.path, flags, 0o666)
+        let descriptor = OutputFile.open(url.path, O_APPEND | flags)
         guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
-        _ = fcntl(descriptor, F_SETFL, O_APPEND)
         return descriptor
     }
 

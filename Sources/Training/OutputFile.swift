@@ -5,7 +5,7 @@ import Glibc
 package enum OutputFile {
     /// Why a file cannot be written; nil where it can. Leaves what is there as it is, and makes nothing.
     package static func problem(_ path: String) -> String? {
-        let descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+        let descriptor = Glibc.open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
         if descriptor >= 0 {
             close(descriptor)
             unlink(path)
@@ -15,6 +15,22 @@ package enum OutputFile {
         guard errno == EEXIST else { return String(cString: strerror(errno)) }
         if isFolder(path) { return String(cString: strerror(EISDIR)) }
         return access(path, W_OK) == 0 || errno == ENOENT ? nil : String(cString: strerror(errno))
+    }
+
+    /// Opens a file to write, and makes it where it is not there. A named pipe that nobody reads is an error, not a wait.
+    ///
+    /// - Parameter flags: `O_TRUNC` or `O_APPEND`.
+    /// - Returns: a descriptor, or -1 and the reason in `errno`.
+    static func open(_ path: String, _ flags: Int32) -> Int32 {
+        let descriptor = Glibc.open(path, O_CREAT | O_WRONLY | O_CLOEXEC | O_NONBLOCK | flags, 0o666)
+        // From here on writes wait.
+        if descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, flags & O_APPEND) }
+        return descriptor
+    }
+
+    /// Why one could not be opened or written, in words.
+    static func reason(_ code: Int32) -> String {
+        code == ENXIO ? "it is a named pipe that no process reads" : String(cString: strerror(code))
     }
 
     static func isFolder(_ path: String) -> Bool {

@@ -30,7 +30,7 @@ package final class RunLog: Sendable {
     package init(url: URL, onFailure: @escaping @Sendable (String) -> Void) {
         self.url = url
         self.onFailure = onFailure
-        descriptor = open(url.path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o666)
+        descriptor = OutputFile.open(url.path, O_APPEND)
         if descriptor < 0 { report(errno) }
     }
 
@@ -93,7 +93,7 @@ package final class RunLog: Sendable {
             defer { state.hasFailed = true }
             return !state.hasFailed
         }
-        if isFirst { onFailure("\(url.path): cannot write the log: \(String(cString: strerror(code)))") }
+        if isFirst { onFailure("\(url.path): cannot write the log: \(OutputFile.reason(code))") }
     }
 
     /// The entries in the last 64 KiB of a log, in order; lines that are not ours are passed over. None where it cannot

@@ -23,9 +23,9 @@ package final class SurpriseWriter {
         if let text = source.path, URL(fileURLWithPath: text).resolvingSymlinksInPath().path == file {
             throw ConfigurationError("--surprise \(path) would take the place of the text: name another file")
         }
-        descriptor = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
+        descriptor = OutputFile.open(path, O_TRUNC)
         guard descriptor >= 0 else {
-            throw ConfigurationError("\(path): cannot be written: \(String(cString: strerror(errno)))")
+            throw ConfigurationError("\(path): cannot be written: \(OutputFile.reason(errno))")
         }
         self.path = path
         self.source = source

@@ -141,6 +141,19 @@ final class RunFolderTests {
         #expect(OutputFile.problem("/dev/null") == nil)
     }
 
+    @Test("A named pipe that nobody reads is not waited for; one that is read is written to", .timeLimit(.minutes(1)))
+    func pipe() throws {
+        let path = try create().url.appendingPathComponent("pipe").path
+        #expect(mkfifo(path, 0o600) == 0)
+        let error = #expect(throws: ConfigurationError.self) { try TraceWriter(path: path) { _ in } }
+        #expect("\(error!)" == "--trace \(path) cannot be written: it is a named pipe that no process reads")
+        let reader = Glibc.open(path, O_RDONLY | O_NONBLOCK)
+        let writer = OutputFile.open(path, O_TRUNC)
+        #expect(writer >= 0 && fcntl(writer, F_GETFL) & O_NONBLOCK == 0)
+        close(writer)
+        close(reader)
+    }
+
     @Test("The log has a line with its time for each line of text, and goes on when opened again")
     func log() throws {
         let folder = try create()

@@ -66,9 +66,9 @@ package final class TraceWriter: Sendable {
     package init(
         path: String, started: Double = Date().timeIntervalSince1970, onFailure: @escaping @Sendable (String) -> Void
     ) throws {
-        let descriptor = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
+        let descriptor = OutputFile.open(path, O_TRUNC)
         guard descriptor >= 0 else {
-            throw ConfigurationError("--trace \(path) cannot be written: \(String(cString: strerror(errno)))")
+            throw ConfigurationError("--trace \(path) cannot be written: \(OutputFile.reason(errno))")
         }
         self.path = path
         self.started = started
