@@ -62,6 +62,13 @@ struct BenchTests {
         #expect(memory.measured > 1 << 20)
     }
 
+    @Test("More workers than shards: some have nothing to do in a step", arguments: ["--shards=1", "--shards=2"])
+    func idleWorkers(shards: String) async throws {
+        let report = try await bench("--workers=4", "--threads=1", "--steps=8", shards)
+        #expect(report.stepSeconds > 0)
+        #expect(try #require(report.phases).values.allSatisfy { $0 >= 0 })
+    }
+
     @Test("The forward pass, and text as it is generated")
     func forward() async throws {
         let evaluation = try await bench("--evaluate", "--threads=2", "--steps=2")

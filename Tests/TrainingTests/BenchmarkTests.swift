@@ -39,4 +39,18 @@ struct BenchmarkTests {
         #expect(both.sum == 16)
         #expect(both.named.reduce(0) { $0 + $1.seconds } == both.sum)
     }
+
+    @Test("A worker without a shard waits for the others, and its phases are the time between its updates too")
+    func phasesWithoutLease() {
+        var busy = PhaseLog.Entry(step: 7, computeStart: 101, computeEnd: 111)
+        (busy.updateStart, busy.updateEnd) = (112, 113)
+        var idle = PhaseLog.Entry(step: 7)
+        (idle.updateStart, idle.updateEnd) = (113, 115)
+        let both = StepPhases([(busy, previousEnd: 100), (idle, previousEnd: 101)])
+        #expect((both.wait, both.reduce, both.optimizer) == (5.5, 1.5, 1.5))
+        #expect(both.sum == 13.5)
+        // One that is behind.
+        let behind = StepPhases([(busy, previousEnd: 100), (idle, previousEnd: 112)])
+        #expect((behind.wait, behind.reduce, behind.sum) == (0.5, 1, 8))
+    }
 }

@@ -8,9 +8,9 @@ package struct PhaseLog: ~Copyable {
     /// Of one worker and step. Times are seconds of the machine's monotonic clock, so that those of its processes compare.
     package struct Entry: Codable, Sendable, Equatable {
         package var step: UInt64
-        /// From the step's first lease to the end of its last.
-        package var computeStart = 0.0
-        package var computeEnd = 0.0
+        /// From the step's first lease to the end of its last; nil where the worker got none.
+        package var computeStart: Double?
+        package var computeEnd: Double?
         package var phases = PhaseTimes()
         package var updateStart = 0.0
         package var updateEnd = 0.0
@@ -49,7 +49,7 @@ package struct PhaseLog: ~Copyable {
 
     /// Writes the step's line: the update ends it.
     mutating func updated(step: UInt64, since start: Double) {
-        guard entry.step == step else { return }
+        if entry.step != step { entry = Entry(step: step) }
         entry.updateStart = start
         entry.updateEnd = Self.now
         var usage = rusage()

@@ -47,18 +47,26 @@ package struct StepPhases: Codable, Sendable, Equatable {
 
     /// - Parameter workers: entries of all workers for one step, each with the end of the worker's update before it.
     init(_ workers: [(entry: PhaseLog.Entry, previousEnd: Double)]) {
-        let slowest = workers.map(\.entry.computeEnd).max()!
+        let slowest = workers.compactMap(\.entry.computeEnd).max()!
         self = Self.mean(
             workers.map { entry, previousEnd in
                 var own = StepPhases()
+                own.optimizer = entry.updateEnd - entry.updateStart
+                guard let start = entry.computeStart, let end = entry.computeEnd else {
+                    // Nobody waits for a worker without a lease: its update before may end when this step's gradients
+                    // are there.
+                    let ready = max(slowest, previousEnd)
+                    own.wait = ready - previousEnd
+                    own.reduce = entry.updateStart - ready
+                    return own
+                }
                 own.pack = entry.phases.pack
                 own.forward = entry.phases.forward
                 own.backward = entry.phases.backward
                 own.weightGradients = entry.phases.weightGradients
-                own.other = entry.computeEnd - entry.computeStart - entry.phases.total
-                own.optimizer = entry.updateEnd - entry.updateStart
+                own.other = end - start - entry.phases.total
                 own.reduce = entry.updateStart - slowest
-                own.wait = entry.computeStart - previousEnd + slowest - entry.computeEnd
+                own.wait = start - previousEnd + slowest - end
                 return own
             })
     }
