@@ -53,8 +53,8 @@ package struct Listener: ~Copyable {
 
     /// - Throws: ``ConfigurationError`` where no file of the address can be made there. What stands there stays.
     package static func check(endpointFile path: String) throws(ConfigurationError) {
-        // It is written beside, and takes its name then.
-        guard OutputFile.problem("\(path).\(getpid())") == nil, !OutputFile.isFolder(path) else {
+        // It is written beside, and takes its name then: a device's too, such as that of /dev/null.
+        guard OutputFile.problem("\(path).\(getpid())") == nil, OutputFile.isFree(path) else {
             throw unwritable(path)
         }
     }

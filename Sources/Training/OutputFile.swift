@@ -33,7 +33,13 @@ package enum OutputFile {
         code == ENXIO ? "it is a named pipe that no process reads" : String(cString: strerror(code))
     }
 
-    static func isFolder(_ path: String) -> Bool {
+    /// Whether a file can take this name: nothing has it, or a regular file.
+    static func isFree(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }

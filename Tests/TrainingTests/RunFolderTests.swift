@@ -154,6 +154,20 @@ final class RunFolderTests {
         close(reader)
     }
 
+    @Test("The file of an address takes the place of a file, and of no device, pipe or folder")
+    func endpointFile() throws {
+        let folder = try create().url
+        let path = folder.appendingPathComponent("endpoint").path
+        try Listener.check(endpointFile: path)
+        try Data("tcp://127.0.0.1:1\n".utf8).write(to: URL(fileURLWithPath: path))
+        try Listener.check(endpointFile: path)
+        let pipe = folder.appendingPathComponent("pipe").path
+        try #require(mkfifo(pipe, 0o600) == 0)
+        for other in [pipe, folder.path, "/dev/null"] {
+            #expect(throws: ConfigurationError.self) { try Listener.check(endpointFile: other) }
+        }
+    }
+
     @Test("The log has a line with its time for each line of text, and goes on when opened again")
     func log() throws {
         let folder = try create()
