@@ -26,15 +26,21 @@ enum CheckpointMapping {
 
     /// Fills a replica from a checkpoint of the same run.
     ///
-    /// - Throws: ``ConfigurationError`` where the checkpoint is of another run or shape.
+    /// - Throws: ``ConfigurationError`` where the checkpoint is of another run or shape, or of other settings: a run that
+    ///   went on with those would be neither the one nor the other.
     static func restore(_ checkpoint: Checkpoint, of configuration: RunConfiguration, from path: String)
         throws(ConfigurationError) -> (replica: Replica, carries: CarryStore)
     {
         guard checkpoint.shape == configuration.model, checkpoint.batch == configuration.batch,
             checkpoint.shards == configuration.shards, checkpoint.seed == configuration.seed,
             checkpoint.slots.map(\.name) == configuration.optimizer.slotNames,
-            checkpoint.corpusSHA256 == configuration.corpus.sha256
-        else { throw ConfigurationError("\(path) belongs to another run than the run.json beside it") }
+            checkpoint.corpusSHA256 == configuration.corpus.sha256,
+            let own = try? JSONDecoder().decode(RunConfiguration.self, from: Data(checkpoint.configuration.utf8)),
+            own.differences(from: configuration).isEmpty
+        else {
+            throw ConfigurationError(
+                "\(path) belongs to another run than the run.json beside it, or that was changed by hand")
+        }
         let replica = Replica(configuration: configuration, parameters: checkpoint.parameters)
         for (slot, values) in zip(replica.optimizer.slots, checkpoint.slots) { slot.copy(from: values.values) }
         let carries = CarryStore(

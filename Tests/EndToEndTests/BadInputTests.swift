@@ -196,6 +196,26 @@ struct BadInputTests {
     }
 
     @Test(
+        "Settings that were changed by hand in run.json are not gone on with",
+        arguments: [
+            (#""dropout" : 0.5"#, #""dropout" : 0.4"#), (#""clip" : 5"#, #""clip" : 4"#),
+            (#""learningRate" : 0.001"#, #""learningRate" : 0.01"#), (#""seed" : 0"#, #""seed" : 1"#),
+            (#""warmup" : 0"#, #""warmup" : 9"#), (#""stateless" : false"#, #""stateless" : true"#),
+        ])
+    func changedByHand(setting: String, other: String) async throws {
+        let folder = try TinyRun.folder()
+        let result = try await Execution.run(TinyRun.train("--workers=1", "--steps=2"), in: folder)
+        try #require(result.code == 0, "\(result.errors)")
+        let configuration = try String(contentsOf: folder.file("run/run.json"), encoding: .utf8)
+        try #require(configuration.contains(setting))
+        try folder.write(Array(configuration.replacing(setting, with: other).utf8), to: "run/run.json")
+        let resumed = try await Execution.run(["train", "--run=run", "--resume", "--quiet", "--steps=4"], in: folder)
+        #expect(resumed.code == 1)
+        #expect(resumed.errorLines.count == 1)
+        #expect(resumed.errors.contains("another run than the run.json beside it"), "\(resumed.errors)")
+    }
+
+    @Test(
         "A resumed run refuses another model or batch, and stays as it was",
         arguments: [
             ("--hidden=32", "--hidden is 16 in the run, not 32"), ("--layers=1", "--layers is 2"),
