@@ -50,11 +50,19 @@ package enum RunPreparation {
         try request.resume ? resumed(request, warn: warn) : fresh(request, warn: warn)
     }
 
-    /// - Throws: ``ConfigurationError`` for what is missing, no regular file, larger than 1 MiB or not a configuration.
+    /// - Throws: ``CorpusError`` for what is missing or cannot be read, ``ConfigurationError`` for what is no regular file,
+    ///   larger than 1 MiB or not a configuration.
     package static func configuration(at url: URL) throws -> RunConfiguration {
-        guard let source = try? TextSource(path: url.path, limit: 1 << 20) else {
-            throw ConfigurationError(
-                "\(url.path): cannot be read as a run.json: that is a regular file of 1 MiB at most")
+        let source: TextSource
+        do {
+            source = try TextSource(path: url.path, limit: 1 << 20)
+        } catch {
+            switch error {
+            case .missing, .unreadable: throw error
+            default:
+                throw ConfigurationError(
+                    "\(url.path): cannot be read as a run.json: that is a regular file of 1 MiB at most")
+            }
         }
         do {
             let configuration = try JSONDecoder().decode(RunConfiguration.self, from: source.withBytes { Data($0) })

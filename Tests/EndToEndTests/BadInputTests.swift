@@ -86,6 +86,7 @@ struct BadInputTests {
             "a configuration and a resume", code: 64, ["train", "--config=run.json", "--run=run", "--resume"],
             "--config", "--resume"),
         Case("a configuration that is none", TinyRun.train("--config=text.txt"), "text.txt"),
+        Case("no configuration", TinyRun.train("--config=nowhere"), "nowhere does not exist: check the path"),
         Case("run folder below a file", TinyRun.train("--run=text.txt/run"), "text.txt/run", "run folder"),
         Case("no run to resume", ["train", "--run=nowhere", "--resume", "--quiet"], "nowhere"),
         Case(flags: "--inject=nonsense", words: "--inject", "nonsense"),
