@@ -10,7 +10,8 @@ package enum InstructionSet {
 
     // Unsafe: a table is a constant of the C side, so that its pointer may be shared.
     nonisolated(unsafe) private static let chosen = Result { () throws(Unavailable) in
-        try table(named: ProcessInfo.processInfo.environment["LOCKSTEP_ISA"])
+        let name = ProcessInfo.processInfo.environment["LOCKSTEP_ISA"] ?? ""
+        return try table(named: name.isEmpty ? nil : name)
     }
 
     /// The name of the path in use.

@@ -68,7 +68,7 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
         let isa = try InstructionSet.select()
-        raiseOpenFileLimit()
+        try raiseOpenFileLimit(workers: workers ?? 2)
         let stop = Mutex<(@Sendable (String) -> Void)?>(nil)
         let watcher = SignalWatcher { signal, count in
             let handler = stop.withLock { $0 }

@@ -17,7 +17,7 @@ enum CoordinatorRun {
         var warnings = try listen.map { try access.checkExposure(of: $0) } ?? []
         let keys = try access.readKeys()
         _ = try InstructionSet.select()
-        raiseOpenFileLimit()
+        try raiseOpenFileLimit(workers: service.localWorkers)
         let interruption = Interruption()
         let watcher = SignalWatcher { signal, count in
             // The second one, unless it echoes the first, ends at once; what was committed since the last checkpoint is

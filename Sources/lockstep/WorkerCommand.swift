@@ -46,6 +46,7 @@ struct WorkerCommand: ParsableCommand {
     func run() throws {
         ParentWatch.start()
         _ = try InstructionSet.select()
+        try raiseOpenFileLimit()
         let interrupted = InterruptFlag()
         let watcher = SignalWatcher { _, count in
             if count > 1 { _exit(1) }

@@ -194,6 +194,8 @@ struct BadInputTests {
         #expect(result.code == 1)
         #expect(result.errorLines.count == 1)
         #expect(result.errors.contains("LOCKSTEP_ISA=v9"), "\(result.errors)")
+        // An empty variable is none.
+        #expect(try await Execution.run(TinyRun.train(), in: folder, environment: ["LOCKSTEP_ISA": ""]).code == 0)
     }
 
     @Test(

@@ -186,14 +186,15 @@ final class ProcessesTests: Sendable {
         #expect(await told.next() == second)
     }
 
-    @Test("The limit of open files is raised to the hard one")
-    func openFiles() {
+    @Test("The limit of open files is raised to the hard one, and refused where that is too low")
+    func openFiles() throws {
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         var before = rlimit()
         getrlimit(resource, &before)
         var lowered = rlimit(rlim_cur: before.rlim_max - 1, rlim_max: before.rlim_max)
         setrlimit(resource, &lowered)
-        raiseOpenFileLimit()
+        try raiseOpenFileLimit()
+        #expect(throws: ConfigurationError.self) { try raiseOpenFileLimit(workers: Int(before.rlim_max)) }
         var after = rlimit()
         getrlimit(resource, &after)
         #expect(after.rlim_cur == before.rlim_max)
