@@ -59,8 +59,14 @@ extension CoordinatorMachine {
 
     private func state(of member: Member) -> MemberState {
         if !member.isReady { return .joining }
-        if member.openShards.subtracting(accepted).isEmpty { return .idle }
-        return member.chunksSeen == 0 ? .forward : member.chunksSeen < folds.count ? .backward : .result
+        return member.openShards.subtracting(accepted).isEmpty ? .idle : phase(of: member)
+    }
+
+    /// Where a worker is in its leases of the open step, by what has come of them.
+    func phase(of member: Member) -> MemberState {
+        if member.partsSeen == 0 { return .forward }
+        let shards = Set(member.grants.flatMap(\.shards)).count
+        return member.partsSeen < shards * folds.count ? .backward : .result
     }
 
     private func treeStatus() -> [ClusterStatus.Node] {

@@ -127,7 +127,7 @@ extension CoordinatorMachine {
         guard isFinite else {
             return dispute(Dispute(step: step, shards: Array(shards), kind: .notFinite(from: sender(worker))))
         }
-        members[worker]!.chunksSeen = max(members[worker]!.chunksSeen, folds.count - chunk)
+        members[worker]!.partsSeen += shards.count
         let changes = folds[chunk].insert(part.node)
         if changes.isEmpty { return [.discard(worker, reason: "a gradient came twice")] }
         if audit?.shard == shards.lowerBound, shards.count == 1 {
@@ -210,7 +210,7 @@ extension CoordinatorMachine {
             members[worker]!.carries = member.reported
             members[worker]!.reported = []
             members[worker]!.grants = []
-            members[worker]!.chunksSeen = 0
+            members[worker]!.partsSeen = 0
         }
         step += 1
         let taken = now.since(stepOpened)
@@ -250,7 +250,7 @@ extension CoordinatorMachine {
         for worker in order where members[worker]!.isWelcome {
             members[worker]!.grants = []
             members[worker]!.reported = []
-            members[worker]!.chunksSeen = 0
+            members[worker]!.partsSeen = 0
             members[worker]!.session.withdraw { [step] item in
                 switch item {
                 case .average(let part): part.step == step

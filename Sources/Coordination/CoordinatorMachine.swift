@@ -148,8 +148,8 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var carries: Set<Int> = []
         /// Shards of the open step that it has reported.
         var reported: Set<Int> = []
-        /// How far its gradients have come in the open step, in chunks.
-        var chunksSeen = 0
+        /// How many chunks of its shards' gradients have come in the open step, a node's once for each of its shards.
+        var partsSeen = 0
         /// Nanoseconds from a lease to its results, for a shard, as measured; nil before the first measure.
         var cost: UInt64?
         /// Nanoseconds of computing for a shard, as the worker says, at least what it is late by; nil before its word.
@@ -255,6 +255,9 @@ package struct CoordinatorMachine: Hashable, Sendable {
         return oldest
     }
 
+    /// Of whom a step waits for, how many are named.
+    private static let workersNamed = 8
+
     /// What the open step waits for, in words; nil when all is done.
     package func waitingReason(now: UInt64) -> String? {
         if isFinished { return nil }
@@ -267,14 +270,14 @@ package struct CoordinatorMachine: Hashable, Sendable {
             return "\(next) waits for \(missing) more worker\(missing == 1 ? "" : "s")"
         }
         if let evaluation { return evaluationWaits(evaluation, now: now) }
-        var late = order.compactMap { worker -> String? in
+        let working = order.filter { !members[$0]!.openShards.isSubset(of: accepted) }
+        var late = working.prefix(Self.workersNamed).map { worker in
             let member = members[worker]!
             let open = member.openShards.subtracting(accepted).sorted()
-            guard !open.isEmpty else { return nil }
             let shards = (open.count == 1 ? "shard " : "shards ") + LeasePlan.text(open)
-            let phase = member.chunksSeen == 0 ? "forward" : member.chunksSeen < folds.count ? "backward" : "result"
-            return "worker \(member.hello.name), \(shards), phase \(phase)"
+            return "worker \(member.hello.name), \(shards), phase \(phase(of: member).rawValue)"
         }
+        if working.count > late.count { late.append("\(working.count - late.count) workers more") }
         if late.isEmpty, let audit, audit.isOpen { late = ["the audit of shard \(audit.shard)"] }
         let tenths = now.since(stepOpened) / 100_000_000
         return "step \(step + 1) waits \(tenths / 10).\(tenths % 10) s for " + late.joined(separator: "; ")
@@ -304,15 +307,16 @@ package struct CoordinatorMachine: Hashable, Sendable {
             // A worker that was lost, or whose coordinator was, and does not know it.
             return [.refuse(worker, Refusal(code: .sessionBroken, reason: "the session is over: join again"))]
         }
-        guard envelope.run == configuration.run else {
-            return evict(worker, "spoke for another run", .protocolViolation, now: now)
-        }
         switch members[worker]!.session.receive(
             sequence: envelope.sequence, acknowledged: envelope.acknowledged)
         {
         case .duplicate: return [.discard(worker, reason: "a message came twice")]
         case .gap: return evict(worker, "messages were lost on the way", .sessionBroken, now: now)
         case .inOrder: break
+        }
+        // After its place: a greeting that comes twice names no run.
+        guard envelope.run == configuration.run else {
+            return evict(worker, "spoke for another run", .protocolViolation, now: now)
         }
         members[worker]!.lastHeard = now
         if let first = members[worker]!.underWay.first, first <= envelope.acknowledged {

@@ -38,9 +38,9 @@ struct ClusterStatusTests {
         #expect(status.tree.map(\.chunks) == [0, 0, 0, 0, 0])
         #expect(status.tree.map(\.shards) == [0..<3, 0..<2, 2..<3, 0..<1, 1..<2])
 
-        // Shards 0 and 1 together in chunk 1, then all in chunk 0.
+        // Shards 0 and 1 together in chunk 0, which is not the last one to come, then all in both.
         let pair = TreeNode(level: 1, index: 0)
-        say(.gradient(GradientPart(generation: 1, step: 0, node: pair, chunk: 1)), now: 30)
+        say(.gradient(GradientPart(generation: 1, step: 0, node: pair, chunk: 0)), now: 30)
         #expect(machine.status(now: 30).tree.map(\.chunks) == [0, 1, 0, 1, 1])
         #expect(machine.status(now: 30).members.first?.state == .backward)
         for chunk: UInt32 in [1, 0] {
@@ -48,7 +48,8 @@ struct ClusterStatusTests {
                 .gradient(GradientPart(generation: 1, step: 0, node: TreeNode(level: 0, index: 2), chunk: chunk)),
                 now: 40)
         }
-        say(.gradient(GradientPart(generation: 1, step: 0, node: pair, chunk: 0)), now: 50)
+        #expect(machine.status(now: 40).members.first?.state == .backward)
+        say(.gradient(GradientPart(generation: 1, step: 0, node: pair, chunk: 1)), now: 50)
         status = machine.status(now: 50)
         #expect(status.tree.map(\.chunks) == [2, 2, 2, 2, 2])
         #expect(status.completeChunks == 2)

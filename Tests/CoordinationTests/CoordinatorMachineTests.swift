@@ -14,6 +14,25 @@ struct CoordinatorMachineTests {
         #expect(actions.evictions == ["told twice of step 0"])
     }
 
+    @Test("A greeting that comes twice is discarded")
+    func greetsTwice() {
+        var bench = MachineBench()
+        let hello = Message.hello(Hello(run: 0, name: "w", host: "h", process: 1, threads: 1, software: "t"))
+        let envelope = Envelope(run: 0, worker: 1, sequence: 1, acknowledged: 0)
+        _ = bench.machine.received(hello, envelope, now: 0)
+        let again = bench.machine.received(hello, envelope, now: 1)
+        #expect(again == [.discard(1, reason: "a message came twice")])
+        #expect(bench.machine.workers == [1])
+    }
+
+    @Test("Of many that a step waits for, a few are named")
+    func manyLate() throws {
+        var bench = MachineBench(shards: 20, minimum: 20)
+        for worker in WorkerID(1)...20 { _ = bench.join(worker) }
+        let reason = try #require(bench.machine.waitingReason(now: 0) as String?)
+        #expect(reason.split(separator: ";").count == 9 && reason.hasSuffix("; 12 workers more"))
+    }
+
     @Test("A worker that tells of a replica before its snapshot has left is evicted")
     func tellsTooEarly() {
         // More parts than credits: without an acknowledgement the last ones wait.

@@ -72,6 +72,8 @@ struct SimulationTests {
                         !outcome.replicas[UInt64($0 + 1), default: []].isSubset(of: [clean.lines[$0].digest])
                     }) {
                         "a replica was wrong after step \(step + 1)"
+                    } else if let refusal = outcome.refusals.first {
+                        "an honest worker was refused, \(refusal)"
                     } else {
                         check(seed, outcome)
                     }

@@ -32,6 +32,8 @@ struct SimulatedCluster {
         /// Of each restart of the coordinator: lines on disk, and the step from which it went on.
         var restarts: [(lines: Int, recoveredAt: UInt64)] = []
         var banned: Set<String> = []
+        /// Why workers were refused that were not banned.
+        var refusals: [String] = []
         /// Of the held-out text, by step.
         var validations: [UInt64: Double] = [:]
         var best: SimulatedRun.Best?
@@ -295,8 +297,12 @@ struct SimulatedCluster {
         if let ending = slots[slot].worker!.ending {
             let name = slots[slot].worker!.name
             end(slot)
-            if ending == .refused {
-                if coordinator?.banned.contains(name) == true { slots[slot].isReplaced = true }
+            if case .refused(let refusal) = ending {
+                if coordinator?.banned.contains(name) == true {
+                    slots[slot].isReplaced = true
+                } else if refusal.code != .replicaDiffers && refusal.code != .banned {
+                    outcome.refusals.append("\(name): \(refusal.reason)")
+                }
                 post(.spawn(slot: slot), after: 500_000_000)
             }
             return

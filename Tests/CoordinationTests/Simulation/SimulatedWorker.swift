@@ -39,7 +39,7 @@ struct SimulatedWorker: Hashable {
         case offered(Offer?)
     }
 
-    enum Ending: Hashable { case refused, finished }
+    enum Ending: Hashable { case refused(Refusal), finished }
 
     private struct GradientKey: Hashable {
         let generation: UInt32
@@ -229,7 +229,7 @@ struct SimulatedWorker: Hashable {
                 results = [:]
             case .discard: break
             case .rejoin: leaveSession()
-            case .refused: ending = .refused
+            case .refused(let refusal): ending = .refused(refusal)
             case .finish: ending = .finished
             }
         }
