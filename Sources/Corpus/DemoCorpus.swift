@@ -5,6 +5,8 @@
 package struct DemoCorpus: Sendable {
     package static let name = "demo"
     package static let defaultCharacters = 1_000_000
+    /// How long the text can be.
+    package static let characterRange = 1...1_000_000_000
 
     /// The entropy rate in nats a character: the loss of a perfect model of the grammar, below which none can stay.
     ///
@@ -17,9 +19,9 @@ package struct DemoCorpus: Sendable {
     package let characters: Int
     package let seed: UInt64
 
-    /// - Parameter characters: how long the text is; the last sentence is cut there. At least 1.
+    /// - Parameter characters: how long the text is, in ``characterRange``; the last sentence is cut there.
     package init(characters: Int = Self.defaultCharacters, seed: UInt64 = 0) {
-        precondition(characters >= 1)
+        precondition(Self.characterRange.contains(characters))
         self.characters = characters
         self.seed = seed
     }

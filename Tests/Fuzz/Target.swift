@@ -153,6 +153,7 @@ enum Target: String, CaseIterable {
 
     private static func metrics(_ bytes: [UInt8]) {
         let url = file(bytes)
+        _ = CurvePlot(MetricsCurve(contentsOf: url)).lines
         let digests = MetricsReader.digests(in: url, after: 2, upTo: 1 << 20)
         precondition(digests.count <= 1024 && digests.keys.allSatisfy { (3...1 << 20).contains($0) })
         // A coordinator that was started again looks for workers of these steps.

@@ -26,6 +26,9 @@ struct MetricsCurveTests {
                 .init(step: 2, loss: 0.5, validationLoss: 0.1),
                 .init(step: 3, loss: 1.0 / 3),
             ])
+        try file.write(contentsOf: Data("\n".utf8))
+        try writer.append(StepRecord.early, validationLoss: nil)
+        #expect(MetricsCurve(contentsOf: url).points == points, "a line of an earlier step came behind")
         #expect(MetricsReader.history(in: url, upTo: 2) == .init(validations: [0.1]))
         let three = MetricsReader.history(in: url, upTo: 3)
         #expect(three.validations == [0.1] && three.unevaluated?.loss == 1.0 / 3)
@@ -59,4 +62,17 @@ struct MetricsCurveTests {
         #expect(CurvePlot(MetricsCurve(points: [both[0]])).lines.isEmpty)
         #expect(CurvePlot(MetricsCurve(points: [])).lines.isEmpty)
     }
+
+    @Test("Losses too large to be added or told apart are not drawn", arguments: [[1e308, -1e308], [1e308, 1e308]])
+    func extremes(losses: [Double]) {
+        let points = (1...40).map { MetricsCurve.Point(step: $0, loss: losses[$0 > 20 ? 1 : 0]) }
+        #expect(CurvePlot(MetricsCurve(points: points), width: 8).lines.isEmpty)
+    }
+}
+
+extension StepRecord {
+    /// Of a step that others have passed.
+    fileprivate static let early = StepRecord(
+        step: 1, epoch: 1, loss: 9, gradientNorm: 1, learningRate: 1e-3, charactersPerSecond: 1, stepSeconds: 1, workers: 1,
+        digest: 1)
 }

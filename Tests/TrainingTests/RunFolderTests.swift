@@ -89,6 +89,15 @@ final class RunFolderTests {
         #expect(try error(bytes: 1 << 20 + 1)?.contains("1 MiB at most") == true)
     }
 
+    @Test("A built-in text of a length that it cannot have is an error", arguments: [-1, 0, 1_000_000_001, Int.max])
+    func builtInText(characters: Int) {
+        let demo = RunConfiguration.Corpus(path: nil, name: "demo", sha256: "00", characters: characters)
+        let error = #expect(throws: ConfigurationError.self) {
+            _ = try RunPreparation.load(path: nil, vocabulary: nil, demo: demo)
+        }
+        #expect(error?.description.contains("not \(characters)") == true)
+    }
+
     @Test("The newest run is the one whose configuration was written last")
     func newest() throws {
         #expect(throws: RunFolderError.noRunBelow(path: root)) { try RunFolder.newest(in: self.root) }

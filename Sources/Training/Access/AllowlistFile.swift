@@ -6,11 +6,6 @@ package import ZeroMQ
 ///
 /// From any thread.
 package final class AllowlistFile: Sendable {
-    private struct State {
-        var keys: AllowedKeys
-        var stamp: Stamp?
-    }
-
     /// What changes when a file is written or replaced.
     private struct Stamp: Equatable {
         var inode: UInt64
@@ -29,27 +24,33 @@ package final class AllowlistFile: Sendable {
     }
 
     package let path: String
-    private let state: Mutex<State>
+    /// Never held while a file is read: whoever asks for a key waits for no disk.
+    private let keys: Mutex<AllowedKeys>
+    /// Of the file that was read last; held while another is.
+    private let stamp: Mutex<Stamp?>
 
     /// - Throws: ``ConfigurationError``.
     package init(path: String) throws {
         self.path = path
-        let stamp = Stamp(path)
-        state = Mutex(State(keys: try AllowedKeys(reading: path), stamp: stamp))
+        stamp = Mutex(Stamp(path))
+        keys = Mutex(try AllowedKeys(reading: path))
     }
 
     /// Reads the file again where it has changed. Answers what there is to tell: which names came and went, or why the
     /// new file cannot be used; the former list stands then.
     package func refresh() -> String? {
-        state.withLock { state in
+        stamp.withLock { known in
             let stamp = Stamp(path)
-            guard stamp != state.stamp else { return nil }
-            state.stamp = stamp
+            guard stamp != known else { return nil }
+            known = stamp
             do {
-                let keys = try AllowedKeys(reading: path)
-                let added = keys.names.filter { state.keys.names[$0.key] == nil }
-                let removed = state.keys.names.filter { keys.names[$0.key] == nil }
-                state.keys = keys
+                let new = try AllowedKeys(reading: path)
+                let old = keys.withLock { keys in
+                    defer { keys = new }
+                    return keys
+                }
+                let added = new.names.filter { old.names[$0.key] == nil }
+                let removed = old.names.filter { new.names[$0.key] == nil }
                 guard !added.isEmpty || !removed.isEmpty else { return nil }
                 return "the allowlist \(path) has changed: "
                     + [("allowed", added), ("no longer allowed", removed)].filter { !$1.isEmpty }.map { word, keys in
@@ -61,5 +62,6 @@ package final class AllowlistFile: Sendable {
         }
     }
 
-    package func allows(_ key: CurveKey) -> Bool { state.withLock { $0.keys.names[key] != nil } }
+    /// Whether the key is on the list. Waits for no disk.
+    package func allows(_ key: CurveKey) -> Bool { keys.withLock { $0.names[key] != nil } }
 }

@@ -15,7 +15,8 @@ package struct CurvePlot {
         self.height = max(height, 4)
     }
 
-    /// The lines, top first; none where there are fewer than two points to draw.
+    /// The lines, top first; none where there are fewer than two points to draw, or where they are too far apart to be
+    /// told in numbers.
     package var lines: [String] {
         guard let first = curve.points.first?.step, let last = curve.points.last?.step, last > first else { return [] }
         func column(_ step: UInt64) -> Int { Int(Double(step - first) / Double(last - first) * Double(width - 1)) }
@@ -29,6 +30,7 @@ package struct CurvePlot {
         let values = means.compactMap { $0 } + validation.map(\.1)
         let (low, high) = (values.min()!, values.max()!)
         let span = high > low ? high - low : 1
+        guard (span * Double(height)).isFinite, values.allSatisfy(\.isFinite) else { return [] }
         func row(_ value: Double) -> Int { Int(((high - value) / span * Double(height - 1)).rounded()) }
         var cells = [[Character]](repeating: Array(repeating: " ", count: width), count: height)
         for (at, mean) in means.enumerated() {

@@ -16,14 +16,18 @@ package struct MetricsCurve: Sendable, Equatable {
         }
     }
 
+    /// In the order of their steps, each of which is there once.
     package private(set) var points: [Point]
 
+    /// - Parameter points: in the order of their steps.
     package init(points: [Point]) { self.points = points }
 
-    /// Of the lines of a file; none where it cannot be read.
+    /// The points of a file's lines, in the order of their steps: a line whose step comes too late is passed over. None
+    /// where the file cannot be read.
     package init(contentsOf url: URL) {
         points = []
         MetricsReader.read(url) { record, validationLoss in
+            guard record.step > points.last?.step ?? 0 else { return }
             points.append(Point(step: record.step, loss: record.loss, validationLoss: validationLoss))
         }
     }

@@ -97,8 +97,13 @@ package enum RunPreparation {
             fingerprint.name = name(ofCorpus: path)
         } else {
             let seed = demo?.demoSeed ?? 0
-            encoded = try DemoCorpus(characters: demo?.characters ?? DemoCorpus.defaultCharacters, seed: seed)
-                .encoded(vocabulary: vocabulary)
+            let characters = demo?.characters ?? DemoCorpus.defaultCharacters
+            guard DemoCorpus.characterRange.contains(characters) else {
+                throw ConfigurationError(
+                    "the built-in text can have from \(DemoCorpus.characterRange.lowerBound) to "
+                        + "\(DemoCorpus.characterRange.upperBound) characters, not \(characters)")
+            }
+            encoded = try DemoCorpus(characters: characters, seed: seed).encoded(vocabulary: vocabulary)
             fingerprint.demoSeed = seed
         }
         guard encoded.vocabulary.count >= 2 else {
