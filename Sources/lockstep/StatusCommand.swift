@@ -28,21 +28,26 @@ struct StatusCommand: ParsableCommand {
     }
 
     func run() throws {
-        let endpoint = try self.endpoint()
+        let (endpoint, file) = try self.endpoint()
         let access = keys.map { WorkerAccess.Keys(folder: KeyFolder($0), server: nil) }
         let output = ProgressOutput.file(STDOUT_FILENO)
         let clears = watch && !json && output.isTerminal
         var hasAnswered = false
+        var attempts = 0
         repeat {
             let snapshot: RunSnapshot
             do {
                 snapshot = try StatusClient.snapshot(of: endpoint, keys: access, timeout: 3)
             } catch  where hasAnswered {
-                // The run was there, and is not any more.
-                output.write("the coordinator at \(endpoint) has ended\n")
+                // It may be busy. The file of its address goes with it.
+                let isListed = file.map { FileManager.default.fileExists(atPath: $0) } ?? true
+                attempts += 1
+                if isListed, attempts < Self.attemptsToAsk { continue }
+                output.write(
+                    "the coordinator at \(endpoint) \(isListed ? "does not answer any more" : "has ended")\n")
                 break
             }
-            hasAnswered = true
+            (hasAnswered, attempts) = (true, 0)
             if json {
                 output.write(String(decoding: snapshot.encoded(), as: UTF8.self) + "\n")
             } else {
@@ -57,10 +62,14 @@ struct StatusCommand: ParsableCommand {
         output.flush()
     }
 
-    private func endpoint() throws -> String {
+    /// Of a coordinator that has answered before; each takes three seconds.
+    private static let attemptsToAsk = 5
+
+    /// - Returns: the address, and the file that is there as long as the coordinator is, where one is known.
+    private func endpoint() throws -> (String, file: String?) {
         if let connect {
             _ = try Endpoint(connect, of: "--connect")
-            return connect
+            return (connect, nil)
         }
         let file: String
         if let endpointFile {
@@ -77,6 +86,6 @@ struct StatusCommand: ParsableCommand {
             }
             throw ConfigurationError("\(file): cannot be read; is the coordinator started with it?")
         }
-        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+        return (text.trimmingCharacters(in: .whitespacesAndNewlines), endpointFile == nil ? file : nil)
     }
 }
