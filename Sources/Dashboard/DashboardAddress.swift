@@ -54,7 +54,7 @@ package struct DashboardAddress: Sendable, Equatable, CustomStringConvertible {
             }
         }
         throw DashboardError(
-            "--dashboard \(self): the host \(host) cannot be found (\(String(cString: gai_strerror(status)))): check "
+            "the host \(host) cannot be found (\(String(cString: gai_strerror(status)))): check "
                 + "the name and /etc/hosts, or give an address in numbers")
     }
 

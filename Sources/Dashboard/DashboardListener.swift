@@ -8,16 +8,18 @@ package final class DashboardListener: Sendable {
     /// The name that was asked for; nil for an address in numbers.
     let name: String?
 
+    /// - Parameter flag: that gave the address, for the errors.
     /// - Throws: ``DashboardError`` where the name is unknown, or the address busy or not this machine's.
-    package init(_ requested: DashboardAddress) throws(DashboardError) {
-        let found = try requested.resolved()
+    package init(_ requested: DashboardAddress, of flag: String) throws(DashboardError) {
+        let found: DashboardAddress
+        do { found = try requested.resolved() } catch { throw DashboardError("\(flag) \(requested): \(error)") }
         let family = found.isIPv6 ? AF_INET6 : AF_INET
         let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0, let port = Self.listen(descriptor, at: found) else {
             let reason = String(cString: strerror(errno))
             if descriptor >= 0 { close(descriptor) }
             throw DashboardError(
-                "--dashboard \(requested): the page cannot be served there (\(reason)): choose another port, or off")
+                "\(flag) \(requested): the page cannot be served there (\(reason)): choose another port")
         }
         self.descriptor = descriptor
         address = found.with(port: port)

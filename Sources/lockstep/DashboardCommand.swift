@@ -27,7 +27,7 @@ struct DashboardCommand: ParsableCommand {
         }
         let isDone = DispatchSemaphore(value: 0)
         let watcher = SignalWatcher { _, _ in isDone.signal() }
-        let listener = try DashboardListener(DashboardAddress(listen))
+        let listener = try DashboardListener(DashboardAddress(listen), of: "--listen")
         let server = WatchingOptions.serve(shown, on: listener, token: dashboardToken)
         let output = ProgressOutput.file(STDOUT_FILENO)
         output.write("\(server.url)\nCtrl-C ends it.\n")

@@ -15,7 +15,8 @@ struct DashboardServerTests {
             name: "<b>\"run", isLive: true, snapshot: { Array(snapshot.utf8) }, curve: { Array("{}".utf8) },
             metrics: { "lockstep_step 1\n" })
         return try DashboardServer(
-            listener: DashboardListener(DashboardAddress(address)), runs: [run], token: token, timeout: timeout)
+            listener: DashboardListener(DashboardAddress(address), of: "--dashboard"), runs: [run], token: token,
+            timeout: timeout)
     }
 
     private func get(_ url: String, headers: [String: String] = [:], method: String = "GET") async throws -> (
