@@ -47,7 +47,7 @@ extension CoordinatorMachine {
         // Bounded, since a peer can lie about its name each time.
         if banned.count < configuration.maximumWorkers { banned[liar.identity] = reason }
         let ended = members[liar.worker] == nil ? [] : evict(liar.worker, reason, .replicaDiffers, now: now)
-        return [.ban(liar.worker, name: liar.identity.name)] + ended
+        return [.ban(liar.worker, name: liar.identity.name, host: liar.identity.host)] + ended
     }
 
     mutating func greeted(_ worker: WorkerID, _ hello: Hello, _ envelope: Envelope, now: UInt64)

@@ -36,7 +36,7 @@ package enum CoordinatorAction: Hashable, Sendable {
     case joined(WorkerID)
     case evict(WorkerID, reason: String)
     /// The worker is not let in again under its name and host.
-    case ban(WorkerID, name: String)
+    case ban(WorkerID, name: String, host: String)
     /// Worth a line in the log.
     case note(String)
     /// About a peer, for the log, where there may be a flood of the kind.

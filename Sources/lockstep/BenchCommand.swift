@@ -74,6 +74,7 @@ struct BenchCommand: ParsableCommand {
             let handler = stop.withLock { $0 }
             guard count == 1, let handler else {
                 FileHandle.standardError.write(Data("Error: stopped by \(signal)\n".utf8))
+                PrivateFolder.removeAll()
                 _exit(1)
             }
             handler(signal)

@@ -22,7 +22,10 @@ enum CoordinatorRun {
         let watcher = SignalWatcher { signal, count in
             // The second one, unless it echoes the first, ends at once; what was committed since the last checkpoint is
             // lost.
-            if count > 1 { _exit(2) }
+            if count > 1 {
+                PrivateFolder.removeAll()
+                _exit(2)
+            }
             interruption.came(signal)
         }
         defer { withExtendedLifetime(watcher) {} }
@@ -50,8 +53,8 @@ enum CoordinatorRun {
         if isResume { page = try watching.dashboardListener(warn: warn) }
         // Another coordinator's, where the folder is locked.
         if let file = access.endpointFile { try listener.write(endpointFile: file) }
-        let trace = try watching.traceWriter()
         let coordinator = try CoordinatorService(service)
+        let trace = try watching.traceWriter(onFailure: coordinator.warn)
         interruption.tell(coordinator.interrupt)
         let folderName = relative(job.folder.url.path)
         // A port that was picked is where the workers of a coordinator look for its next start.

@@ -48,7 +48,7 @@ struct EvaluateCommand: ParsableCommand {
     func run() throws {
         ParentWatch.start()
         let folder = workers > 1 ? try PrivateFolder() : nil
-        folder?.removeOnSignal()
+        if folder != nil { PrivateFolder.removeOnSignal() }
         _ = try InstructionSet.select()
         let model = try ModelSource(path: source, best: best) { CoordinatorRun.warn($0) }
         let text = try EncodedCorpus(path: corpus, vocabulary: model.vocabulary, unknown: .leftOut)

@@ -149,7 +149,7 @@ struct RateOptions: ParsableArguments {
     @Option(help: "Units between decays (step, default: 1000), or of half a wave (cosine, default: to the run's end).")
     var scheduleSize: UInt64?
     @Option(help: "Factor of a decay (step, default: 0.5; exponential, default: 0.97).") var scheduleGamma: Double?
-    @Option(help: "The first unit that decays (exponential, default: 0).") var scheduleAfter: UInt64?
+    @Option(help: "The first unit that decays (exponential, default: 1).") var scheduleAfter: UInt64?
     @Option(help: "Lowest rate (cosine, default: 0).") var scheduleMinimum: Double?
 
     fileprivate func set(_ settings: inout RunSettings) {

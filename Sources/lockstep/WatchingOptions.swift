@@ -48,8 +48,8 @@ struct WatchingOptions: ParsableArguments {
     }
 
     /// - Throws: `ConfigurationError` where the file cannot be made.
-    func traceWriter() throws -> TraceWriter? {
-        try trace.map { path in try TraceWriter(path: path) { CoordinatorRun.warn($0) } }
+    func traceWriter(onFailure: @escaping @Sendable (String) -> Void) throws -> TraceWriter? {
+        try trace.map { path in try TraceWriter(path: path, onFailure: onFailure) }
     }
 
     /// Binds the page's address; nil for no page. One that nobody asked for is no reason not to train.
@@ -58,7 +58,7 @@ struct WatchingOptions: ParsableArguments {
     func dashboardListener(warn: (String) -> Void) throws -> DashboardListener? {
         guard dashboard != "off" else { return nil }
         do {
-            return try DashboardListener(DashboardAddress(dashboard ?? "127.0.0.1:0"))
+            return try DashboardListener(DashboardAddress(dashboard ?? "127.0.0.1:0"), of: "--dashboard")
         } catch {
             guard dashboard == nil else { throw error }
             warn("\(error)")

@@ -44,7 +44,7 @@ extension [CoordinatorAction] {
     fileprivate var disputes: [Dispute] {
         compactMap { if case .settle(let dispute) = $0 { dispute } else { nil } }
     }
-    fileprivate var bans: [WorkerID] { compactMap { if case .ban(let worker, _) = $0 { worker } else { nil } } }
+    fileprivate var bans: [WorkerID] { compactMap { if case .ban(let worker, _, _) = $0 { worker } else { nil } } }
 }
 
 @Suite("Audits")

@@ -177,7 +177,7 @@ struct RecoveryTests {
         var bench = asked()
         var unsound = record(2)
         unsound.learningRateBits = Double.infinity.bitPattern
-        #expect(bench.say(1, .history([unsound])).contains(.ban(1, name: "w1")))
+        #expect(bench.say(1, .history([unsound])).contains(.ban(1, name: "w1", host: "h")))
     }
 
     @Test("A worker that does not hand over its state within a minute is given up")
@@ -216,7 +216,7 @@ struct RecoveryTests {
             step: 2, learningRateBits: 0, digest: 9,
             facts: StepFacts(lossBits: Double.nan.bitPattern, gradientNormBits: 0, nanoseconds: 1, workers: 1))
         let actions = bench.say(1, .history([record]))
-        #expect(actions.contains(.ban(1, name: "w1")))
+        #expect(actions.contains(.ban(1, name: "w1", host: "h")))
         #expect(actions.evictions == ["the history that it handed over is not finite"])
         #expect(!actions.contains { if case .fail = $0 { true } else { false } })
         #expect(recalls(actions).keys.sorted() == [2])

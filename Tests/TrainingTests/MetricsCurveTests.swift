@@ -73,6 +73,7 @@ struct MetricsCurveTests {
 extension StepRecord {
     /// Of a step that others have passed.
     fileprivate static let early = StepRecord(
-        step: 1, epoch: 1, loss: 9, gradientNorm: 1, learningRate: 1e-3, charactersPerSecond: 1, stepSeconds: 1, workers: 1,
+        step: 1, epoch: 1, loss: 9, gradientNorm: 1, learningRate: 1e-3, charactersPerSecond: 1, stepSeconds: 1,
+        workers: 1,
         digest: 1)
 }

@@ -296,6 +296,25 @@ struct WatchingTests {
         #expect(forward["pid"] as? Int == 2)
     }
 
+    @Test("A trace whose disk stands still is waited for by nobody for ever", .timeLimit(.minutes(1)))
+    func stalledTrace() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("trace-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try #require(mkfifo(path, 0o600) == 0)
+        let reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        let told = Mutex<[String]>([])
+        let trace = try TraceWriter(path: path, started: 0) { text in told.withLock { $0.append(text) } }
+        // More than a pipe holds.
+        for time in 0..<2000 { trace.event(String(repeating: "x", count: 200), at: Double(time)) }
+        trace.finish(seconds: 0.2)
+        #expect(told.withLock { $0 } == ["\(path): the disk has not taken the end of the trace in 0.2 s: it is lost"])
+        // Taken after all, and completed.
+        _ = fcntl(reader, F_SETFL, 0)
+        let text = String(
+            decoding: FileHandle(fileDescriptor: reader, closeOnDealloc: true).readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.hasSuffix("\n]\n"))
+    }
+
     @Test(
         "Slices of a trace lie apart however the network jitters, and each end of an arrow in the slice it belongs to")
     func traceFormat() throws {

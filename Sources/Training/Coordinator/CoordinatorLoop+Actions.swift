@@ -1,4 +1,5 @@
 import Coordination
+import Foundation
 import Kernels
 import ZeroMQ
 
@@ -38,7 +39,7 @@ extension CoordinatorLoop {
             case .evict(let worker, let reason): forget(worker, reason)
             case .abandonStep: abandonStep()
             case .settle, .verifyRecalled: afterwards.append(action)
-            case .ban(_, let name): ban(name)
+            case .ban(_, let name, let host): ban(name, on: host)
             case .note(let text): progress.event(text)
             case .complain(let text): complain(text)
             case .storeRecalledPart(let part): recall().store(part: part, payload!)
@@ -103,10 +104,11 @@ extension CoordinatorLoop {
         }
     }
 
-    private func ban(_ name: String) {
+    private func ban(_ name: String, on host: String) {
         // It may not have joined yet.
         faults = .none
-        onBan(name)
+        // One of another host may bear the same name as a process of this machine.
+        if host == ProcessInfo.processInfo.hostName { onBan(name) }
     }
 
     private func fail(_ reason: String, savesState: Bool) {

@@ -18,6 +18,8 @@ package enum CoordinatorEvent: Sendable {
     case givenUp(String, last: String?, remaining: Int)
     /// For the log.
     case noted(String)
+    /// For the user too.
+    case warned(String)
 }
 
 /// The coordinator's one thread: its socket, its replica and the machine that decides.
@@ -96,7 +98,7 @@ package final class CoordinatorLoop {
     /// - Parameters:
     ///   - startRecorder: called once it is known from which step the run goes on, with the records that the workers
     ///     kept of steps whose lines are missing.
-    ///   - onBan: told the name of a worker that is not let in again.
+    ///   - onBan: told the name of a worker of this host that is not let in again.
     ///   - onAbsence: told the name of a worker that was lost and for long did not come back.
     package init(
         job: TrainingJob, settings options: CoordinatorSettings, inbox: Inbox<CoordinatorEvent>,
@@ -254,6 +256,7 @@ package final class CoordinatorLoop {
             progress.warning(text + (isMissed ? ": the first step waits for one less" : ""))
             perform(machine.expectAtMost(remaining, now: clock), socket)
         case .noted(let text): progress.event(text)
+        case .warned(let text): progress.warning(text)
         }
     }
 

@@ -32,6 +32,9 @@ package struct CoordinatorService {
     /// Stops the run after a checkpoint. From any thread.
     package var interrupt: @Sendable (String) -> Void { { [inbox] in inbox.post(.interrupted($0)) } }
 
+    /// Tells the user, and the log. From any thread.
+    package var warn: @Sendable (String) -> Void { { [inbox] in inbox.post(.warned($0)) } }
+
     /// Trains to the end, or to an interruption.
     ///
     /// - Parameters:
@@ -88,7 +91,13 @@ package struct CoordinatorService {
         if case .success(.finished) = result { isHurried = false }
         progress.isEnding = true
         loop.finishRecording(hurried: isHurried)
-        for case .recorded(let report) in inbox.drain() { progress.recorded(report) }
+        for event in inbox.drain() {
+            switch event {
+            case .recorded(let report): progress.recorded(report)
+            case .warned(let text): progress.warning(text)
+            default: break
+            }
+        }
         if let missing = progress.missing, case .success = result {
             result = .failure(
                 CoordinatorLoop.Failure(
@@ -96,6 +105,7 @@ package struct CoordinatorService {
                         + "\(missing.reason); then repeat the lost steps with \(resumeCommand)"))
         }
         monitor.ended(Self.state(after: result))
+        for case .warned(let text) in inbox.drain() { progress.warning(text) }
         sayEnding(result, after: loop.step, folderName, resumeCommand, progress, log)
         return try result.get()
     }

@@ -63,14 +63,8 @@ package final class RunLog: Sendable {
     /// Waits until all is written, but not for ever: where the disk stands still that is told instead.
     package func finish(seconds: Double = 10) {
         guard descriptor >= 0 else { return }
-        let done = DispatchSemaphore(value: 0)
-        queue.async { done.signal() }
-        let deadline = ContinuousClock.now + .seconds(seconds)
-        // A wait ends early where the system's clock is set forward meanwhile.
-        while done.wait(timeout: .now() + min(seconds, 0.1)) == .timedOut {
-            guard ContinuousClock.now >= deadline else { continue }
-            return onFailure(
-                "\(url.path): the disk has not taken the last lines of the log in \(seconds) s: they are lost")
+        if !queue.finish(within: seconds) {
+            onFailure("\(url.path): the disk has not taken the last lines of the log in \(seconds) s: they are lost")
         }
     }
 

@@ -61,7 +61,8 @@ package final class TraceWriter: Sendable {
 
     /// - Parameters:
     ///   - started: the zero of the file's clock, in seconds since 1970.
-    ///   - onFailure: told once, where the file cannot be written any more.
+    ///   - onFailure: told why steps are missing from the file. Called on the threads of the run too, so it must not
+    ///     wait.
     /// - Throws: ``ConfigurationError`` where the file cannot be made.
     package init(
         path: String, started: Double = Date().timeIntervalSince1970, onFailure: @escaping @Sendable (String) -> Void
@@ -113,9 +114,9 @@ package final class TraceWriter: Sendable {
         }
     }
 
-    /// Completes the file.
-    package func finish() {
-        queue.sync {
+    /// Completes the file; one whose disk stands still is left as it is, and that is told.
+    package func finish(seconds: Double = 10) {
+        let isComplete = queue.finish(within: seconds) { [self] in
             file.withLock { file in
                 guard file.descriptor >= 0 else { return }
                 writeWaiting(&file)
@@ -123,6 +124,9 @@ package final class TraceWriter: Sendable {
                 close(file.descriptor)
                 file.descriptor = -1
             }
+        }
+        if !isComplete {
+            onFailure("\(path): the disk has not taken the end of the trace in \(seconds) s: it is lost")
         }
     }
 

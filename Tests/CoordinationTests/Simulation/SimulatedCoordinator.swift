@@ -243,7 +243,7 @@ struct SimulatedCoordinator: Hashable {
                 losses = [:]
                 nextCarries = [:]
             case .settle, .verifyRecalled: afterwards.append(action)
-            case .ban(_, let name): banned.insert(name)
+            case .ban(_, let name, _): banned.insert(name)
             case .storeRecalledPart(let part): recalledParts[part] = arrived!.payload
             case .storeRecalledCarry(let shard): recalledCarries[shard] = arrived!.payload[0]
             case .storeHistory(let records): history = records

@@ -39,7 +39,10 @@ struct SimulatedWorker: Hashable {
         case offered(Offer?)
     }
 
-    enum Ending: Hashable { case refused(Refusal), finished }
+    enum Ending: Hashable {
+        case refused(Refusal)
+        case finished
+    }
 
     private struct GradientKey: Hashable {
         let generation: UInt32
