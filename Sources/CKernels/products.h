@@ -197,7 +197,7 @@ typedef struct {
     long at, each, waiting;
 } fetching;
 
-// Of the `tiles` of a product, each can fetch `each` floats.
+// How a product's tiles share what is fetched ahead: there are `tiles` of them, and each can fetch `each` floats.
 INLINE fetching fetching_of(long spans, const ls_span *soon, long tiles, long each) {
     long needed = 0;
     if (each > 0)
@@ -243,7 +243,7 @@ INLINE void tile_columns(long m, long width, terms *of, const float *const *star
         if (width % WIDTH == 0) {
             tile(height, vectors, of, &to, far);
         } else {
-            // Of a panel's last columns, those that there are.
+            // Those of a panel's last columns that there are.
             float edge[PRODUCT_ROWS * PANEL];
             for (int i = 0; i < height; i++)
                 for (long j = 0; j < vectors * WIDTH; j += WIDTH)

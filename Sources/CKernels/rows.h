@@ -106,7 +106,7 @@ INLINE void next_state(long n, long hidden, const float *g, const float *cp, flo
 }
 
 INLINE void next_output(long n, const float *o, const float *c, float *h) {
-    // Of the row below, where these are rows of a panel.
+    // The row below's, where these are rows of a panel.
     __builtin_prefetch(h + PANEL, 1, 3);
     store_some(h, load_some(o, n) * tanh16(load_some(c, n)), n);
 }

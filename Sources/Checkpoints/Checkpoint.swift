@@ -28,7 +28,7 @@ package struct Checkpoint: Sendable {
     package var epoch: UInt64
     /// The window of the epoch that comes next.
     package var windowIndex: Int
-    /// Of initial parameters and dropout.
+    /// The seed of initial parameters and dropout.
     package var seed: UInt64
     package var shards: Int
     /// The run's configuration, as JSON.
@@ -69,10 +69,10 @@ package struct Checkpoint: Sendable {
     /// `B`, the rows of the global batch.
     package var batch: Int { carry.count / shape.carryCount }
 
-    /// Of the parameters alone, as it travels with every commit.
+    /// The digest of the parameters alone, as workers tell it after every commit.
     package var parametersDigest: UInt64 { digest(parameters) }
 
-    /// Of parameters, optimizer state and carry.
+    /// The digest of parameters, optimizer state and carry.
     package var stateDigest: UInt64 {
         var words = [digest(parameters)]
         for slot in slots { words.append(digest(slot.values)) }

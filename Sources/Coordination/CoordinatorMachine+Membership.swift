@@ -42,7 +42,7 @@ extension CoordinatorMachine {
         members[worker] == nil ? [] : ban(sender(worker), reason, now: now)
     }
 
-    /// Of one that is gone, the name is refused.
+    /// The same for whoever was the sender: of one that is gone only the name is refused.
     mutating func ban(_ liar: Sender, _ reason: String, now: UInt64) -> [CoordinatorAction] {
         // Bounded, since a peer can lie about its name each time.
         if banned.count < configuration.maximumWorkers { banned[liar.identity] = reason }

@@ -82,7 +82,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var term: UInt64 = 1
         /// `S`.
         package var shards: Int
-        /// Of a gradient.
+        /// Chunks of a gradient.
         package var chunks: Int
         /// Chunks of a whole replica: parameters and the optimizer's state.
         package var snapshotParts: Int
@@ -100,13 +100,13 @@ package struct CoordinatorMachine: Hashable, Sendable {
         package var joinLimit: UInt64 = 60_000_000_000
         /// Messages under way to one worker, at most.
         package var credits: UInt64 = 48
-        /// Of a million steps, how many have a shard computed twice.
+        /// How many of a million steps have a shard computed twice.
         package var auditsPerMillion: UInt64 = 0
         /// A lease is late, and given to idle workers too, after one and a half times the time expected, and this.
         package var speculationFloor: UInt64 = 100_000_000
-        /// Of the held-out text; 0 where nothing is held out.
+        /// Segments of the held-out text; 0 where nothing is held out.
         package var segments = 0
-        /// At most.
+        /// The most segments that one lease names.
         package var segmentsPerLease = Wire.maximumShards
 
         package init(
@@ -142,7 +142,7 @@ package struct CoordinatorMachine: Hashable, Sendable {
         var applied: UInt64?
         var lastHeard: UInt64
         var lastSent: UInt64
-        /// Of the open step.
+        /// What it was leased in the open step.
         var grants: [Grant] = []
         /// The shards whose carry into the open step the worker holds: those it computed in the step before.
         var carries: Set<Int> = []

@@ -12,7 +12,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         case finished
         case interrupted
         case failed
-        /// Of a run folder in which nobody trains.
+        /// A run folder in which nobody trains.
         case stopped
     }
 
@@ -23,7 +23,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
     package var folder: String
     package var state: State
     package var time: Double
-    /// Of this start of the coordinator.
+    /// When this coordinator started.
     package var started: Double
     package var progress: Progress
     package var openStep: OpenStep?
@@ -105,7 +105,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
     }
 
     package struct Member: Codable, Hashable, Sendable {
-        /// Of this incarnation: 16 hex digits.
+        /// The identity of this incarnation: 16 hex digits.
         package var id: String
         package var name: String
         package var host: String

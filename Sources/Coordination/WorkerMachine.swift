@@ -53,7 +53,8 @@ package enum WorkerAction: Hashable, Sendable {
 /// ```
 package struct WorkerMachine: Hashable, Sendable {
     package struct Configuration: Hashable, Sendable {
-        /// Of the greeting; afterwards twice the coordinator's own.
+        /// Nanoseconds without a word after which it joins anew, in the greeting; afterwards twice the coordinator's
+        /// limit.
         package var silenceLimit: UInt64 = 3_000_000_000
         package var heartbeatInterval: UInt64 = 250_000_000
         /// Messages under way to the coordinator, at most.
@@ -79,7 +80,7 @@ package struct WorkerMachine: Hashable, Sendable {
     private var snapshotReceived = 0
     /// Steps committed, as this worker has heard.
     package private(set) var step: UInt64 = 0
-    /// Of a gradient; known once the welcome is adopted.
+    /// Chunks of a gradient; known once the welcome is adopted.
     private var chunks = 0
     private var averages: Set<Int> = []
     private var firstGeneration: UInt32 = 0

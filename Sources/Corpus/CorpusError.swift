@@ -19,7 +19,7 @@ package enum CorpusError: Error, Equatable, Sendable {
     case tooShort(part: String, present: Int, batch: Int, window: Int)
     case badBatch(batch: Int, window: Int)
     case badValidation(fraction: Double)
-    /// Of a split into columns.
+    /// Too few windows to hold out columns of them.
     case tooFewWindows(part: String, windows: Int, fraction: Double)
     case badVocabulary(name: String, reason: String)
     case badShape(shape: [Int], reason: String)

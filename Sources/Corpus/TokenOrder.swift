@@ -2,7 +2,7 @@ import Foundation
 
 /// The characters of another program's model in the order of its tokens, which need not ascend as in ``Vocabulary``.
 package struct TokenOrder: Sendable, Equatable {
-    /// Of each token its character; distinct.
+    /// The character of each token; no two are the same.
     package let scalars: [Unicode.Scalar]
 
     /// The same characters in ascending order.

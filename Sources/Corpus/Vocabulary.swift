@@ -26,7 +26,7 @@ package struct Vocabulary: Sendable, Equatable {
         self.init(ascending: try TextScan(source).distinct)
     }
 
-    /// Of scalars that are known to ascend; at least one.
+    /// A vocabulary of scalars that are known to ascend; at least one.
     init(ascending scalars: [Unicode.Scalar]) {
         self.scalars = scalars
     }

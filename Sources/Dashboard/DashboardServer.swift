@@ -70,7 +70,7 @@ package final class DashboardServer: Sendable {
                 return
             }
             guard descriptor >= 0 else {
-                // Of a peer that left at once, or where descriptors are short for a moment.
+                // The peer left at once, or descriptors are short for a moment.
                 if errno != EINTR, errno != ECONNABORTED { Thread.sleep(forTimeInterval: 0.1) }
                 continue
             }

@@ -34,7 +34,7 @@ package enum InstructionSet {
                 + "\(available.joined(separator: ", ")), or leave it out")
     }
 
-    /// Of the path in use. Ends the program where ``select()`` would throw.
+    /// The kernels of the path in use. Ends the program where ``select()`` would throw.
     package static var table: UnsafePointer<ls_kernels> {
         switch chosen {
         case .success(let table): table

@@ -11,7 +11,7 @@ package struct NodeRows: Sendable {
     /// Where the first shard of the part begins among them.
     package var firstRow: Int
     package var rowsPerShard: Int
-    /// Of this part.
+    /// Shards of this part.
     package var shards: Int
     /// Shards that earlier parts completed.
     package var done = 0

@@ -7,7 +7,7 @@ package struct UpdateCoefficients: Sendable {
     package var clip: Float = 1
     /// Then each of its elements is brought within minus this and this.
     package var clamp: Float = .infinity
-    /// Of the parameter, added to the gradient.
+    /// The share of the parameter that is added to the gradient.
     package var weightDecay: Float = 0
     /// What the parameter is multiplied by before all else: `1 - rate * decay` for AdamW.
     package var shrink: Float = 1

@@ -42,7 +42,7 @@ package enum WeightGradient {
     /// What a layer's gates were multiplied with, and the gradient of the weight between them.
     package struct Inputs: @unchecked Sendable {
         // @unchecked: only read while threads share it; they write disjoint rows of `out`.
-        /// Of a part of a node, see ``PanelRows``.
+        /// The inputs of a part of a node, in panels: see ``PanelRows``.
         let base: UnsafePointer<Float>
         let panel: Int
         let step: Int

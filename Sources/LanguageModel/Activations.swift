@@ -8,15 +8,15 @@ final class Activations: @unchecked Sendable {
     /// Floats from a row to the next, of gates and of `H` units: at least what a row has, see ``RowStride``.
     let gateStride: Int
     let stride: Int
-    /// Of each layer `[T][R][4H]`: activated gates, then their gradients.
+    /// Each layer's activated gates, then their gradients: `[T][R][4H]`.
     let gates: [FloatBuffer]
-    /// Of each layer, of `T + 1` time steps: that before step `t` is the `t`-th.
+    /// Each layer's outputs at `T + 1` time steps: the `t`-th is the one before step `t`.
     let h: [PanelRows]
-    /// The same, `[T + 1][R][H]`.
+    /// Each layer's cell states at the same time steps: `[T + 1][R][H]`.
     let c: [FloatBuffer]
-    /// With dropout, of each layer the outputs after their masks, at the same places as in ``h``.
+    /// With dropout, each layer's outputs after their masks, at the same places as in ``h``.
     let dropped: [PanelRows]
-    /// Of each layer `[T][R]` rows of bits.
+    /// Each layer's masks: `[T][R]` rows of bits.
     let maskPointers: [UnsafeMutablePointer<UInt8>]
     let maskBytes: Int
     /// `[T][R][H]`: the gradient of a layer's output, then of the one below.

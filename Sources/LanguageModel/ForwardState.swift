@@ -8,7 +8,7 @@ package final class ForwardState: Sendable {
     /// Floats from a row to the next, of gates and of `H` units.
     let gateStride: Int
     let stride: Int
-    /// Of each layer, `[rows][stride]`.
+    /// Each layer's outputs, and its cell states: `[rows][stride]`.
     let h: [FloatBuffer]
     let c: [FloatBuffer]
     let gates: FloatBuffer
@@ -37,7 +37,7 @@ package final class ForwardState: Sendable {
         return Array(UnsafeBufferPointer(start: logits.base + row * shape.vocabulary, count: shape.vocabulary))
     }
 
-    /// As a checkpoint has it: of each row `[layers][h, c][H]`.
+    /// The state as a checkpoint has it: `[layers][h, c][H]` for each row.
     package var carry: [Float] {
         get {
             var carry = [Float](repeating: 0, count: rows * shape.carryCount)

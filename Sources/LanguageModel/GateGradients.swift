@@ -11,7 +11,7 @@ struct GateGradients: @unchecked Sendable {
     let inputs: [WeightGradient.Inputs]
     /// `[4H]`; nil for none.
     let bias: UnsafeMutablePointer<Float>?
-    /// Of layer 0.
+    /// The one-hot input, in layer 0 alone; nil above it.
     let table: WeightGradient.Table?
     /// Gates whose sums by token are taken at a time.
     let tableRows: Int

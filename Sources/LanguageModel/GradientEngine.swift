@@ -13,9 +13,9 @@ package import Kernels
 /// Memory for R rows: `4 R T (L (4H + 2H) + H)` bytes, and `4 R T L H` more with dropout.
 package final class GradientEngine {
     package let geometry: EngineGeometry
-    /// Of the last run.
+    /// The times of the last run.
     package private(set) var phases = PhaseTimes()
-    /// Of the last run, by thread: the first is the one that runs the engine.
+    /// What each thread did in the last run; the first is the one that runs the engine.
     package var threadSpans: [[ThreadTimeline.Span]] { pool.timeline.spans }
     private let pool: ComputePool
     private let model: PackedModel

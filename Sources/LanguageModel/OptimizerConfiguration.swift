@@ -3,7 +3,7 @@ package struct OptimizerConfiguration: Codable, Sendable, Equatable {
     package enum Kind: String, Codable, Sendable, CaseIterable { case adam, adamw, rmsprop, sgd }
 
     package var kind: Kind
-    /// Of which a schedule gives each step's.
+    /// The base rate, from which a schedule makes that of each step.
     package var learningRate: Double
     /// Adam's smoothing of gradients, and of their squares.
     package var beta1 = 0.9
@@ -12,7 +12,8 @@ package struct OptimizerConfiguration: Codable, Sendable, Equatable {
     package var epsilon = 1e-8
     /// RMSprop's smoothing constant.
     package var alpha = 0.99
-    /// Of the velocity in SGD, `v = momentum v + (1 - dampening) g`, and in RMSprop, which has no dampening; 0 for none.
+    /// The share of the velocity that is kept: in SGD `v = momentum v + (1 - dampening) g`, in RMSprop without
+    /// dampening; 0 for no velocity.
     package var momentum = 0.0
     package var dampening = 0.0
     /// SGD goes by `g + momentum v`, not by `v`.

@@ -101,7 +101,7 @@ final class OutputPass: @unchecked Sendable {
         let (logits, blocks, stacks) = (logits, blocks, stacks)
         nonisolated(unsafe) let (weight, bias) = (weight, bias)
         for wave in waves {
-            // Of whole time steps, where they are short enough.
+            // A chunk is whole time steps, where they are short enough.
             let chunk = wave.rows <= Self.chunk ? Self.chunk / wave.rows * wave.rows : Self.chunk
             pool.run(.forward, tasks: (wave.tokens + chunk - 1) / chunk) { [self] task, thread in
                 let first = task * chunk

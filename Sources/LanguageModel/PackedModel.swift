@@ -13,7 +13,7 @@ final class PackedModel: Sendable {
     let outputBias: FloatBuffer
     /// `[H]`.
     let zeros: FloatBuffer
-    /// Of the layers from 1 on: `x W_ih^T`.
+    /// Weights of the products `x W_ih^T`, for the layers from 1 on.
     let input: [PackedWeight]
     let recurrent: [PackedWeight]
     let output: PackedWeight

@@ -11,7 +11,7 @@ package struct EngineGeometry: Sendable, Equatable {
     package var shards: Int
     /// The probability that an output of a layer is dropped; below 1.
     package var dropout: Double
-    /// Of the dropout masks.
+    /// The seed of the dropout masks.
     package var seed: UInt64
 
     package init(shape: ModelShape, batch: Int, window: Int, shards: Int, dropout: Double, seed: UInt64) {

@@ -41,10 +41,10 @@ package final class Replica: Sendable {
         optimizer.apply(gradient: average, to: parameters, scalars: scalars)
     }
 
-    /// Of the parameters: 64 bits.
+    /// The digest of the parameters: 64 bits.
     package var digest: UInt64 { Kernels.digest(parameters) }
 
-    /// Of the optimizer's state: 64 bits.
+    /// The digest of the optimizer's state: 64 bits.
     package var stateDigest: UInt64 {
         let digests = optimizer.slots.map { Kernels.digest($0) }
         return digests.withUnsafeBytes { Kernels.digest($0) }

@@ -11,7 +11,7 @@ struct BenchmarkReport: Encodable {
         var bias: Bool
     }
 
-    /// Of a worker, in bytes.
+    /// A worker's memory, in bytes.
     struct Memory: Encodable {
         var predicted: Int
         var measured: Int

@@ -93,7 +93,7 @@ struct EvaluateCommand: ParsableCommand {
         let model: ModelSource
         let text: EncodedCorpus
         let plan: ScoringPlan
-        /// Of the windows of a stateless pass; nil for any other.
+        /// Characters of a window in a stateless pass; nil for any other.
         let length: Int?
         let threads: Int
         /// What the files of the shares begin with.

@@ -23,7 +23,7 @@ struct PlanCommand: ParsableCommand {
             """)
 
     @Option(help: "Seconds of a step with one worker, on a host like those to come.") var stepSeconds: Double
-    @Option(help: "Of the coordinator's link each way: 100mbit, 1gbit, 25gbit.") var bandwidth: Bandwidth
+    @Option(help: "The coordinator's link, each way: 100mbit, 1gbit, 25gbit.") var bandwidth: Bandwidth
     @Option(help: "Milliseconds of the link, one way.") var latency = 0.1
     @Flag(help: "Without CURVE (--insecure).") var insecure = false
     @Option(help: "Units of each LSTM layer.") var hidden = 512

@@ -60,7 +60,7 @@ struct BasicOptions: ParsableArguments {
 // These groups are those of `bench` too.
 
 struct ArithmeticOptions: ParsableArguments {
-    @Option(help: "Of initial parameters and dropout. (default: 0)") var seed: UInt64?
+    @Option(help: "The seed of initial parameters and dropout. (default: 0)") var seed: UInt64?
     @Option(help: "Leaves of the reduction tree; part of the run's identity. (default: at most 16, a power of two)")
     var shards: Int?
 
@@ -110,7 +110,7 @@ struct TextOptions: ParsableArguments {
 
 struct OptimizerOptions: ParsableArguments {
     @Option(help: "adam, adamw, rmsprop or sgd. (default: adam)") var optimizer: OptimizerConfiguration.Kind?
-    @Option(help: "Of sgd and rmsprop. (default: 0)") var momentum: Double?
+    @Option(help: "The share of the velocity that is kept, of sgd and rmsprop. (default: 0)") var momentum: Double?
     @Option(help: "The pull of the parameters towards 0: by the gradient, with adamw beside it. (default: 0)")
     var weightDecay: Double?
     @Option(help: "Decay of the mean of gradients, of adam and adamw. (default: 0.9)") var beta1: Double?

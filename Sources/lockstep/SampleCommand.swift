@@ -22,7 +22,7 @@ struct SampleCommand: ParsableCommand {
     @Option(help: "Below 1 bolder towards the likely, above 1 wilder; 0 takes the likeliest.") var temperature = 1.0
     @Option(help: "Choose among the K likeliest.") var topK: Int?
     @Option(help: "Choose among the likeliest that together have probability P.") var topP: Double?
-    @Option(help: "Of the choices.") var seed: UInt64 = 0
+    @Option(help: "The seed of the choices.") var seed: UInt64 = 0
     @Option(help: "Samples, computed side by side.") var count = 1
     @Flag(help: "Stop at the first line end after the length.") var lines = false
     @Flag(help: "Read lines from standard input and go on from each; the state is kept.") var interactive = false

@@ -2,9 +2,9 @@
 
 /// One shard's work done by a second worker: digests to compare, in place of the values.
 package struct AuditReport: Hashable, Sendable {
-    /// Of the lease.
+    /// The generation of the lease.
     package var generation: UInt32
-    /// Of the lease.
+    /// The step of the lease.
     package var step: UInt64
     package var shard: UInt32
     package var answer: ShardAnswer
@@ -39,9 +39,9 @@ extension AuditReport: WireMessage {
 package struct ShardAnswer: Hashable, Sendable {
     /// As in ``NodeResult``.
     package var lossBits: UInt64
-    /// Of the carry after the window.
+    /// The digest of the carry after the window.
     package var carryDigest: UInt64
-    /// Of the gradient's chunks, in order.
+    /// The digests of the gradient's chunks, in order.
     package var chunkDigests: [UInt64]
 
     package init(lossBits: UInt64, carryDigest: UInt64, chunkDigests: [UInt64]) {

@@ -81,7 +81,7 @@ extension StepFacts {
 package struct Applied: Hashable, Sendable {
     /// How many steps the replica holds.
     package var step: UInt64
-    /// Of the replica's parameters after those steps.
+    /// The digest of the replica's parameters after those steps.
     package var digest: UInt64
     /// How the worker spent the last of them.
     package var times: ComputeTimes

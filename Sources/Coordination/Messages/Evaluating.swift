@@ -31,11 +31,11 @@ extension EvaluationLease: WireMessage {
 
 /// The answer to an ``EvaluationLease``.
 package struct EvaluationResult: Hashable, Sendable {
-    /// Of the lease.
+    /// The step of the lease.
     package var step: UInt64
-    /// Those of a lease.
+    /// The segments of a lease.
     package var segments: [UInt32]
-    /// Of each segment the sum of losses in nats: the bits of a Double, passed on and never computed with here.
+    /// For each segment its sum of losses in nats: the bits of a Double, passed on and never computed with here.
     package var lossBits: [UInt64]
 
     package init(step: UInt64, segments: [UInt32], lossBits: [UInt64]) {

@@ -16,7 +16,7 @@ package struct Offer: Hashable, Sendable {
     }
     /// How many steps the replica holds.
     package var step: UInt64
-    /// Of the parameters, and of the optimizer's state.
+    /// The digests of the parameters and of the optimizer's state.
     package var digest: UInt64
     package var stateDigest: UInt64
     package var carries: [Carries]
@@ -122,9 +122,9 @@ extension CarryPart: WireMessage {
 package struct HistoryRecord: Hashable, Sendable {
     /// Steps that the replica held after it.
     package var step: UInt64
-    /// Of a Double.
+    /// The learning rate: the bits of a Double.
     package var learningRateBits: UInt64
-    /// Of the replica's parameters after the step.
+    /// The digest of the replica's parameters after the step.
     package var digest: UInt64
     package var facts: StepFacts
 

@@ -1,8 +1,8 @@
 /// Memory of a process that others of its machine may read, where floats lie that no message carries.
 package struct SharedPlace: Hashable, Sendable {
-    /// That made it, and holds it open.
+    /// The process that made it, and holds it open.
     package var process: UInt32
-    /// Of that process.
+    /// Its descriptor in that process.
     package var descriptor: UInt32
     /// Drawn at random, and part of the memory's name: no other memory is taken for it.
     package var tag: UInt64

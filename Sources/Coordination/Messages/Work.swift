@@ -65,9 +65,9 @@ extension Lease: WireMessage {
 
 /// One chunk of the sum of gradients over the shards of a tree node.
 package struct GradientPart: Hashable, Sendable {
-    /// Of the lease.
+    /// The generation of the lease.
     package var generation: UInt32
-    /// Of the lease.
+    /// The step of the lease.
     package var step: UInt64
     package var node: TreeNode
     /// Chunks are final from the last one, the output layer's, down to 0.
@@ -124,9 +124,9 @@ extension ByteReader {
 
 /// The shards under a tree node are done: it comes after all chunks of their gradient.
 package struct NodeResult: Hashable, Sendable {
-    /// Of the lease.
+    /// The generation of the lease.
     package var generation: UInt32
-    /// Of the lease.
+    /// The step of the lease.
     package var step: UInt64
     package var node: TreeNode
     /// For each shard, in ascending order, its sum of losses in nats: bits of Doubles, passed on and never computed with

@@ -14,9 +14,9 @@ package enum Wire {
     package static let maximumFaults = 1 << 12
     /// Bytes of JSON.
     package static let maximumStatus = 1 << 19
-    /// Of segments too.
+    /// Shards of a run, and segments of a held-out text.
     package static let maximumShards = 4096
-    /// Of a gradient.
+    /// Chunks of a gradient.
     package static let maximumChunks = 1 << 16
     /// Steps whose records a worker keeps.
     package static let maximumHistory = 512

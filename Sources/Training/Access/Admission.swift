@@ -11,7 +11,7 @@ package final class Admission: Sendable {
     package struct Keys: Sendable {
         package let pair: CurveKeyPair
         package let allowlist: AllowlistFile
-        /// Of workers that the coordinator itself starts: allowed in this run, and in no file.
+        /// The key of workers that the coordinator itself starts: allowed in this run, and in no file.
         var ownWorkers: CurveKey?
 
         /// - Parameter allow: the allowlist's file; nil for the one in the folder.

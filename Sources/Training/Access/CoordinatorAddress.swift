@@ -25,7 +25,8 @@ struct CoordinatorAddress: Sendable {
         lookup = NameLookup { Self.resolve(endpoint) }
     }
 
-    /// Of several addresses of a name the first that takes a connection, in the system's order of preference.
+    /// The endpoint with its host in numbers. Where a name has several addresses, it is the first that takes a
+    /// connection, in the system's order of preference.
     func resolve(isInterrupted: () -> Bool) -> Resolution {
         guard case .tcp(let host, _) = endpoint.transport else { return .found(endpoint) }
         if let resolution = lookup.answer(within: Self.nameTimeout, isInterrupted: isInterrupted) { return resolution }

@@ -5,7 +5,8 @@ package import LanguageModel
 /// What a worker's compute thread did in a step, for `lockstep bench`: a line of JSON a step, in a file of the worker's
 /// own below the folder that an environment variable names. Without the variable there is none of it.
 package struct PhaseLog: ~Copyable {
-    /// Of one worker and step. Times are seconds of the machine's monotonic clock, so that those of its processes compare.
+    /// The phases of one worker and step. Times are seconds of the machine's monotonic clock, so that those of its
+    /// processes compare.
     package struct Entry: Codable, Sendable, Equatable {
         package var step: UInt64
         /// From the step's first lease to the end of its last; nil where the worker got none.

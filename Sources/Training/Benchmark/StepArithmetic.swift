@@ -14,7 +14,7 @@ package enum StepArithmetic {
         return 4 * hidden * hidden * (2 * layers - 1) + Double(shape.vocabulary) * hidden
     }
 
-    /// Of a training step: `6 B T (4 H^2 (2L - 1) + V H)`.
+    /// The operations of a training step: `6 B T (4 H^2 (2L - 1) + V H)`.
     package static func training(_ shape: ModelShape, batch: Int, window: Int) -> Double {
         6 * Double(batch) * Double(window) * multiplyAdds(shape)
     }

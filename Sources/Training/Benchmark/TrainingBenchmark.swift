@@ -16,13 +16,13 @@ package struct TrainingBenchmark: Sendable {
         package var stepOperations: Double
         /// The median, from one committed step to the next.
         package var stepSeconds: Double
-        /// Of the step of median length and its neighbours.
+        /// The phases of the step of median length and its neighbours.
         package var phases: StepPhases
-        /// Of a worker, in bytes: what the model and its rows come to, and the largest resident size that was seen.
+        /// A worker's bytes: what the model and its rows come to, and the largest resident size that was seen.
         package var predictedBytes: Int
         package var measuredBytes: Int
         package var stepsMeasured: Int
-        /// Of the parameters after the last measured step: 16 hex digits.
+        /// The digest of the parameters after the last measured step: 16 hex digits.
         package var digest: String
     }
 
@@ -34,7 +34,7 @@ package struct TrainingBenchmark: Sendable {
     package var settings: RunSettings
     package var steps: Int
     package var workers: Int
-    /// Of each worker.
+    /// Compute threads of each worker.
     package var threads: Int
     package var software: String
 

@@ -72,7 +72,7 @@ extension CoordinatorLoop {
     }
 
     private func send(_ refusal: Refusal, to worker: WorkerID, _ socket: borrowing Socket) {
-        // Of a member, the eviction tells; a broken session is mended by joining anew.
+        // A member's refusal is told as its eviction; a broken session is mended by joining anew.
         if names[worker] == nil, refusal.code != .sessionBroken {
             let origin = stranger.map { " from \($0)" } ?? ""
             complain("refused a peer\(origin) that has not joined: \(refusal.reason)")

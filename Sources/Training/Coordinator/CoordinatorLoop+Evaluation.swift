@@ -60,7 +60,7 @@ extension CoordinatorLoop {
     func evaluated() {
         // A step's time is its own.
         stepStarted = .now
-        // Of a model that overflows on the held-out text alone there is no number to record.
+        // A model that overflows on the held-out text alone has no number to record.
         let loss = Evaluation.loss(rowLosses: rowLosses, batches: job.validation!)
         record(loss.isFinite ? loss : nil)
     }

@@ -54,13 +54,13 @@ package final class CoordinatorLoop {
     var averages: [UInt64: FloatBuffer] = [:]
     var averagePool: BufferPool
     var lentAverages = LentAverages<FloatBuffer>()
-    /// Of the workers that share memory with this coordinator: they were able to open each other's.
+    /// The memory of workers that share it with this coordinator: each was able to open the other's.
     var sharedMemory: [WorkerID: OpenedMemory] = [:]
-    /// For workers to try.
+    /// Memory for workers to try whether they can open it.
     lazy var memoryProbe = try? SharedMemory(byteCount: MemoryProbe.byteCount)
-    /// Of the chunks of the open step's average that are complete.
+    /// The sum of squares of each chunk of the open step's average that is complete.
     var squares: [Double]
-    /// Of copies of parameters and slots, for files, evaluations and samples.
+    /// Buffers for copies of parameters and slots, which files, evaluations and samples are made from.
     var statePool: BufferPool
     var scalars: [UInt64: UpdateScalars] = [:]
     var snapshots: [WorkerID: [FloatBuffer]] = [:]
@@ -90,9 +90,9 @@ package final class CoordinatorLoop {
     let absenceLimit: Duration
     var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
     var facts: [UInt64: StepFacts] = [:]
-    /// Of the rows of the held-out text, in nats.
+    /// The loss of each row of the held-out text, in nats.
     var rowLosses: [Double]
-    /// Of the last committed step, where its evaluation is still under way.
+    /// What is to be recorded of the last committed step, where its evaluation is still under way.
     var awaitingRecord: Upkeep?
 
     /// - Parameters:
@@ -265,7 +265,7 @@ package final class CoordinatorLoop {
             complain("a message of \(received.partCount) parts came from a peer that is no worker: discarded")
             return
         }
-        // Of a member, the name says enough.
+        // For a member the name says enough.
         stranger = names[sender] == nil ? received.peerAddress : nil
         defer { stranger = nil }
         guard let (message, envelope) = vetted(received, from: sender, socket) else { return }
@@ -324,7 +324,7 @@ package final class CoordinatorLoop {
         _ part: GradientPart, at place: SharedPlace, _ envelope: Envelope, _ socket: borrowing Socket
     ) {
         let worker = envelope.worker
-        // Of a worker that was lost nothing is opened any more.
+        // Nothing of a worker that was lost is opened any more.
         guard machine.hello(of: worker) != nil else { return take(.gradient(part), envelope, payload: nil, socket) }
         do throws(SharedMemoryError) {
             guard let gradient = try sharedMemory[worker]?.buffer(at: place, count: chunks.floats) else {

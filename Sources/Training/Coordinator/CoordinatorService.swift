@@ -12,9 +12,9 @@ package struct CoordinatorService {
         package var isQuiet = false
         /// Worker processes to start on this machine.
         package var localWorkers = 0
-        /// Of each of these.
+        /// Compute threads of each of these.
         package var threads = 1
-        /// Of these too where there are any; else handed out to the workers that join.
+        /// Faults to inject: into these workers too where there are any, else into those that join.
         package var faults = FaultPlan.none
 
         package init() {}

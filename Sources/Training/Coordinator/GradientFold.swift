@@ -94,7 +94,7 @@ package struct GradientFold {
         free.popLast() ?? FloatBuffer(count: ChunkLayout.chunkFloats)
     }
 
-    /// Of floats at any alignment.
+    /// Copies floats that may stand at any alignment.
     private mutating func copy(_ floats: UnsafeRawPointer, count: Int) -> FloatBuffer {
         let buffer = takeBuffer()
         UnsafeMutableRawPointer(buffer.base).copyMemory(from: floats, byteCount: count * 4)

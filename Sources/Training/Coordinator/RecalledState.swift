@@ -6,7 +6,7 @@ import LanguageModel
 final class RecalledState {
     let replica: Replica
     private(set) var carries: CarryStore
-    /// Of the steps whose lines are missing.
+    /// The records of the steps whose lines are missing.
     var history: [HistoryRecord] = []
 
     init(configuration: RunConfiguration) {

@@ -7,7 +7,7 @@ import LanguageModel
 /// Slow, and hardly ever used: one shard at a time, on one thread, so that it takes little memory.
 final class ShardJudge {
     struct Verdict {
-        /// Of a single shard.
+        /// What the shard's work comes to, where a single one was judged.
         var answer: ShardAnswer?
         /// Whether the shards are, and what they sum up to in the tree: two finite gradients may have an infinite sum.
         var isFinite: Bool

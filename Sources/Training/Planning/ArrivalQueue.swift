@@ -7,7 +7,7 @@ struct ArrivalQueue {
     private struct Sender {
         var messages: [(ready: Double, seconds: Double)]
         var next = 0
-        /// Of the next message.
+        /// Seconds of the link that the next message still needs.
         var rest: Double
         var passed: [Double] = []
 

@@ -50,7 +50,7 @@ package struct StarPlan: Sendable {
     /// Seconds a parameter that packing the weights and the update take, whatever the rows (`lockstep bench`, one
     /// core).
     static let passCost = 2.2e-9
-    /// Of the time between the first and the last copy of the last chunk, what lies between the workers' beginnings.
+    /// How far apart the workers begin, as a share of the time between the first and the last copy of the last chunk.
     static let stagger = 0.6
     /// Seconds of the link that wait in front of it at most: a deep buffer, which is the slower case.
     static let queueSeconds = 0.1
@@ -85,8 +85,8 @@ package struct StarPlan: Sendable {
 
     /// When each chunk is final in all of a worker's `nodes`, as a share of its computation, in that order.
     ///
-    /// Of the products a third is forward, a third the gradients of inputs and a third those of weights. A layer has
-    /// its part of the latter two, one behind the other, and of layer 0 no product with the input is counted.
+    /// A third of the products is forward, a third the gradients of inputs and a third those of weights. A layer has
+    /// its part of the latter two, one behind the other; layer 0's product with the input is not counted.
     func chunksFinal(nodes: Int) -> [(chunk: Int, share: Double)] {
         let layout = ParameterLayout(shape)
         var progress = ChunkProgress(ChunkLayout(floats: layout.count))

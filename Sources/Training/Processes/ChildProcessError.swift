@@ -3,7 +3,7 @@ import Glibc
 /// A child process could not be started.
 package struct ChildProcessError: Error, Equatable, CustomStringConvertible {
     package var executable: String
-    /// Of the system call that failed.
+    /// The `errno` of the system call that failed.
     package var code: Int32
 
     package var description: String {

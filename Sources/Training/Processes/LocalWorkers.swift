@@ -91,7 +91,7 @@ final class LocalWorkers: @unchecked Sendable {
         inbox.post(.givenUp(text, last: remaining == 0 ? last : nil, remaining: remaining + (others ?? 0)))
     }
 
-    /// Of the worker of this name; nil for one that was started elsewhere.
+    /// The number in a worker's name; nil for one that was started elsewhere.
     private static func number(_ name: String) -> Int? { name.first == "w" ? Int(name.dropFirst()) : nil }
 
     /// Starts the worker of this name no more.

@@ -32,7 +32,7 @@ struct LogEvent {
 
 // Read back.
 extension LogEvent {
-    /// Of a kind that is not read back, or of none, it is information.
+    /// An event read back from its text; what has no kind that is read back is information.
     init(text: String) {
         self.text = text
         if text.hasPrefix(Self.sampleStart) {

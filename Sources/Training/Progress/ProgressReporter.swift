@@ -10,7 +10,7 @@ package final class ProgressReporter {
     let monitor: RunMonitor
     private let entropyBound: Double?
     private var best: Double?
-    /// Of the best by validation loss, as far as this start has seen it.
+    /// The step with the best validation loss, as far as this start has seen it.
     private var bestStep: UInt64?
     private var validation: Double?
     private var secondsPerStep: Double?

@@ -90,7 +90,7 @@ package struct MetricsWriter: ~Copyable {
     /// - Throws: ``MetricsWriterError`` or ``CheckpointError``.
     package func synchronise() throws {
         while fsync(descriptor) != 0 {
-            // Of what is no file, or of a file system without it.
+            // Not a file, or a file system that cannot do it.
             if [EINVAL, EOPNOTSUPP, ENOSYS].contains(errno) { break }
             if errno != EINTR { throw MetricsWriterError(url, code: errno) }
         }

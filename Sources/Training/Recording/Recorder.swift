@@ -12,7 +12,7 @@ package struct CheckpointState: Sendable {
     package var parameters: FloatBuffer
     /// As ``Optimizer/slots``.
     package var slots: [FloatBuffer]
-    /// Of all rows: `[B][layers][h, c][H]`.
+    /// The carry of all rows: `[B][layers][h, c][H]`.
     package var carry: [Float]
 }
 
@@ -44,7 +44,7 @@ package final class Recorder: @unchecked Sendable {
         case phases(step: UInt64, [(name: String, seconds: Double)])
         /// An evaluated state is kept as a checkpoint where it is the best so far. The loss is in nats a character.
         case step(StepRecord, evaluation: (loss: Double, state: CheckpointState)?)
-        /// Of a step that an earlier start of the run put on record, and did not get to evaluate.
+        /// The evaluation of a step that an earlier start of the run put on record, and did not get to evaluate.
         case lateEvaluation(StepRecord, loss: Double, state: CheckpointState)
         case checkpoint(CheckpointState)
         case sample(step: UInt64, FloatBuffer)
@@ -66,7 +66,7 @@ package final class Recorder: @unchecked Sendable {
     /// A state to write, and what was known when it was posted.
     private struct Snapshot {
         var state: CheckpointState
-        /// Of this very state.
+        /// The validation loss of this very state.
         var validationLoss: Double?
         var best: Double?
     }
@@ -74,7 +74,7 @@ package final class Recorder: @unchecked Sendable {
     /// What was posted since the thread last looked.
     private struct Waiting {
         var lines: [Line] = []
-        /// Of lower validation loss than all before.
+        /// The newest state with a lower validation loss than all before.
         var best: Snapshot?
         var checkpoint: Snapshot?
         var sample: (step: UInt64, parameters: FloatBuffer)?

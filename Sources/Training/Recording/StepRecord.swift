@@ -12,6 +12,6 @@ package struct StepRecord: Sendable, Equatable {
     package var charactersPerSecond: Double
     package var stepSeconds: Double
     package var workers: Int
-    /// Of the parameters after the step.
+    /// The digest of the parameters after the step.
     package var digest: UInt64
 }

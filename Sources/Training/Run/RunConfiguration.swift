@@ -9,11 +9,11 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
         /// An absolute path; nil for the built-in demo corpus.
         package var path: String?
         package var name: String
-        /// Of the bytes, 64 hex digits; empty for an imported model that no text was given to.
+        /// SHA-256 of the bytes, 64 hex digits; empty for an imported model that no text was given to.
         package var sha256: String
         /// Unicode scalars.
         package var characters: Int
-        /// Of the demo corpus.
+        /// The seed of the demo corpus; nil for another text.
         package var demoSeed: UInt64?
 
         package init(path: String?, name: String, sha256: String, characters: Int, demoSeed: UInt64? = nil) {
@@ -92,7 +92,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var stateless: Bool
     /// `S`, leaves of the reduction tree.
     package var shards: Int
-    /// Of initial parameters and dropout.
+    /// The seed of initial parameters and dropout.
     package var seed: UInt64
     package var optimizer: OptimizerConfiguration
     /// The largest global norm of the gradient; 0 for none.
@@ -138,7 +138,7 @@ package struct RunConfiguration: Codable, Sendable, Equatable {
     package var lacksText: Bool { corpus.sha256.isEmpty }
 
     package var rowsPerShard: Int { batch / shards }
-    /// Of a shard.
+    /// Floats of a shard's carry.
     package var carryFloats: Int { rowsPerShard * model.carryCount }
     package var carryBytes: Int { carryFloats * 4 }
     /// As many carries as fit into a frame.

@@ -20,8 +20,8 @@ package struct TrainingJob {
     package var entropyBound: Double?
     /// Which start of the run this is; higher than that of any earlier one.
     package var term: UInt64 = 1
-    /// Of a resume: digests of the parameters after the steps that are in `metrics.jsonl` and not in the checkpoint.
+    /// In a resume, digests of the parameters after the steps that are in `metrics.jsonl` and not in the checkpoint.
     package var digestsBeyond: [UInt64: UInt64] = [:]
-    /// Of a resume: the step of the first evaluation that is to be made, from the checkpoint's own on; nil for none.
+    /// In a resume, the step of the first evaluation that is to be made, from the checkpoint's own on; nil for none.
     package var pendingEvaluation: UInt64?
 }

@@ -6,7 +6,7 @@
 package struct ScoringPlan: Sendable, Equatable {
     /// Characters that the model knows, in the order of the text.
     package let characters: Int
-    /// Of a segment; the last one may have fewer.
+    /// Characters of a segment; the last one may have fewer.
     package let length: Int
     /// Characters that are read before a segment without being scored.
     package let context: Int

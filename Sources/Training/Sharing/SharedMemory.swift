@@ -12,7 +12,7 @@ final class SharedMemory: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     let place: SharedPlace
     private let byteCount: Int
-    /// Of one's own: others open it by its number, as long as it is open here.
+    /// Where this process made the memory: others open it by this number, as long as it is open here.
     private let descriptor: Int32?
 
     /// New memory, zeroed.

@@ -51,9 +51,9 @@ final class WorkerCompute: @unchecked Sendable {
     /// Set under the lock: nobody waits for the evaluation that is under way.
     private let abandonsEvaluation = Atomic<Bool>(false)
 
-    // Of the compute thread.
+    // What follows belongs to the compute thread.
     private var gradients: BufferPool
-    /// Of carries that are on their way: those of all shards of a lease.
+    /// Buffers of carries that are on their way: each holds those of all shards of a lease.
     private var carries: BufferPool
     /// Gradients of the open step. Its coordinator may read them until the commit, also where the session ends before.
     private var lent: [FloatBuffer] = []

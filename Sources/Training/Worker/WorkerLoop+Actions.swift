@@ -67,7 +67,7 @@ extension WorkerLoop {
         }
     }
 
-    /// Of a session, the faults are the worker's own and the coordinator's.
+    /// In a session the worker's own faults hold, and those that its coordinator sent.
     private func takeFaults(_ welcome: Welcome) -> Bool {
         do { faults = options.faults + (try FaultPlan(welcome.faults)) } catch {
             verdict = .failed(Failure(description: "the coordinator's faults cannot be used: \(error)"))

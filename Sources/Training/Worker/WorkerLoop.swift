@@ -63,13 +63,13 @@ package final class WorkerLoop {
 
     let inbox: Inbox<WorkerCompute.Event>
     var model: Model?
-    /// Of the last coordinator that served this worker.
+    /// The term of the last coordinator that served this worker.
     var term: UInt64 = 0
 
-    // Of the present incarnation.
+    // What follows belongs to the present incarnation.
     var machine: WorkerMachine
     var average: FloatBuffer?
-    /// Of the coordinator's, where the two share memory.
+    /// The coordinator's memory, where the two share it.
     var sharedMemory: OpenedMemory?
     var gradients: [GradientKey: FloatBuffer] = [:]
     /// Where the carries of a result's shards lie.
