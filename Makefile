@@ -88,7 +88,7 @@ test-watching: build ## Have the terminal recorded, and /metrics, event files an
 	$(PYTHON) Tests/Watching/readers.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)")
 	Tests/Watching/grafana.py --lockstep "$$($(RELEASE) --show-bin-path)/lockstep" $(if $(CORPUS),--corpus "$(CORPUS)")
 
-fuzz: setup ## Fuzz every decoder of bytes that others wrote, SECONDS=10 each
+fuzz: setup ## Fuzz decoders of bytes that others wrote (messages, files, texts), SECONDS=10 each
 	Tests/Fuzz/run $(if $(filter file,$(origin SECONDS)),10,$(SECONDS))
 
 sanitize: setup ## Look for data races: the Training tests and runs of real processes under the thread sanitizer

@@ -1,7 +1,7 @@
 /// Where the time of a worker's compute thread went since its last update of the replica, in nanoseconds, in the order
 /// in which it was spent. A worker's word: for people, and for its share of the shards.
 package struct ComputeTimes: Hashable, Sendable {
-    /// More than two weeks is no time of a step.
+    /// No step takes more: 13 days.
     static let limit: UInt64 = 1 << 50
 
     package var awaitingLease: UInt64 = 0

@@ -184,7 +184,7 @@ extension CoordinatorMachine {
     mutating func told(_ times: ComputeTimes, by worker: WorkerID) {
         let shards = members[worker]!.carries.count
         guard shards > 0, times.forward > 0 else { return }
-        // A peer's number, to be multiplied and summed up: a quarter of an hour for a shard, at most.
+        // A peer's number, to be multiplied and summed up: 18 minutes for a shard, at most.
         let work = min(max(1, (times.forward + times.backward) / UInt64(shards)), 1 << 40)
         members[worker]!.work = members[worker]!.work.map { ($0 + work) / 2 } ?? work
     }

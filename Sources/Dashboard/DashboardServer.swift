@@ -4,9 +4,8 @@ import Synchronization
 
 /// Serves the live page and `/metrics`. It only ever answers: nothing that is sent to it changes the run.
 ///
-/// HTTP/1.1 with one request a connection, each on a thread of its own. What strangers can take is bounded: connections,
-/// the bytes and the time of a request, the time of an answer. (FlyingFox, tried before, bounds the number of connections
-/// and the length and time of a request's head by nothing.)
+/// HTTP/1.1 with one request a connection, each on a thread of its own. It is no library's, so that all that strangers
+/// can take is bounded: connections, the bytes and the time of a request, the time of an answer.
 package final class DashboardServer: Sendable {
     /// Connections at a time: all pages, and some more for files and `/metrics`.
     static let connectionLimit = SnapshotFeed.limit + 32

@@ -149,7 +149,8 @@ extern const ls_kernels ls_v4_tiles;
 // The best table that this processor runs, or the named one ("v4", "v3", "baseline"). Null where there is none.
 const ls_kernels *ls_kernels_named(const char *name);
 
-// The natural logarithm of a positive normal number, without libm; NaN of anything else.
+// The natural logarithm of a positive normal number; NaN of anything else. Of libm it uses fma alone, whose result IEEE
+// 754 fixes.
 double ls_log(double x);
 
 // Floats between the tiles of a packed block beyond their own: whole pages between them would evict each other.
