@@ -80,8 +80,9 @@ static void table_gradient(ls_rows g, ls_node node, long n0, long n1, const ls_t
 
 // MARK: Weights and biases
 
-// Lines of rows that will be packed next: `stride` floats apart at each time step, `step` from one to the next. A tile
-// fetches one of them beside each row that it multiplies: all at once, they would be waited for.
+// Rows that will be packed next, of each one cache line. Within a time step the rows lie `stride` floats apart, and the
+// first row of the next time step lies `step` floats behind that of this one. A tile fetches one line beside each row
+// that it multiplies: fetched all at once, they would be waited for.
 typedef struct {
     const float *base;
     long stride, step;
@@ -209,14 +210,16 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
     }
 }
 
-// Rows of B that a tile passes over at once, in whole time steps: at most, but where one step has more. With 16 columns
-// so many stay in L1 together with a panel of A; 32 do not pay for what their sums cost between two parts, and come from
-// L2.
+// The most rows of B that a tile passes over at once: whole time steps, and at least one, however many rows it has. On
+// small tiles so many rows stay in L1 together with a panel of A. On those of AVX-512 that does not pay for what the
+// sums cost between two parts, and the rows come from L2.
 #define INNER (TILE > 6 ? 1024 : 144)
 
-// One shard's products with one of its inputs, of `columns` columns from b on, in panels `panel` floats apart: left as
-// [panel][tile][TILE][PANEL] from `at` of the sums on. While the last `lines` tiles of all inputs pass, as many lines of
-// each row of `soon` are fetched; `after` tiles belong to the inputs behind this one.
+// One shard's products with one of its inputs. The input has `columns` columns from b on, in panels `panel` floats
+// apart. The products are left as [panel][tile][TILE][PANEL], from place `at` of the sums on.
+//
+// The last `lines` tiles of the shard, over all of its inputs, fetch what is packed next: the first of them line 0 of
+// each row of `soon`, the next one line 1, and so on. `after` tiles still come for the inputs behind this one.
 static void shard_products(steps all, long tiles, long columns, const float *block, long block_step, const float *b,
                            long panel, sums s, long at, coming soon, long lines, long after) {
     // Sums of a panel between two parts of the time steps.

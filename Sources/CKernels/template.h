@@ -1,7 +1,11 @@
-// Included once for each instruction set, which defines LS_TABLE, LS_NAME, LS_TILE_ROWS, LS_VECTORS (vectors of 16
-// floats in a panel) and, where a tile takes all registers of AVX2, LS_ALL_REGISTERS; where AVX-512 has loads and stores
-// of some of 16 floats, LS_MASKED. Virtual vectors of 16 floats fix
-// the order of every horizontal sum whatever the hardware.
+// Included once for each instruction set, whose file defines:
+//   LS_TABLE, LS_NAME   the table's symbol and its name
+//   LS_TILE_ROWS        rows of a tile of weight gradients
+//   LS_VECTORS          vectors of 16 floats in a panel
+//   LS_ALL_REGISTERS    where a tile takes all registers of AVX2
+//   LS_MASKED           where some of 16 floats can be loaded and stored, with AVX-512
+//
+// Virtual vectors of 16 floats fix the order of every horizontal sum, whatever the hardware.
 #include "lockstep_kernels.h"
 #include <string.h>
 

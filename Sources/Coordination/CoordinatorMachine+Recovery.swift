@@ -178,8 +178,10 @@ extension CoordinatorMachine {
         return [.storeHistory(records)] + verifyIfWhole()
     }
 
-    /// What does not fit the present choice. Of an earlier one it is what was under way when that was given up: a worker
-    /// that is asked again sends all of it again, so what does fit is taken from either, since both are the same.
+    /// Answers a worker that sent what the present choice does not wait for.
+    ///
+    /// A worker that an earlier choice asked may have sent it before it heard of this one: that is discarded. Any other
+    /// is evicted. (An answer to the earlier choice that does fit is taken: it has the same bytes as the one to come.)
     private mutating func unwanted(_ what: String, from worker: WorkerID, now: UInt64) -> [CoordinatorAction] {
         guard recovery!.askedBefore.contains(worker) else {
             return evict(worker, "sent \(what) that it was not asked for", .protocolViolation, now: now)

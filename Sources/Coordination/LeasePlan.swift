@@ -5,13 +5,21 @@ package enum LeasePlan {
 
     /// Shares `shards`, ascending, so that the last worker is done as early as can be, in aligned runs.
     ///
-    /// Each shard in turn counts for the worker that would be done with it first; where equal counts take at most an
-    /// eighth longer, of the work or of the whole step, they stand: they send the fewest nodes. What a worker has is then
-    /// cut into runs of 1, 2, 4, ... shards, and all runs are laid out from the longest to the shortest: each begins at a
-    /// multiple of its length, so that among all shards every run is one node of the tree, and no plan with these
-    /// counts sends fewer nodes. A pure function of its arguments. A worker that would only be in the way gets none.
+    /// First it counts. Each shard in turn goes to the worker that would be done with it first. Equal counts send the
+    /// fewest nodes: they are taken instead where they take no more than an eighth longer, of the work or of the whole
+    /// step. A worker that would only be in the way gets none.
+    ///
+    /// Then it lays the counts out. Each is cut into runs of 1, 2, 4, ... shards, and the runs come from the longest to
+    /// the shortest. So each begins at a multiple of its length. Where all shards are shared, each is one node of the
+    /// tree, and no other plan with these counts sends fewer nodes. With 5 shards for A and 3 for B:
+    ///
+    /// ```
+    /// shard   0 1 2 3   4 5   6   7
+    /// worker  A A A A   B B   A   B      5 = 4 + 1, 3 = 2 + 1: two nodes each
+    /// ```
     ///
     /// - Parameter stepTime: how long a step takes with all that is sent, in the unit of the paces; 0 where unknown.
+    /// - Returns: a pure function of the arguments: workers in the order of `paces`, each with its shards.
     package static func apportion(
         _ shards: [Int], among paces: [Pace], stepTime: UInt64 = 0
     ) -> [(worker: WorkerID, shards: [Int])] {

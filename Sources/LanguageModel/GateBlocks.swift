@@ -5,9 +5,11 @@ import Kernels
 package struct GateBlocks: Sendable {
     /// The gates of each block.
     package let gates: [Range<Int>]
-    /// Of each of the layer's parameters, in the order in which they leave, where it begins and its floats a gate: from
-    /// the end of the layer on, so that the last chunk to leave is a whole one. Its copies reach the workers one behind
-    /// the other, and one worker's next gradients leave while the other's copy comes in.
+    /// Where each of the layer's parameters begins, and how many floats it has for a gate.
+    ///
+    /// They are in the order in which their gradients leave: from the layer's end, where the small biases are, to its
+    /// beginning. So the last chunk to leave is a whole one. The workers get its average one after the other, and the
+    /// first sends its next gradients while the second still receives.
     private let parameters: [(start: Int, columns: Int)]
 
     package init(layout: ParameterLayout, layer: Int, threads: Int) {

@@ -18,8 +18,9 @@ final class OutputPass: @unchecked Sendable {
     private var logits = FloatBuffer(count: 0)
     private var stacks = FloatBuffer(count: 0)
     private var blocks: [FloatBuffer] = []
-    /// For each thread, of a chunk the inputs, where a time step has few, or their gradients, where the wave has not all
-    /// of a time step's.
+    /// Room for the rows of a chunk, for each thread. First for the inputs, which are copied side by side where a time
+    /// step has few of them. Then for their gradients, where the wave's rows are not all of a time step's: those lie
+    /// apart in ``Activations/dx``, and are copied there.
     private let gathered: [FloatBuffer]
 
     /// - Parameter budget: floats of logits that stand at a time, at least those of one step of a shard.

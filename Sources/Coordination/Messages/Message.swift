@@ -3,29 +3,7 @@ package typealias WorkerID = UInt64
 
 /// What the two sides say to each other. Bulk values (floats, tokens) travel in a second frame, the payload.
 ///
-/// ```
-/// worker                              coordinator
-///   | -- hello(offer) ------------------> |     name, threads, and the replica it still holds, if any
-///   | <------------------------- recall -- |    after a restart: hand over what was offered
-///   | -- snapshot, carry, history -------> |
-///   | <------------------------ welcome -- |    run, term, configuration
-///   | <---------------- snapshot 0..n-1 -- |    parameters and optimizer state; none where the offer stands
-///   | -- applied(s, digest) ------------> |     the replica stands
-///   | <--------------- lease(s, shards) -- |    tokens, and carry where it is new to the worker
-///   | -- gradient(s, node, chunk) -----> |      as layers finish
-///   | <--------------- average(s, chunk) -- |   as chunks are complete, while others still compute
-///   | -- nodeResult(s, node) ----------> |      losses and carries
-///   | <---------------------- restart(s) -- |   somebody lied: what was sent for this step is void
-///   | <----------- commit(s, scalars) --- |     every replica applies the update
-///   | -- applied(s + 1, digest) -------> |
-///   | <--- evaluate(s + 1, segments) --- |      where it is due, before the next lease
-///   | -- evaluated(s + 1, losses) -----> |
-///   | <--------------------- finish ----- |
-///
-/// anyone
-///   | -- statusRequest ----------------> |
-///   | <--------------------- status ----- |     a snapshot of the run
-/// ```
+/// docs/protocol.md draws a session, and has the fields of every message.
 package enum Message: Hashable, Sendable {
     case hello(Hello)
     case welcome(Welcome)
@@ -34,11 +12,11 @@ package enum Message: Hashable, Sendable {
     case snapshot(SnapshotPart)
     /// Payload: tokens, then carries; see ``Lease``.
     case lease(Lease)
-    /// Payload: the floats of the chunk.
+    /// Payload: the floats of the chunk, unless the message names memory where they lie.
     case gradient(GradientPart)
-    /// Payload: the shard's carry after the window.
+    /// Payload: the carries of its shards after the window, in ascending order.
     case nodeResult(NodeResult)
-    /// Payload: the floats of the chunk.
+    /// Payload: the floats of the chunk, unless the message names memory where they lie.
     case average(AveragePart)
     case commit(Commit)
     case applied(Applied)

@@ -4,7 +4,7 @@ package enum Wire {
     package static let version: UInt8 = 8
     static let mark: [UInt8] = [0x4C, 0x53]
 
-    /// Bounds that both sides keep. A worker never needs more.
+    /// Bytes of a control frame, in either direction: the bounds below leave room for any message.
     package static let maximumControlBytes = 1 << 20
     /// Bytes of UTF-8 in a text field.
     package static let maximumText = 256
