@@ -1,5 +1,6 @@
 /// Why a checkpoint or model file could not be read or written.
 package struct CheckpointError: Error, Equatable, CustomStringConvertible {
+    /// What kind of fault it is, for programs.
     package enum Code: Sendable, Equatable {
         /// The file or folder cannot be opened or read.
         case unreadable

@@ -13,6 +13,7 @@ package struct CheckpointStore: Sendable {
         self.write = write
     }
 
+    /// Where the checkpoint of a step is, or would be.
     package func url(step: UInt64) -> URL {
         let digits = String(step)
         let zeros = String(repeating: "0", count: max(0, 8 - digits.count))

@@ -1,5 +1,6 @@
 /// What stands in front of the data of a safetensors file: 8 bytes of length, then one JSON object.
 package struct SafetensorsHeader: Sendable, Equatable {
+    /// The name, type, shape and place of a tensor.
     package struct Tensor: Sendable, Equatable {
         package let name: String
         package let type: SafetensorsType
@@ -32,6 +33,7 @@ package struct SafetensorsHeader: Sendable, Equatable {
         indices = Dictionary(tensors.enumerated().map { ($1.name, $0) }) { first, _ in first }
     }
 
+    /// The tensor of this name; nil where there is none.
     package subscript(name: String) -> Tensor? { indices[name].map { tensors[$0] } }
 
     /// Bytes of data that the tensors cover.

@@ -1,5 +1,6 @@
 /// What the coordinator's machine knows at one moment: the part of a ``RunSnapshot`` that only it can tell.
 package struct ClusterStatus: Hashable, Sendable {
+    /// A worker whose session is open.
     package struct Member: Hashable, Sendable {
         package var worker: WorkerID
         package var hello: Hello
@@ -13,6 +14,7 @@ package struct ClusterStatus: Hashable, Sendable {
         package var cost: UInt64?
     }
 
+    /// A node of the open step's reduction tree, and the shards below it.
     package struct Node: Hashable, Sendable {
         package var node: TreeNode
         package var shards: Range<Int>
@@ -42,6 +44,7 @@ extension CoordinatorMachine {
     /// Levels of the tree that are told of, at most.
     private static let levelsShown = 7
 
+    /// What the machine knows at `now`, in nanoseconds of the clock that its events have. Changes nothing.
     package func status(now: UInt64) -> ClusterStatus {
         ClusterStatus(
             isRecovering: isRecovering, isFinished: isFinished, hasStarted: hasStarted, step: step,

@@ -12,7 +12,9 @@ package enum CoordinatorItem: Hashable, Sendable {
     case restart(Restart)
 }
 
+/// What the coordinator's loop is to do, in order. "The message" is the one whose receipt gave the action.
 package enum CoordinatorAction: Hashable, Sendable {
+    /// Send the item to a member, in an envelope with these sequence numbers.
     case send(WorkerID, CoordinatorItem, sequence: UInt64, acknowledged: UInt64)
     /// Outside of any session, which ends with it.
     case refuse(WorkerID, Refusal)
@@ -32,8 +34,11 @@ package enum CoordinatorAction: Hashable, Sendable {
     case abandonStep
     /// Compute these shards here, at the replica as it is, and answer with ``CoordinatorMachine/settled``.
     case settle(Dispute)
+    /// Nothing is done with the message, for this reason.
     case discard(WorkerID, reason: String)
+    /// The worker's replica stands: from now on it is leased shards.
     case joined(WorkerID)
+    /// The worker's session is over, for this reason: forget what is kept for it.
     case evict(WorkerID, reason: String)
     /// The worker is not let in again under its name and host.
     case ban(WorkerID, name: String, host: String)
@@ -75,6 +80,7 @@ package enum CoordinatorAction: Hashable, Sendable {
 /// (``Recovery``). Parts in files of their own: joining and leaving, the open step, evaluations, audits, recovery,
 /// sending.
 package struct CoordinatorMachine: Hashable, Sendable {
+    /// What a run and its settings fix for the machine.
     package struct Configuration: Hashable, Sendable {
         /// The run's identity; never 0.
         package var run: UInt64
@@ -235,9 +241,11 @@ package struct CoordinatorMachine: Hashable, Sendable {
     package var workers: [WorkerID] { order }
     package var readyWorkers: [WorkerID] { order.filter { members[$0]!.isReady } }
     package var isRecovering: Bool { recovery != nil }
+    /// What a member said of itself; nil where its session is over.
     package func hello(of worker: WorkerID) -> Hello? { members[worker]?.hello }
     /// How many steps a worker's replica holds, as it said last, 0 before its first word; nil where its session is over.
     package func stepsHeld(by worker: WorkerID) -> UInt64? { members[worker].map { $0.applied ?? 0 } }
+    /// The members of this name, in the order of joining.
     package func workers(named name: String) -> [WorkerID] { order.filter { members[$0]!.hello.name == name } }
 
     /// Averages and scalars of earlier steps are needed by nobody.

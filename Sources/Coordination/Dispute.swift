@@ -1,5 +1,6 @@
 /// A doubt that the coordinator settles by computing the shards itself.
 package struct Dispute: Hashable, Sendable {
+    /// What is in doubt.
     package enum Kind: Hashable, Sendable {
         /// A worker sent an infinity or a NaN: its own, or the model's?
         case notFinite(from: Sender)

@@ -10,6 +10,7 @@ package struct Histogram: Sendable, Equatable {
 
     package init() {}
 
+    /// Counts a duration, in seconds; one that is not finite is left out.
     package mutating func add(_ seconds: Double) {
         guard seconds.isFinite else { return }
         counts[Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count] += 1

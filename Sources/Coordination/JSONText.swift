@@ -13,6 +13,7 @@ package struct JSONText {
         nest("{", "}", members)
     }
 
+    /// - Parameter write: puts one element.
     package mutating func array<Element>(
         _ key: StaticString, _ elements: some Sequence<Element>, _ write: (inout JSONText, Element) -> Void
     ) {
@@ -22,6 +23,7 @@ package struct JSONText {
         }
     }
 
+    /// An integer of at most 64 bits.
     package mutating func put(_ value: some FixedWidthInteger, _ key: StaticString? = nil) {
         begin(key)
         if value < 0 { bytes.append(UInt8(ascii: "-")) }
@@ -46,6 +48,7 @@ package struct JSONText {
         digits.withUTF8 { bytes.append(contentsOf: $0) }
     }
 
+    /// A string, with quotes, backslashes and control characters escaped.
     package mutating func put(_ value: String, _ key: StaticString? = nil) {
         begin(key)
         append(quoted: value)

@@ -109,6 +109,7 @@ package struct ReductionTree: Sendable, Hashable {
 /// Nodes may come from several workers, cut differently, some of them twice. A node's bits are a pure function of the
 /// step, so a covered node is a duplicate and a covering one replaces what it covers.
 package struct ChunkFold: Sendable, Hashable {
+    /// What the holder of the values does with them.
     package enum Change: Hashable, Sendable {
         /// Keep the arrived values under this node.
         case store(TreeNode)

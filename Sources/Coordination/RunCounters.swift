@@ -13,12 +13,14 @@ package struct RunCounters: Sendable {
 
     package init() {}
 
+    /// Counts a committed step: the seconds since the one before, and the characters of its batch.
     package mutating func committed(seconds: Double, characters: Double) {
         steps += 1
         self.characters += characters
         stepSeconds.add(seconds)
     }
 
+    /// Counts where one worker's time went in a step, in seconds.
     package mutating func worked(_ work: RunSnapshot.Step.Work) {
         for (index, seconds) in work.phases.enumerated() { phaseSeconds[index].add(seconds) }
     }

@@ -3,6 +3,7 @@
 /// Losses are in nats a character, times in seconds, moments in seconds since 1970. All numbers are finite. Texts may
 /// come from workers and corpora: whoever shows them escapes them.
 package struct RunSnapshot: Codable, Hashable, Sendable {
+    /// How the run stands.
     package enum State: String, Codable, Sendable {
         /// Started again, and looking at what the workers kept.
         case recovering
@@ -51,6 +52,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         self.progress = progress
     }
 
+    /// How far the run is, by its last committed step; what is not known yet is nil.
     package struct Progress: Codable, Hashable, Sendable {
         /// Committed steps.
         package var step: UInt64
@@ -78,6 +80,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// The step that is being computed.
     package struct OpenStep: Codable, Hashable, Sendable {
         /// From 1, as in `metrics.jsonl`.
         package var step: UInt64
@@ -104,6 +107,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// A worker whose session is open.
     package struct Member: Codable, Hashable, Sendable {
         /// The identity of this incarnation: 16 hex digits.
         package var id: String
@@ -158,6 +162,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
 
     /// A committed step, and where its workers' time went.
     package struct Step: Codable, Hashable, Sendable {
+        /// Where one worker's time went.
         package struct Work: Codable, Hashable, Sendable {
             package var worker: String
             /// When it began to wait for its lease, on the coordinator's clock, as told from its answer's arrival.
@@ -206,7 +211,9 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// A line of the log.
     package struct Event: Codable, Hashable, Sendable {
+        /// What happened, for colours and filters.
         package enum Kind: String, Codable, Sendable {
             case information, joined, lost, evaluation, checkpoint, sample, warning
         }
@@ -224,6 +231,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// A checkpoint in the run folder.
     package struct Checkpoint: Codable, Hashable, Sendable {
         package var step: UInt64
         package var file: String
@@ -236,6 +244,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// A text that the model of a step made.
     package struct Sample: Codable, Hashable, Sendable {
         package var step: UInt64
         package var text: String
@@ -246,6 +255,7 @@ package struct RunSnapshot: Codable, Hashable, Sendable {
         }
     }
 
+    /// A setting of the run, for people.
     package struct Setting: Codable, Hashable, Sendable {
         package var name: String
         package var value: String

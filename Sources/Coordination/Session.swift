@@ -19,6 +19,7 @@ package struct Session<Item: Hashable & Sendable>: Hashable, Sendable {
 
     package init(credits: UInt64) { self.credits = credits }
 
+    /// Puts an item behind those that wait. It leaves when ``releasable()`` gives it out.
     package mutating func enqueue(_ item: Item) { outbox.append(item) }
 
     /// Takes back what has not left yet.

@@ -1,5 +1,6 @@
 /// What a compute thread of a worker was at for a while. As ``ComputeTimes`` are: a worker's word, for people.
 package struct ThreadSpan: Hashable, Sendable {
+    /// The parts of a step, in the order of time.
     package enum Phase: UInt8, Sendable {
         case pack, forward, backward, weightGradients, update
     }

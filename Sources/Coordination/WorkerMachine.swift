@@ -13,7 +13,9 @@ package enum WorkerItem: Hashable, Sendable {
     case evaluated(EvaluationResult)
 }
 
+/// What the worker's loop is to do, in order. "The payload" is that of the message whose receipt gave the action.
 package enum WorkerAction: Hashable, Sendable {
+    /// Send the item, in an envelope with these sequence numbers.
     case send(WorkerItem, sequence: UInt64, acknowledged: UInt64)
     /// Build the model from the configuration.
     case adopt(Welcome)
@@ -35,11 +37,13 @@ package enum WorkerAction: Hashable, Sendable {
     case evaluate(EvaluationLease)
     /// The averages of the open step and the leases before this generation are void.
     case restartStep(generation: UInt32)
+    /// Nothing is done with the message, for this reason.
     case discard(reason: String)
     /// The session is over: connect afresh, as a new incarnation.
     case rejoin(reason: String)
     /// The coordinator will not have this worker.
     case refused(Refusal)
+    /// The run is over: the worker ends.
     case finish
 }
 
@@ -52,6 +56,7 @@ package enum WorkerAction: Hashable, Sendable {
 ///     \________________________ silence, gap, refusal ________________________/
 /// ```
 package struct WorkerMachine: Hashable, Sendable {
+    /// What the worker begins with; the welcome sets the first two anew.
     package struct Configuration: Hashable, Sendable {
         /// Nanoseconds without a word after which it joins anew, in the greeting; afterwards twice the coordinator's
         /// limit.
@@ -107,11 +112,16 @@ package struct WorkerMachine: Hashable, Sendable {
     /// The run that envelopes name: 0 until it is known.
     package var runInEnvelopes: UInt64 { run }
 
+    /// Greets: the first message of the incarnation.
+    ///
+    /// - Parameter now: nanoseconds of a clock that nobody sets back, as everywhere here.
     package mutating func start(now: UInt64) -> [WorkerAction] { [stamped(.hello, now: now)] }
 
     /// The model is built: from here a gradient has this many chunks.
     package mutating func adopted(chunks: Int) { self.chunks = chunks }
 
+    /// A message that was decoded. Where something was lost before it, or where it is of another run, the incarnation
+    /// is over: the answer is ``WorkerAction/rejoin(reason:)``.
     package mutating func received(_ message: Message, _ envelope: Envelope, now: UInt64) -> [WorkerAction] {
         guard phase != .ended else { return [] }
         guard envelope.worker == worker else { return [.discard(reason: "a message for an earlier incarnation")] }
@@ -232,6 +242,8 @@ package struct WorkerMachine: Hashable, Sendable {
         return pump(now: now)
     }
 
+    /// What has come due by now: what credits let go, a heartbeat, joining anew after too long a silence.
+    /// A pause of more than half the silence limit between two calls is taken for the worker's own.
     package mutating func tick(now: UInt64) -> [WorkerAction] {
         guard phase != .ended else { return [] }
         // A worker that was stopped itself does not know whether the coordinator spoke meanwhile.

@@ -7,6 +7,7 @@ import Foundation
 /// `H(sentence) / E[characters of a sentence]`: no predictor can do better in the long run, and the ideal one does this
 /// well.
 package struct DemoGrammar: Sendable {
+    /// A piece of an alternative.
     package enum Part: Sendable, Equatable {
         /// ASCII.
         case text([UInt8])
@@ -14,11 +15,13 @@ package struct DemoGrammar: Sendable {
         case rule(Int)
     }
 
+    /// One way to write a rule out, drawn with probability `weight` over the rule's `totalWeight`.
     package struct Alternative: Sendable {
         package let weight: Int
         package let parts: [Part]
     }
 
+    /// A symbol of the grammar and the ways to write it out.
     package struct Rule: Sendable {
         package let name: String
         package let alternatives: [Alternative]

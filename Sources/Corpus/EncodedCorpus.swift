@@ -96,6 +96,7 @@ package final class EncodedCorpus: @unchecked Sendable {
 
     deinit { free(storage) }
 
+    /// The token of one character; bounds are checked.
     package subscript(index: Int) -> UInt32 {
         precondition(index >= 0 && index < count)
         return switch tokenWidth {

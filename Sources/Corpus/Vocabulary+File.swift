@@ -9,6 +9,8 @@ extension Vocabulary: Codable {
     /// Bytes: more than every Unicode scalar takes, each escaped.
     package static let largestFile = 16 << 20
 
+    /// - Throws: ``CorpusError/badVocabulary(name:reason:)`` for another format, or characters that do not ascend; else
+    ///   `DecodingError`.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: Key.self)
         func refuse(_ reason: String) -> CorpusError { .badVocabulary(name: "the vocabulary", reason: reason) }

@@ -4,6 +4,7 @@ package import Coordination
 package struct PrometheusText {
     package private(set) var text = ""
 
+    /// The metrics of a run at one moment, in the text format of Prometheus.
     package init(_ snapshot: RunSnapshot, _ counters: RunCounters) {
         let progress = snapshot.progress
         gauge(

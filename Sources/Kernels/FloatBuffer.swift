@@ -13,6 +13,7 @@ package final class FloatBuffer: @unchecked Sendable {
 
     private static let hugePage = 2 << 20
 
+    /// `count` zeros. Ends the program where there is no memory for them.
     package init(count: Int) {
         precondition(count >= 0)
         self.count = count
@@ -43,6 +44,7 @@ package final class FloatBuffer: @unchecked Sendable {
 
     deinit { if owner == nil { free(base) } }
 
+    /// A copy of the values.
     package convenience init(_ values: some Collection<Float>) {
         self.init(count: values.count)
         let target = UnsafeMutableBufferPointer(start: base, count: count)
@@ -51,6 +53,7 @@ package final class FloatBuffer: @unchecked Sendable {
         }
     }
 
+    /// One value; bounds are checked.
     package subscript(index: Int) -> Float {
         get {
             precondition(index >= 0 && index < count)
@@ -73,16 +76,19 @@ package final class FloatBuffer: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * 4..<range.upperBound * 4])
     }
 
+    /// A new buffer of the same values.
     package func copy() -> FloatBuffer {
         let other = FloatBuffer(count: count)
         memcpy(other.base, base, count * 4)
         return other
     }
 
+    /// Takes the values of another buffer, which must have the same count.
     package func copy(from other: FloatBuffer) {
         precondition(other.count == count)
         memcpy(base, other.base, count * 4)
     }
 
+    /// Sets all values to 0.
     package func zero() { memset(base, 0, count * 4) }
 }

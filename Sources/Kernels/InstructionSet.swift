@@ -4,6 +4,7 @@ import Foundation
 /// The table of kernels that this process uses, chosen once: `LOCKSTEP_ISA` names a path (`v4`, `v3` or `baseline`),
 /// else it is the best that the processor runs. All paths give the same bits.
 package enum InstructionSet {
+    /// `LOCKSTEP_ISA` names a path that is none, or that this processor does not run.
     package struct Unavailable: Error, CustomStringConvertible {
         package let description: String
     }

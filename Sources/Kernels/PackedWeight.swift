@@ -38,6 +38,7 @@ package final class PackedWeight: Sendable {
     // Written by one thread before the others read.
     private let panels: FloatBuffer
 
+    /// Room for the weight of `x [., inner] -> y [., columns]`.
     package init(columns: Int, inner: Int) {
         self.columns = columns
         self.inner = inner

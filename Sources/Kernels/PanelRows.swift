@@ -15,6 +15,7 @@ package struct PanelRows: Sendable {
     /// Floats from a time step to the next.
     private let step: Int
 
+    /// Room for `[timeSteps][rows][columns]`, zeroed.
     package init(rows: Int, timeSteps: Int, columns: Int) {
         self.rows = rows
         self.timeSteps = timeSteps
@@ -63,6 +64,7 @@ package struct PanelRows: Sendable {
         }
     }
 
+    /// Copies a row out of its panels to `values`, `[columns]`.
     package func load(row: Int, time: Int, into values: UnsafeMutablePointer<Float>) {
         forEachPiece(row: row, time: time) { piece, range in
             (values + range.lowerBound).update(from: piece, count: range.count)

@@ -15,6 +15,7 @@ package final class ForwardState: Sendable {
     /// `[rows][V]`.
     let logits: FloatBuffer
 
+    /// The state of `rows` rows, zero.
     package init(shape: ModelShape, rows: Int) {
         self.shape = shape
         self.rows = rows

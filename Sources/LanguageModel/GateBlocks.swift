@@ -12,6 +12,7 @@ package struct GateBlocks: Sendable {
     /// first sends its next gradients while the second still receives.
     private let parameters: [(start: Int, columns: Int)]
 
+    /// Cuts a layer into blocks whose number suits `threads` threads.
     package init(layout: ParameterLayout, layer: Int, threads: Int) {
         let own = layout.entries.filter { $0.parameter.layer == layer }
         gates = WeightGradient.blocks(of: own[0].shape[0], threads: threads)

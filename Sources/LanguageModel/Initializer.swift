@@ -20,6 +20,7 @@ package enum Initializer: Codable, Sendable, Equatable, CustomStringConvertible 
         self = .uniform(bound)
     }
 
+    /// - Throws: `DecodingError` for another text than ``init(argument:)`` takes.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)

@@ -1,5 +1,6 @@
 /// What an update does with a gradient, in PyTorch's terms and with its defaults.
 package struct OptimizerConfiguration: Codable, Sendable, Equatable {
+    /// The rule of the update, by the names of `--optimizer`.
     package enum Kind: String, Codable, Sendable, CaseIterable { case adam, adamw, rmsprop, sgd }
 
     package var kind: Kind

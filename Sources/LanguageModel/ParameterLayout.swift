@@ -2,6 +2,7 @@
 /// optimizer state and wire chunks. Parameters are one contiguous run of floats in the order of PyTorch's
 /// `state_dict`.
 package struct ParameterLayout: Sendable, Equatable {
+    /// One parameter, and where it lies.
     package struct Entry: Sendable, Equatable {
         package let parameter: Parameter
         /// As ``Parameter`` states it.
@@ -17,6 +18,7 @@ package struct ParameterLayout: Sendable, Equatable {
     /// Floats of all parameters together.
     package let count: Int
 
+    /// The parameters of a model, layer by layer, the output layer's last.
     package init(_ shape: ModelShape) {
         var entries: [Entry] = []
         var offset = 0

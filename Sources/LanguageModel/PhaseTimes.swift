@@ -15,6 +15,7 @@ package struct PhaseTimes: Codable, Sendable, Equatable {
 
     package var total: Double { pack + forward + backward + weightGradients }
 
+    /// Adds phase by phase.
     package static func += (sum: inout PhaseTimes, step: PhaseTimes) {
         sum.pack += step.pack
         sum.forward += step.forward

@@ -7,8 +7,10 @@ import Kernels
 /// `kill`, `stop` (SIGSTOP), `exit`, `corrupt-gradient`, `corrupt-parameters`, `slow:FACTOR`; a phase is for the first three.
 /// Several are joined by `;`.
 package struct FaultPlan: Sendable, Equatable {
+    /// The moment of a step at which a fault strikes.
     package enum Phase: String, Sendable, CaseIterable { case forward, backward, result, evaluation }
 
+    /// What is done to the worker.
     package enum Kind: Equatable, Sendable {
         case kill, stop, exit, corruptGradient, corruptParameters
         case slow(Double)

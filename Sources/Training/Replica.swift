@@ -52,6 +52,7 @@ package final class Replica: Sendable {
 }
 
 extension UpdateScalars {
+    /// The scalars that a commit carries; its update is the one after the steps that it counts.
     package init(_ commit: Commit) {
         self.init(
             update: commit.step + 1, learningRate: Double(bitPattern: commit.learningRateBits),

@@ -129,6 +129,7 @@ extension Welcome: WireMessage {
 
 /// A session ends, or is not begun. All but `sessionBroken` end the worker's process.
 package struct Refusal: Hashable, Sendable {
+    /// Why, as the number on the wire.
     package enum Code: UInt8, Sendable, CaseIterable {
         /// The peers speak different versions of the protocol.
         case version = 1

@@ -1,5 +1,6 @@
 /// A window of rows for the reference. Letters: `B` rows, `T` steps, `V` vocabulary, `H` hidden units.
 package struct ReferenceBatch<Scalar: ReferenceScalar>: Sendable {
+    /// What the first layer reads: tokens, or values in the place of a one-hot vector.
     package enum Input: Sendable {
         /// `[B, T]`
         case tokens([Int])

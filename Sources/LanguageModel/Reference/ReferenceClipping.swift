@@ -3,6 +3,7 @@ package enum ReferenceClipping {
     /// The root of the sum of squares, or the largest magnitude.
     package enum Norm: Sendable { case euclidean, largest }
 
+    /// The norm of a whole gradient, by one chain of multiply-adds in ascending order.
     package static func norm<Scalar: ReferenceScalar>(_ gradient: [Scalar], _ kind: Norm = .euclidean) -> Scalar {
         switch kind {
         case .euclidean:

@@ -6,6 +6,7 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
     /// In the order of the layout.
     package var parameters: [Scalar]
 
+    /// - Parameter parameters: in the order of the layout, and as many.
     package init(shape: ModelShape, parameters: [Scalar]) {
         self.shape = shape
         layout = ParameterLayout(shape)
@@ -16,6 +17,7 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
     /// Row-major.
     package func parameter(_ parameter: Parameter) -> [Scalar] { Array(parameters[layout[parameter].range]) }
 
+    /// A layer by itself, its two biases added up; zeros for them where the model has none.
     package func cell(layer: Int) -> LSTMCell<Scalar> {
         var bias = [Scalar](repeating: 0, count: 4 * shape.hidden)
         if shape.bias {
@@ -27,6 +29,8 @@ package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {
             bias: bias)
     }
 
+    /// Runs a batch forward, row after row and layer upon layer, by the formulas of ``LSTMCell``. Logits are
+    /// `W h + b` of the top layer's outputs, after their mask where there is one.
     package func forward(_ batch: ReferenceBatch<Scalar>) -> ReferenceForward<Scalar> {
         let (hidden, vocabulary) = (shape.hidden, shape.vocabulary)
         var carry = batch.carry

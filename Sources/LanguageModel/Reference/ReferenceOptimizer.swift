@@ -7,6 +7,7 @@ package struct ReferenceOptimizer<Scalar: ReferenceScalar>: Sendable {
     /// `beta1^updates` and `beta2^updates`
     private var powers = (1.0, 1.0)
 
+    /// - Parameter count: of the parameters.
     package init(configuration: OptimizerConfiguration, count: Int) {
         self.configuration = configuration
         slots = configuration.slotNames.map { _ in Array(repeating: 0, count: count) }

@@ -4,6 +4,7 @@ import Foundation
 ///
 /// It takes its functions from the platform, so its bits differ between machines. Nothing that trains uses it.
 package protocol ReferenceScalar: BinaryFloatingPoint, LosslessStringConvertible, Sendable {
+    /// These three as libm has them.
     static func exponential(_ value: Self) -> Self
     static func hyperbolicTangent(_ value: Self) -> Self
     static func naturalLogarithm(_ value: Self) -> Self

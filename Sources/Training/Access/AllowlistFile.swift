@@ -62,6 +62,6 @@ package final class AllowlistFile: Sendable {
         }
     }
 
-    /// Whether the key is on the list. Waits for no disk.
+    /// Whether the key is on the list as it was last read. Waits for no disk.
     package func allows(_ key: CurveKey) -> Bool { keys.withLock { $0.names[key] != nil } }
 }

@@ -11,6 +11,7 @@ package struct ClusterKeys {
 
     package var coordinator: KeyFolder { folder(Self.coordinatorName) }
 
+    /// The folder of one key, whether it is there or not.
     package func folder(_ name: String) -> KeyFolder { KeyFolder(path + "/" + name) }
 
     /// Names of the worker keys that are here.

@@ -3,6 +3,7 @@ import ZeroMQ
 
 /// How a worker gets to its coordinator: the address, and the keys where there are any.
 package struct WorkerAccess: Sendable {
+    /// The keys of a worker: its own pair, and the coordinator's public key.
     package struct Keys: Sendable {
         package var folder: KeyFolder
         /// The file of the coordinator's public key.

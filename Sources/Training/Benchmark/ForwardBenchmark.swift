@@ -5,6 +5,7 @@ package import LanguageModel
 
 /// Times the forward pass alone, in this process: of text, or one character at a time.
 package struct ForwardBenchmark: Sendable {
+    /// What was measured.
     package struct Result: Sendable {
         package var shape: ModelShape
         /// Rows, or streams, side by side.

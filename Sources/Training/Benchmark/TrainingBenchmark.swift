@@ -4,6 +4,7 @@ package import LanguageModel
 
 /// Times the trainer itself: its coordinator and its worker processes, on a run of some steps that is thrown away.
 package struct TrainingBenchmark: Sendable {
+    /// What was measured.
     package struct Result: Sendable {
         package var shape: ModelShape
         package var batch: Int

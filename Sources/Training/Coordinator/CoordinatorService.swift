@@ -7,6 +7,7 @@ import ZeroMQ
 
 /// A coordinator from start to end: what `train` and `coordinator` have in common.
 package struct CoordinatorService {
+    /// What a command asks of its coordinator.
     package struct Options: Sendable {
         package var settings = CoordinatorSettings()
         package var isQuiet = false

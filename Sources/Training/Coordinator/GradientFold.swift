@@ -28,6 +28,7 @@ package struct GradientFold {
     private var waiting: [Int: [TreeNode: Values]] = [:]
     private var free: [FloatBuffer] = []
 
+    /// Nothing has arrived yet, of any chunk.
     package init(tree: ReductionTree, chunks: ChunkLayout) {
         self.tree = tree
         self.chunks = chunks

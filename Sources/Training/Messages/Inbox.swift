@@ -6,13 +6,16 @@ package final class Inbox<Event: Sendable>: Sendable {
     private let events = Mutex<[Event]>([])
     package let waker: Waker
 
+    /// - Throws: ``ZeroMQError`` where the system has no descriptor left.
     package init() throws(ZeroMQError) { waker = try Waker() }
 
+    /// Adds an event and wakes the owner. From any thread.
     package func post(_ event: Event) {
         events.withLock { $0.append(event) }
         waker.wake()
     }
 
+    /// Adds events, in order, and wakes the owner once. From any thread.
     package func post(contentsOf more: [Event]) {
         guard !more.isEmpty else { return }
         events.withLock { $0 += more }

@@ -2,6 +2,7 @@ package import Coordination
 
 /// A worker's routing id on the socket: a letter and the incarnation, so that the transport itself vouches for it.
 package enum RoutingIdentity {
+    /// The 9 bytes of a worker's routing id.
     package static func bytes(_ worker: WorkerID) -> [UInt8] {
         [0x57] + (0..<8).map { UInt8(truncatingIfNeeded: worker >> (56 - 8 * UInt64($0))) }
     }

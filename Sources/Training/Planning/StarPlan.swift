@@ -30,6 +30,7 @@ package struct StarPlan: Sendable {
         }
     }
 
+    /// What is predicted of a number of workers, one on each host.
     package struct Prediction: Sendable, Equatable, Encodable {
         package var workers: Int
         package var stepSeconds: Double
@@ -110,6 +111,9 @@ package struct StarPlan: Sendable {
         return chunks
     }
 
+    /// Predicts the step of `workers` equal workers, each on a host of its own, by the model above.
+    ///
+    /// - Parameter workers: at least 1; those beyond the number of shards stand idle.
     package func predict(workers: Int) -> Prediction {
         let (nodes, largest) = share(workers)
         let layout = ParameterLayout(shape)

@@ -33,6 +33,7 @@ package final class ProgressReporter {
         self.monitor = monitor
     }
 
+    /// Tells the terminal, the log and the watchers of something that happened.
     package func event(_ text: String, _ kind: RunSnapshot.Event.Kind = .information) {
         event(LogEvent(kind: kind, text: text))
     }
@@ -43,6 +44,7 @@ package final class ProgressReporter {
         monitor.event(event.text, event.kind)
     }
 
+    /// The same of something that is wrong and ends nothing.
     package func warning(_ text: String) {
         let line = LogEvent.warning(text).text
         printer.event(line, isWarning: true)
@@ -71,6 +73,7 @@ package final class ProgressReporter {
                 workers: record.workers))
     }
 
+    /// Tells what the recorder did or could not do.
     package func recorded(_ report: RecorderReport) {
         monitor.recorded(report)
         switch report {
@@ -138,6 +141,7 @@ package final class ProgressReporter {
         event("train it further: \(exhausted == nil ? further : further.adding("--patience", "0"))")
     }
 
+    /// Ends the line that is drawn in place.
     package func finish() { printer.finish() }
 
     private static func four(_ value: Double) -> String { String(format: "%.4f", value) }

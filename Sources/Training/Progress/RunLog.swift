@@ -27,6 +27,7 @@ package final class RunLog: Sendable {
     private let state = Mutex(State())
     private let onFailure: @Sendable (String) -> Void
 
+    /// - Parameter onFailure: told once, in words, where the file cannot be written.
     package init(url: URL, onFailure: @escaping @Sendable (String) -> Void) {
         self.url = url
         self.onFailure = onFailure

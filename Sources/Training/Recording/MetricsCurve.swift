@@ -2,6 +2,7 @@ package import Foundation
 
 /// The losses of a run as `metrics.jsonl` has them.
 package struct MetricsCurve: Sendable, Equatable {
+    /// The losses of one step.
     package struct Point: Sendable, Equatable {
         package var step: UInt64
         /// Nats a character.

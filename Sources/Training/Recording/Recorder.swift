@@ -114,6 +114,11 @@ package final class Recorder: @unchecked Sendable {
     /// Why the disk did not take the last line that it was given.
     private var obstacle: MetricsWriterError?
 
+    /// Starts the thread.
+    ///
+    /// - Parameters:
+    ///   - events: nil where the file could not be made.
+    ///   - report: told what was written, and what could not be; from any thread.
     package init(
         job: TrainingJob, store: CheckpointStore, metrics: consuming MetricsWriter, events: consuming EventFileWriter?,
         report: @escaping @Sendable (RecorderReport) -> Void

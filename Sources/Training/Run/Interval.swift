@@ -4,6 +4,7 @@ package enum Interval: Codable, Sendable, Equatable, CustomStringConvertible {
     case steps(UInt64)
     case seconds(Double)
 
+    /// Reads `500`, `60s`, `10m`, `2h` or `0`; nil for anything else, and for more than 1e12 seconds.
     package init?(argument: String) {
         let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
         if let last = argument.last, let unit = units[last] {
@@ -24,6 +25,7 @@ package enum Interval: Codable, Sendable, Equatable, CustomStringConvertible {
         }
     }
 
+    /// - Throws: `DecodingError` for another text than ``init(argument:)`` takes.
     package init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let value = Interval(argument: text) else {

@@ -3,6 +3,7 @@ package import LanguageModel
 
 /// What a user asked for: nil where a flag was not given, so that a resume can tell what was changed.
 package struct RunSettings: Sendable {
+    /// The schedules of the learning rate, by the names of `--schedule`.
     package enum ScheduleName: String, CaseIterable, Sendable { case constant, step, exponential, cosine }
 
     // Model

@@ -4,6 +4,7 @@ import Foundation
 
 /// Holds every digest of a run folder, a checkpoint or a model file against its bytes.
 package struct RunVerification: Encodable, Sendable, Equatable {
+    /// A file that was verified.
     package struct File: Encodable, Sendable, Equatable {
         package var path: String
         /// nil where all is well.

@@ -25,6 +25,7 @@ package struct ScoreShare: Sendable {
 
     package var argument: String { "\(index)/\(count)" }
 
+    /// The segments of the share: the `count` shares are contiguous, in order, and as equal as can be.
     package func segments(of plan: ScoringPlan) -> Range<Int> {
         plan.segments * index / count..<plan.segments * (index + 1) / count
     }

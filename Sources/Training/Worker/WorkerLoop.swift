@@ -6,6 +6,7 @@ package import ZeroMQ
 
 /// A worker's main thread: its socket and the machine that decides. The arithmetic is ``WorkerCompute``'s.
 package final class WorkerLoop {
+    /// What a command asks of its worker.
     package struct Options: Sendable {
         package var access: WorkerAccess
         /// The coordinator's address now, for each attempt; nil where it is as before.
@@ -32,6 +33,7 @@ package final class WorkerLoop {
         }
     }
 
+    /// How a worker ends that did not fail.
     package enum Ending: Sendable, Equatable {
         case finished
         case interrupted
