@@ -3,10 +3,6 @@ import LanguageModel
 /// What a worker's resident memory comes to, by the formula in docs/performance.md.
 enum MemoryEstimate {
     /// In bytes.
-    ///
-    /// With `R` rows on a worker, `T` steps in a window, `L` layers, `H` units, `P` parameters: activations
-    /// `4 R T (L 6H + H)`, with dropout `4 R T L H` more; logits of one wave; `4 P` for each of parameters, optimizer
-    /// slots, two averages, two gradients and two packed copies of the weights; the program.
     static func worker(_ configuration: RunConfiguration, workers: Int) -> Int {
         let (shape, parameters) = (configuration.model, configuration.layout.count)
         let shards = (configuration.shards + workers - 1) / workers
@@ -16,7 +12,7 @@ enum MemoryEstimate {
         if configuration.dropout > 0 { activations += rows * window * layers * hidden }
         let logits = min(4 << 20, rows * window * shape.vocabulary)
         let slots = Optimizer(configuration: configuration.optimizer, count: 0).slots.count
-        // Averages and gradients in turn, two each; the weights are packed forward and backward.
+        // Parameters, slots, two averages and two gradients in turn, and the packed weights forward and backward.
         let copies = parameters * (1 + slots + 2 + 2 + 2)
         // The program itself, its libraries, stacks and the transport's buffers.
         let program = 30 << 20
