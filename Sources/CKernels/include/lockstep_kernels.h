@@ -82,8 +82,8 @@ typedef struct {
     // W is row-major [k][n]; packs B = W for x (k) -> y (n).
     void (*pack)(long n, long k, const float *w, float *packed);
     // C[m][n] = start + A[m][k] B + ..., product after product, k ascending in each. Row i begins with the n values at
-    // start[i], or, where `start` is null, with those that C holds. Towards the end, with
-    // more than three rows, what `soon` names is fetched.
+    // start[i], or, where `start` is null, with those that C holds. Towards the end what `soon` names is fetched; where
+    // rows are few, at most three or on v3 a single one, little of it or nothing is.
     void (*gemm)(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
                  long ldc, long spans, const ls_span *soon);
 
