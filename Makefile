@@ -15,13 +15,13 @@ ARGS ?= --workers 2 --threads 1 --hidden 128 --layers 1 --dropout 0 --batch 64 -
 	--learning-rate 0.004 --steps 1500 --evaluate-every 500
 # More for `swift test`, such as TESTFLAGS="--filter Corpus".
 TESTFLAGS ?=
-# Of `make simulate`.
+# For `make simulate`.
 SEEDS ?= 100000
-# Of `make chaos`.
+# For `make chaos`.
 SECONDS ?= 60
-# Of `make recovery`.
+# For `make recovery`.
 TRIALS ?= 20
-# Of `make screenshots` and `make test-watching`.
+# For `make screenshots` and `make test-watching`.
 OUTPUT ?= screenshots
 PYTHON ?= python3
 
