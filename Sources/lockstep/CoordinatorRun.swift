@@ -38,7 +38,7 @@ enum CoordinatorRun {
         }
         // What can be refused comes before the run folder is made.
         let isResume = options.basics.resume
-        try watching.checkTrace()
+        let traceHold = try watching.checkTrace()
         if let file = access.endpointFile { try Listener.check(endpointFile: file) }
         var page = isResume ? nil : try watching.dashboardListener(warn: warn)
         let listener = try Listener(address: listen, keys: keys, startsWorkers: service.localWorkers > 0)
@@ -55,6 +55,7 @@ enum CoordinatorRun {
         if let file = access.endpointFile { try listener.write(endpointFile: file) }
         let coordinator = try CoordinatorService(service)
         let trace = try watching.traceWriter(onFailure: coordinator.warn)
+        withExtendedLifetime(traceHold) {}
         interruption.tell(coordinator.interrupt)
         let folderName = relative(job.folder.url.path)
         // A port that was picked is where the workers of a coordinator look for its next start.

@@ -31,10 +31,12 @@ struct WatchingOptions: ParsableArguments {
         try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)
     }
 
+    /// - Returns: to be kept until ``traceWriter()`` has been called.
     /// - Throws: `ConfigurationError` where the file of the trace cannot be written; what stands there stays.
-    func checkTrace() throws(ConfigurationError) {
-        if let trace, let problem = OutputFile.problem(trace) {
-            throw ConfigurationError("--trace \(trace) cannot be written: \(problem)")
+    func checkTrace() throws(ConfigurationError) -> OutputFile.Hold? {
+        guard let trace else { return nil }
+        do { return try OutputFile.hold(trace) } catch {
+            throw ConfigurationError("--trace \(trace) cannot be written: \(error)")
         }
     }
 

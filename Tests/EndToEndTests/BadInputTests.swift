@@ -111,6 +111,8 @@ struct BadInputTests {
         Case("a page's address", code: 64, ["dashboard", "run", "--listen=nonsense"], "--listen", "nonsense"),
         Case("a key's name", code: 64, ["keys", "keys", "--worker=../alpha"], "../alpha"),
         Case("trace file", TinyRun.train("--trace=nowhere/trace"), "--trace nowhere/trace"),
+        Case("a trace that nobody reads", TinyRun.train("--trace=piped/run.json"), "piped/run.json", "named pipe"),
+        Case("a pipe in the place of an address", TinyRun.train("--endpoint-file=piped/run.json"), "cannot be written"),
         Case("endpoint file", TinyRun.train("--endpoint-file=nowhere/endpoint"), "nowhere/endpoint"),
         Case("sample of a folder without a run", ["sample", "folder"], "folder: this is no run folder"),
         Case("status of a folder without a run", ["status", "folder"], "folder: this is no run folder"),

@@ -140,14 +140,18 @@ final class RunFolderTests {
     func outputFile() throws {
         let folder = try create().url
         let file = folder.appendingPathComponent("trace").path
-        #expect(OutputFile.problem(file) == nil && !FileManager.default.fileExists(atPath: file))
+        _ = try OutputFile.hold(file)
+        #expect(!FileManager.default.fileExists(atPath: file))
         try Data("kept".utf8).write(to: URL(fileURLWithPath: file))
-        #expect(OutputFile.problem(file) == nil)
+        _ = try OutputFile.hold(file)
         #expect(try String(contentsOfFile: file, encoding: .utf8) == "kept")
-        #expect(OutputFile.problem(folder.path) == "Is a directory")
-        #expect(OutputFile.problem(file + "/trace") == "Not a directory")
-        #expect(OutputFile.problem(folder.path + "/none/trace") == "No such file or directory")
-        #expect(OutputFile.problem("/dev/null") == nil)
+        _ = try OutputFile.hold("/dev/null")
+        func reason(_ path: String) -> String? {
+            #expect(throws: ConfigurationError.self) { _ = try OutputFile.hold(path) }?.description
+        }
+        #expect(reason(folder.path) == "Is a directory")
+        #expect(reason(file + "/trace") == "Not a directory")
+        #expect(reason(folder.path + "/none/trace") == "No such file or directory")
     }
 
     @Test("A named pipe that nobody reads is not waited for; one that is read is written to", .timeLimit(.minutes(1)))
@@ -156,7 +160,15 @@ final class RunFolderTests {
         #expect(mkfifo(path, 0o600) == 0)
         let error = #expect(throws: ConfigurationError.self) { try TraceWriter(path: path) { _ in } }
         #expect("\(error!)" == "--trace \(path) cannot be written: it is a named pipe that no process reads")
+        #expect(throws: ConfigurationError("it is a named pipe that no process reads")) {
+            _ = try OutputFile.hold(path)
+        }
         let reader = Glibc.open(path, O_RDONLY | O_NONBLOCK)
+        // It sees no end before the file is opened and after it was found to be one that can be.
+        let hold = try OutputFile.hold(path)
+        var byte: UInt8 = 0
+        #expect(read(reader, &byte, 1) == -1 && errno == EAGAIN)
+        withExtendedLifetime(hold) {}
         let writer = OutputFile.open(path, O_TRUNC)
         #expect(writer >= 0 && fcntl(writer, F_GETFL) & O_NONBLOCK == 0)
         close(writer)

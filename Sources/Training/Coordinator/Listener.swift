@@ -54,7 +54,7 @@ package struct Listener: ~Copyable {
     /// - Throws: ``ConfigurationError`` where no file of the address can be made there. What stands there stays.
     package static func check(endpointFile path: String) throws(ConfigurationError) {
         // It is written beside, and takes its name then: a device's too, such as that of /dev/null.
-        guard OutputFile.problem("\(path).\(getpid())") == nil, OutputFile.isFree(path) else {
+        guard (try? OutputFile.hold("\(path).\(getpid())")) != nil, OutputFile.isFree(path) else {
             throw unwritable(path)
         }
     }

@@ -3,18 +3,29 @@ import Glibc
 /// Files that a flag names: whether they can be written is to be known before a run folder is made, and what stands in
 /// them, perhaps another coordinator's, is to stay until the run folder is locked.
 package enum OutputFile {
-    /// Why a file cannot be written; nil where it can. Leaves what is there as it is, and makes nothing.
-    package static func problem(_ path: String) -> String? {
-        let descriptor = Glibc.open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
-        if descriptor >= 0 {
-            close(descriptor)
+    /// What stood under a name that can be written, open: the reader of a named pipe takes it for the end when all writers
+    /// have closed it.
+    package final class Hold {
+        private let descriptor: Int32
+        fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+        deinit { if descriptor >= 0 { close(descriptor) } }
+    }
+
+    /// Finds out whether a file can be written. Leaves what is there as it is, and makes nothing.
+    ///
+    /// - Returns: to be kept until the file is opened.
+    /// - Throws: ``ConfigurationError`` with the bare reason.
+    package static func hold(_ path: String) throws(ConfigurationError) -> Hold {
+        let made = Glibc.open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
+        if made >= 0 {
             unlink(path)
-            return nil
+            return Hold(made)
         }
+        guard errno == EEXIST else { throw ConfigurationError(reason(errno)) }
+        let present = Glibc.open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK)
         // A link that leads nowhere is there too, and can be written through.
-        guard errno == EEXIST else { return String(cString: strerror(errno)) }
-        if isFolder(path) { return String(cString: strerror(EISDIR)) }
-        return access(path, W_OK) == 0 || errno == ENOENT ? nil : String(cString: strerror(errno))
+        guard present >= 0 || errno == ENOENT else { throw ConfigurationError(reason(errno)) }
+        return Hold(present)
     }
 
     /// Opens a file to write, and makes it where it is not there. A named pipe that nobody reads is an error, not a wait.
@@ -37,10 +48,5 @@ package enum OutputFile {
     static func isFree(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
-    }
-
-    private static func isFolder(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 }
