@@ -40,20 +40,24 @@ struct Lockstep: ParsableCommand {
                     Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
             var command = try parseAsRoot(arguments)
             try command.run()
-        } catch let error as UsageError {
-            fail(error)
         } catch {
-            let complaint = Arguments.negativeNumber(in: arguments, refusedBy: message(for: error))
-            if let complaint { fail(UsageError(complaint)) }
-            exit(withError: error)
+            let isHelp = exitCode(for: error).isSuccess
+            guard isHelp else { fail(error, of: arguments) }
+            print(fullMessage(for: error))
         }
         // What was printed lies in a buffer, and its end would lose it without a word. A reader that has gone is no error.
         guard fflush(nil) != 0, errno != EPIPE else { return }
-        exit(withError: ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"))
+        fail(ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"), of: arguments)
     }
 
-    private static func fail(_ error: UsageError) -> Never {
-        FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
-        exit(withError: ExitCode.validationFailure)
+    private static func fail(_ error: any Error, of arguments: [String]) -> Never {
+        var (text, code) = (fullMessage(for: error), exitCode(for: error))
+        if error is UsageError {
+            code = .validationFailure
+        } else if let complaint = Arguments.negativeNumber(in: arguments, refusedBy: message(for: error)) {
+            text = "Error: \(complaint)"
+        }
+        if !text.isEmpty { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
+        exit(withError: code)
     }
 }

@@ -167,6 +167,20 @@ struct BadInputTests {
         #expect(try #require(result.errorLines.first).contains(name), "\(result.errors)")
     }
 
+    @Test(
+        "What is asked for and cannot be printed is a failure, in one line",
+        arguments: [
+            ["--version"], ["--help"], ["train", "--help"], ["plan", "--step-seconds=1", "--bandwidth=1gbit"],
+        ])
+    func fullOutput(arguments: [String]) async throws {
+        let folder = try TemporaryFolder()
+        let execution = try Execution(
+            arguments, in: folder, launcher: ["/bin/sh", "-c", #"exec "$0" "$@" > /dev/full"#])
+        let result = try await execution.result()
+        #expect(result.code == 1)
+        #expect(result.errors == "Error: cannot write to standard output: No space left on device\n")
+    }
+
     @Test("Whoever takes faults offers them", arguments: ["train", "coordinator", "worker"])
     func offersFaults(command: String) async throws {
         let help = try await Execution.run([command, "--help"], in: try TemporaryFolder())
