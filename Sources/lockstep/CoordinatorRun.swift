@@ -87,7 +87,7 @@ enum CoordinatorRun {
         return [flag, "\(value)"]
     }
 
-    static func warn(_ text: String) { FileHandle.standardError.write(Data("warning: \(text)\n".utf8)) }
+    static func warn(_ text: String) { FileHandle.standardError.write(Data("warning: \(text.onOneLine)\n".utf8)) }
 
     private static func relative(_ path: String) -> String {
         let here = FileManager.default.currentDirectoryPath + "/"

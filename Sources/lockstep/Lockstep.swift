@@ -57,7 +57,13 @@ struct Lockstep: ParsableCommand {
         } else if let complaint = Arguments.negativeNumber(in: arguments, refusedBy: message(for: error)) {
             text = "Error: \(complaint)"
         }
-        if !text.isEmpty { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
+        if !text.isEmpty {
+            // The parser's own has its hints below.
+            let isParsers = exitCode(for: error) == .validationFailure
+            let end = isParsers ? text.firstIndex(of: "\n") ?? text.endIndex : text.endIndex
+            let line = String(text[..<end]).onOneLine
+            FileHandle.standardError.write(Data("\(line)\(String(text[end...]).withVisibleControls)\n".utf8))
+        }
         exit(withError: code)
     }
 }

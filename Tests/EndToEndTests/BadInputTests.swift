@@ -30,7 +30,7 @@ struct BadInputTests {
         init(text: String, _ words: String...) {
             testDescription = text
             arguments = ["train", text, "--run=run"] + TinyRun.flags
-            self.words = [text] + words
+            self.words = words
         }
     }
 
@@ -41,13 +41,13 @@ struct BadInputTests {
                 "train", "text.txt", "--run=run", "--hidden=1024", "--layers=3", "--batch=512", "--window=4",
                 "--shards=1", "--quiet",
             ], "raise --shards"),
-        Case(text: "missing.txt", "does not exist"),
-        Case(text: "empty.txt", "is empty"),
-        Case(text: "folder", "is a folder"),
-        Case(text: "invalid.txt", "0xFF", "byte offset 7", "UTF-8"),
-        Case(text: "cut.txt", "byte offset 6", "UTF-8"),
-        Case(text: "short.txt", "256", "--batch", "--window"),
-        Case(text: "aaaa.txt", "single character"),
+        Case(text: "missing.txt", "missing.txt does not exist"),
+        Case(text: "empty.txt", "empty.txt is empty"),
+        Case(text: "folder", "folder is a folder"),
+        Case(text: "invalid.txt", "invalid.txt", "0xFF", "byte offset 7", "UTF-8"),
+        Case(text: "cut.txt", "cut.txt", "byte offset 6", "UTF-8"),
+        Case(text: "short.txt", "short.txt", "256", "--batch", "--window"),
+        Case(text: "aaaa.txt", "aaaa.txt", "single character"),
         Case(flags: "--shards=5", words: "--shards 5", "--batch 16"),
         Case(flags: "--hidden=0", words: "--hidden", "16384"),
         Case(flags: "--batch=0", words: "--batch", "65536"),
@@ -81,6 +81,11 @@ struct BadInputTests {
         Case(flags: "--hidden", "-1", words: "--hidden", "not -1"),
         Case(flags: "--clip", "-1", words: "--clip must be 0 (none) or more, and finite, not -1.0"),
         Case(flags: "--learning-rate", "-.5", words: "--learning-rate", "-0.5"),
+        Case(text: "no\nsuch", #"no\nsuch does not exist"#),
+        Case(
+            "a run folder with an escape", TinyRun.train("--run=text.txt/\u{1B}[31m\n"),
+            #"text.txt/\u{1B}[31m\n: cannot"#),
+        Case(flags: "--listen=\n", words: #"cannot use the address \n"#),
         Case(flags: "--dashboard-token=short", words: "--dashboard-token"),
         Case(
             "a configuration and a resume", code: 64, ["train", "--config=run.json", "--run=run", "--resume"],

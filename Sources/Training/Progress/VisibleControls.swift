@@ -9,4 +9,11 @@ extension String {
         }
         return String(result)
     }
+
+    /// Control characters as their escapes, such as `\n`: a path in an error may have any of them, and the error is one
+    /// line.
+    package var onOneLine: String {
+        unicodeScalars.map { $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0) }
+            .joined()
+    }
 }
