@@ -6,20 +6,19 @@ import Training
 /// another process of this program started takes none: what it needs stands on its command line, and the rest is not
 /// meant for it.
 enum Environment {
-    /// The arguments with what the environment adds behind the flags.
-    ///
+    /// - Returns: the arguments with what the environment adds behind the flags, and of each flag that it adds the variable.
     /// - Throws: `UsageError` for a variable of a flag without a value that says neither yes nor no.
     static func completed(
         _ arguments: [String], environment: [String: String]
-    ) throws(UsageError) -> [String] {
+    ) throws(UsageError) -> (arguments: [String], variables: [String: String]) {
         guard let command = arguments.first, environment[ParentWatch.variable] == nil,
             environment.contains(where: { $0.key.hasPrefix("LOCKSTEP_") })
-        else { return arguments }
+        else { return (arguments, [:]) }
         let flags: [Flag]
         switch command {
         case "worker": flags = self.flags(of: WorkerCommand.self)
         case "coordinator": flags = self.flags(of: CoordinatorCommand.self)
-        default: return arguments
+        default: return (arguments, [:])
         }
         // What stands behind it is no flag.
         let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
@@ -33,18 +32,23 @@ enum Environment {
         var isResume = isGiven("resume")
         if !isResume, flags.contains(where: { $0.name == "resume" }) { isResume = try isOn("resume") }
         var added: [String] = []
+        var variables: [String: String] = [:]
+        func add(_ word: String, of name: String) {
+            added.append(word)
+            variables["--\(name)"] = variable(name)
+        }
         for flag in flags where !isGiven(flag.name) && !(alternatives[flag.name] ?? []).contains(where: isGiven) {
             if isResume, beginnings.contains(flag.name) { continue }
             if flag.takesValue {
                 // One word, so that a value that begins with a dash is taken as a value.
                 if let value = environment[variable(flag.name)], !value.isEmpty {
-                    added.append("--\(flag.name)=\(value)")
+                    add("--\(flag.name)=\(value)", of: flag.name)
                 }
             } else if try isOn(flag.name) {
-                added.append("--\(flag.name)")
+                add("--\(flag.name)", of: flag.name)
             }
         }
-        return arguments[..<end] + added + arguments[end...]
+        return (arguments[..<end] + added + arguments[end...], variables)
     }
 
     private static func isYes(_ value: String, of variable: String) throws(UsageError) -> Bool {

@@ -34,23 +34,27 @@ struct Lockstep: ParsableCommand {
 
     static func main() {
         var arguments: [String] = []
+        var variables: [String: String] = [:]
         do {
-            arguments = Arguments.prepared(
-                try Environment.completed(
-                    Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
+            (arguments, variables) = try Environment.completed(
+                Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
+            arguments = Arguments.prepared(arguments)
             var command = try parseAsRoot(arguments)
             try command.run()
         } catch {
             let isHelp = exitCode(for: error).isSuccess
-            guard isHelp else { fail(error, of: arguments) }
+            guard isHelp else { fail(error, arguments, variables) }
             print(fullMessage(for: error))
         }
         // What was printed lies in a buffer, and its end would lose it without a word. A reader that has gone is no error.
         guard fflush(nil) != 0, errno != EPIPE else { return }
-        fail(ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"), of: arguments)
+        fail(ConfigurationError("cannot write to standard output: \(String(cString: strerror(errno)))"))
     }
 
-    private static func fail(_ error: any Error, of arguments: [String]) -> Never {
+    /// - Parameter variables: of each flag that came from the environment the variable, named where the flag is to blame.
+    private static func fail(
+        _ error: any Error, _ arguments: [String] = [], _ variables: [String: String] = [:]
+    ) -> Never {
         var (text, code) = (fullMessage(for: error), exitCode(for: error))
         if error is UsageError {
             code = .validationFailure
@@ -61,7 +65,12 @@ struct Lockstep: ParsableCommand {
             // The parser's own has its hints below.
             let isParsers = exitCode(for: error) == .validationFailure
             let end = isParsers ? text.firstIndex(of: "\n") ?? text.endIndex : text.endIndex
-            let line = String(text[..<end]).onOneLine
+            var line = String(text[..<end]).onOneLine
+            let words = line.split { !($0.isLetter || $0.isNumber || $0 == "-") }
+            for (flag, variable) in variables.sorted(by: <)
+            where code == .validationFailure && words.contains(Substring(flag)) {
+                line += " (\(flag) comes from \(variable))"
+            }
             FileHandle.standardError.write(Data("\(line)\(String(text[end...]).withVisibleControls)\n".utf8))
         }
         exit(withError: code)

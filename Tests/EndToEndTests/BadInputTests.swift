@@ -173,6 +173,27 @@ struct BadInputTests {
     }
 
     @Test(
+        "A value that came from the environment is blamed on its variable",
+        arguments: [
+            ("LOCKSTEP_THREADS", "zero", "'--threads <threads>' (--threads comes from LOCKSTEP_THREADS)"),
+            ("LOCKSTEP_THREADS", "0", "--threads must be from 1 to 1024 (--threads comes from LOCKSTEP_THREADS)"),
+            ("LOCKSTEP_CONNECT", "nonsense", "(--connect comes from LOCKSTEP_CONNECT)"),
+        ])
+    func variable(name: String, value: String, words: String) async throws {
+        let environment = ["LOCKSTEP_CONNECT": "tcp://127.0.0.1:1", "LOCKSTEP_THREADS": "1"].merging([name: value]) {
+            $1
+        }
+        let result = try await Execution.run(["worker"], in: try TemporaryFolder(), environment: environment)
+        #expect(result.code == 64)
+        #expect(try #require(result.errorLines.first).hasSuffix(words), "\(result.errors)")
+        // A flag wins, and is to blame itself.
+        let flag = "--\(name.dropFirst("LOCKSTEP_".count).lowercased())=\(value)"
+        let given = try await Execution.run(["worker", flag], in: try TemporaryFolder(), environment: environment)
+        #expect(given.code == 64)
+        #expect(!given.errors.contains("comes from"), "\(given.errors)")
+    }
+
+    @Test(
         "What is asked for and cannot be printed is a failure, in one line",
         arguments: [
             ["--version"], ["--help"], ["train", "--help"], ["plan", "--step-seconds=1", "--bandwidth=1gbit"],
