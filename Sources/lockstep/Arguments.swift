@@ -1,3 +1,5 @@
+import Training
+
 /// The words of the command line, as the parser is to see them.
 enum Arguments {
     /// Takes `--prime=`, as a shell makes it of `--prime=""`, apart: the parser wants an empty value in a word of its own.
@@ -17,6 +19,20 @@ enum Arguments {
         }
         return result
     }
+
+    /// A path or a name that is empty, as of a variable that a script never set, would mean the working folder or nothing at
+    /// all.
+    ///
+    /// - Parameter arguments: prepared.
+    /// - Throws: `UsageError` where a word is empty that says nothing so.
+    static func checkNoneIsEmpty(_ arguments: [String]) throws(UsageError) {
+        for (before, word) in zip(arguments, arguments.dropFirst()) where word.isEmpty && !texts.contains(before) {
+            throw UsageError("the word behind \(before) is empty: give what is to stand there, or leave it out")
+        }
+    }
+
+    /// Flags whose values may be empty.
+    private static let texts: Set = ["--prime", "--prefix", "--inject"]
 
     /// What to say where the parser only calls a negative number invalid; nil for its other messages, such as those that
     /// list what can be given.

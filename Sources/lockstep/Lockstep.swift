@@ -39,6 +39,7 @@ struct Lockstep: ParsableCommand {
             (arguments, variables) = try Environment.completed(
                 Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment)
             arguments = Arguments.prepared(arguments)
+            try Arguments.checkNoneIsEmpty(arguments)
             var command = try parseAsRoot(arguments)
             try command.run()
         } catch {

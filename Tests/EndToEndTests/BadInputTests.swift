@@ -81,6 +81,12 @@ struct BadInputTests {
         Case(flags: "--hidden", "-1", words: "--hidden", "not -1"),
         Case(flags: "--clip", "-1", words: "--clip must be 0 (none) or more, and finite, not -1.0"),
         Case(flags: "--learning-rate", "-.5", words: "--learning-rate", "-0.5"),
+        Case("no text's name", code: 64, ["train", "", "--run=run"], "the word behind train is empty"),
+        Case(flags: "--run=", words: "the word behind --run is empty"),
+        Case(flags: "--run", "", words: "the word behind --run is empty"),
+        Case("no run to be made", code: 64, ["import", "folder", ""], "the word behind folder is empty"),
+        Case("no model to be written", code: 64, ["export", "folder", ""], "the word behind folder is empty"),
+        Case("no folder for keys", code: 64, ["keys", "", "--remove=alpha"], "the word behind keys is empty"),
         Case(text: "no\nsuch", #"no\nsuch does not exist"#),
         Case(
             "a run folder with an escape", TinyRun.train("--run=text.txt/\u{1B}[31m\n"),
