@@ -34,7 +34,7 @@ extension Endpoint {
     }
 
     /// - Throws: for addresses that mean something only to a listener.
-    func checkIsConnectable() throws(ZeroMQError) {
+    package func checkIsConnectable() throws(ZeroMQError) {
         guard case .tcp(let host, let port) = transport else { return }
         if host == "*" {
             throw ZeroMQError(

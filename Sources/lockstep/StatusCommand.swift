@@ -68,7 +68,7 @@ struct StatusCommand: ParsableCommand {
     /// - Returns: the address, and the file that is there as long as the coordinator is, where one is known.
     private func endpoint() throws -> (String, file: String?) {
         if let connect {
-            _ = try Endpoint(connect, of: "--connect")
+            try Endpoint.checkIsConnectable(connect, of: "--connect")
             return (connect, nil)
         }
         let file: String

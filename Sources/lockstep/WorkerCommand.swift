@@ -53,7 +53,7 @@ struct WorkerCommand: ParsableCommand {
             interrupted.set()
         }
         guard case .seconds(let timeLimit) = retryFor else { return }
-        if let connect { _ = try Endpoint(connect, of: "--connect") }
+        if let connect { try Endpoint.checkIsConnectable(connect, of: "--connect") }
         // Told to stop before there is a coordinator, it has done what it was asked for.
         guard let endpoint = try connect ?? waitForFile(timeLimit, interrupted) else { return }
         let access = try WorkerAccess(

@@ -118,6 +118,13 @@ struct BadInputTests {
             "a page's host that nobody knows", TinyRun.train("--dashboard=no.such.host.invalid:0"),
             "no.such.host.invalid cannot be found"),
         Case("a worker's address", code: 64, ["worker", "--connect=nonsense"], "--connect", "nonsense"),
+        Case(
+            "a worker's address without a port", code: 64, ["worker", "--connect=tcp://localhost:0"], "--connect",
+            "port 0"),
+        Case(
+            "a worker's address for listening", code: 64, ["worker", "--connect=tcp://*:5757"], "--connect", "* is for"),
+        Case(
+            "all addresses to ask", code: 64, ["status", "--connect=tcp://*:5757"], "--connect", "* is for listening"),
         Case("an address to ask", code: 64, ["status", "--connect=nonsense"], "--connect", "nonsense"),
         Case("a page's address", code: 64, ["dashboard", "run", "--listen=nonsense"], "--listen", "nonsense"),
         Case("a key's name", code: 64, ["keys", "keys", "--worker=../alpha"], "../alpha"),
@@ -148,6 +155,7 @@ struct BadInputTests {
         try folder.write(Array("hello ".utf8) + [0xE2, 0x82], to: "cut.txt")
         try folder.write(Array("short".utf8), to: "short.txt")
         try folder.write(Array(repeating: UInt8(ascii: "a"), count: TinyRun.characters), to: "aaaa.txt")
+        try folder.write("tcp://*:5757\n".utf8, to: "listening.txt")
         try FileManager.default.createDirectory(at: folder.file("folder"), withIntermediateDirectories: false)
         try FileManager.default.createDirectory(at: folder.file("piped"), withIntermediateDirectories: false)
         try #require(mkfifo(folder.file("piped/run.json").path, 0o600) == 0)

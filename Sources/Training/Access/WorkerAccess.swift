@@ -25,11 +25,13 @@ package struct WorkerAccess: Sendable {
     package let keys: Keys?
     let address: CoordinatorAddress
 
-    /// - Throws: ``ZeroMQError`` for what is no address; ``ConfigurationError`` for keys that cannot be used.
+    /// - Throws: ``ZeroMQError`` for what is no address to connect to; ``ConfigurationError`` for keys that cannot be used.
     package init(endpoint: String, keys: Keys? = nil) throws {
         self.endpoint = endpoint
         self.keys = keys
-        address = try CoordinatorAddress(endpoint: Endpoint(endpoint))
+        let parsed = try Endpoint(endpoint)
+        try parsed.checkIsConnectable()
+        address = CoordinatorAddress(endpoint: parsed)
         _ = try keys?.read()
     }
 }
