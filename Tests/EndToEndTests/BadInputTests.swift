@@ -81,6 +81,9 @@ struct BadInputTests {
         Case(flags: "--hidden", "-1", words: "--hidden", "not -1"),
         Case(flags: "--clip", "-1", words: "--clip must be 0 (none) or more, and finite, not -1.0"),
         Case(flags: "--learning-rate", "-.5", words: "--learning-rate", "-0.5"),
+        Case(
+            flags: "--schedule=cosine", "--schedule-minimum=0.01",
+            words: "--schedule-minimum 0.01 is above --learning-rate 0.001"),
         Case("no text's name", code: 64, ["train", "", "--run=run"], "the word behind train is empty"),
         Case(flags: "--run=", words: "the word behind --run is empty"),
         Case(flags: "--run", "", words: "the word behind --run is empty"),

@@ -105,6 +105,14 @@ package struct RunSettings: Sendable {
             throw UsageError("--forget-bias sets a bias, and does nothing with --no-bias: leave one of them out")
         }
         result.schedule = try resolvedSchedule(over: base.schedule)
+        // Where neither was given, a run that another version began so goes on.
+        if scheduleMinimum ?? learningRate != nil, case .cosine(_, let minimum) = result.schedule.kind,
+            minimum > result.optimizer.learningRate
+        {
+            throw UsageError(
+                "--schedule-minimum \(minimum) is above --learning-rate \(result.optimizer.learningRate), which falls to it: "
+                    + "lower it")
+        }
         try checkOptimizerFlags(of: result.optimizer.kind)
         if epochs != nil && steps != nil {
             throw UsageError("--epochs and --steps both say how long to train: give one")
