@@ -39,6 +39,8 @@ enum Environment {
         }
         for flag in flags where !isGiven(flag.name) && !(alternatives[flag.name] ?? []).contains(where: isGiven) {
             if isResume, beginnings.contains(flag.name) { continue }
+            // It may be set for all starts, and the page be off for this one.
+            if flag.name == "dashboard-token", isOff("dashboard", in: arguments[..<end] + added) { continue }
             if flag.takesValue {
                 // One word, so that a value that begins with a dash is taken as a value.
                 if let value = environment[variable(flag.name)], !value.isEmpty {
@@ -57,6 +59,10 @@ enum Environment {
         case "0", "false", "no", "off", "": return false
         default: throw UsageError("\(variable) is yes or no, not '\(value)': set it to 1 or 0")
         }
+    }
+
+    private static func isOff(_ name: String, in words: ArraySlice<String>) -> Bool {
+        words.contains("--\(name)=off") || zip(words, words.dropFirst()).contains { $0 == ("--\(name)", "off") }
     }
 
     /// Flags that, given, win over the variable of another: they say the same in another way, or leave it nothing to say.

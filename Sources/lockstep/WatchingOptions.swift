@@ -28,6 +28,9 @@ struct WatchingOptions: ParsableArguments {
 
     /// - Throws: `UsageError` for an address or a token that cannot be.
     func check() throws(UsageError) {
+        guard dashboard != "off" || dashboardToken == nil else {
+            throw UsageError("--dashboard-token is for readers of the page, and says nothing with --dashboard off")
+        }
         try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)
     }
 

@@ -84,6 +84,9 @@ struct BadInputTests {
         Case(
             flags: "--schedule=cosine", "--schedule-minimum=0.01",
             words: "--schedule-minimum 0.01 is above --learning-rate 0.001"),
+        Case(
+            flags: "--dashboard=off", "--dashboard-token=0123456789",
+            words: "--dashboard-token is for readers of the page", "--dashboard off"),
         Case("no text's name", code: 64, ["train", "", "--run=run"], "the word behind train is empty"),
         Case(flags: "--run=", words: "the word behind --run is empty"),
         Case(flags: "--run", "", words: "the word behind --run is empty"),
@@ -208,6 +211,17 @@ struct BadInputTests {
         let given = try await Execution.run(["worker", flag], in: try TemporaryFolder(), environment: environment)
         #expect(given.code == 64)
         #expect(!given.errors.contains("comes from"), "\(given.errors)")
+    }
+
+    @Test("A token that is set for all starts is no contradiction where the page is off", arguments: [true, false])
+    func tokenOfNoPage(isFlag: Bool) async throws {
+        let folder = try TinyRun.folder()
+        // The text is missing: that is what is to be said.
+        let result = try await Execution.run(
+            ["coordinator", "missing.txt", "--run=run", "--listen=tcp://127.0.0.1:0"]
+                + (isFlag ? ["--dashboard", "off"] : []), in: folder,
+            environment: ["LOCKSTEP_DASHBOARD_TOKEN": "0123456789", "LOCKSTEP_DASHBOARD": isFlag ? "" : "off"])
+        #expect(result.errors.hasPrefix("Error: missing.txt does not exist"), "\(result.errors)")
     }
 
     @Test(

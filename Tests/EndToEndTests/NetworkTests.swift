@@ -86,7 +86,7 @@ struct NetworkTests {
         let coordinator = try Execution(
             [
                 "coordinator", "text.txt", "--run=the run", "--listen=tcp://127.0.0.1:0", "--endpoint-file=endpoint",
-                "--minimum-workers=2", "--audit=0.5", "--dashboard=off", "--dashboard-token=0123456789",
+                "--minimum-workers=2", "--audit=0.5", "--dashboard=127.0.0.1:0", "--dashboard-token=0123456789",
             ] + TinyRun.shape, in: folder)
         let address = try await Self.endpoint(in: folder)
         try await Deadline.wait(for: "the run") { try coordinator.errorsSoFar.contains("listening on") }
@@ -96,7 +96,7 @@ struct NetworkTests {
         #expect(
             result.errorLines.last
                 == "resume with: lockstep coordinator --run 'the run' --resume --listen \(address) "
-                + "--endpoint-file endpoint --minimum-workers 2 --audit 0.5 --dashboard off --dashboard-token TOKEN",
+                + "--endpoint-file endpoint --minimum-workers 2 --audit 0.5 --dashboard 127.0.0.1:0 --dashboard-token TOKEN",
             "\(result.errors)")
     }
 
