@@ -29,8 +29,7 @@ package struct TokenOrder: Sendable, Equatable {
 
     /// Reads a file of at most 16 MiB.
     package init(path: String) throws(CorpusError) {
-        let source = try TextSource(path: path, limit: Vocabulary.largestFile)
-        try self.init(json: source.withBytes { Array($0) }, name: path)
+        try self.init(json: Vocabulary.bytes(ofFile: path), name: path)
     }
 
     private static func scalars(_ json: [UInt8], _ name: String) throws(CorpusError) -> [Unicode.Scalar] {

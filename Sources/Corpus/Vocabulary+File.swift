@@ -38,8 +38,23 @@ extension Vocabulary: Codable {
     ///
     /// - Throws: ``CorpusError`` for a file that cannot be read, is larger than 16 MiB, or whose characters do not ascend.
     package init(path: String) throws(CorpusError) {
-        let source = try TextSource(path: path, limit: Self.largestFile)
-        try self.init(json: source.withBytes { Array($0) }, name: path)
+        try self.init(json: Self.bytes(ofFile: path), name: path)
+    }
+
+    /// - Throws: ``CorpusError``, which for what can be no vocabulary does not speak of a text.
+    static func bytes(ofFile path: String) throws(CorpusError) -> [UInt8] {
+        do {
+            return try TextSource(path: path, limit: largestFile).withBytes { Array($0) }
+        } catch {
+            let reason: String
+            switch error {
+            case .folder: reason = "it is a folder"
+            case .notRegular: reason = "it is not a regular file"
+            case .empty: reason = "it is empty"
+            default: throw error
+            }
+            throw .badVocabulary(name: path, reason: reason)
+        }
     }
 
     /// - Throws: ``CorpusError/badVocabulary(name:reason:)``.

@@ -137,6 +137,12 @@ struct BadInputTests {
         Case("trace file", TinyRun.train("--trace=nowhere/trace"), "--trace nowhere/trace"),
         Case("a trace that nobody reads", TinyRun.train("--trace=piped/run.json"), "piped/run.json", "named pipe"),
         Case("a pipe in the place of an address", TinyRun.train("--endpoint-file=piped/run.json"), "cannot be written"),
+        Case(
+            "a folder for a vocabulary", TinyRun.train("--vocabulary=folder"),
+            "folder is not a vocabulary (it is a folder): name the vocabulary.json of a run"),
+        Case(
+            "an empty vocabulary", TinyRun.train("--vocabulary=empty.txt"),
+            "empty.txt is not a vocabulary (it is empty)"),
         Case("endpoint file", TinyRun.train("--endpoint-file=nowhere/endpoint"), "nowhere/endpoint"),
         Case("sample of a folder without a run", ["sample", "folder"], "folder: this is no run folder"),
         Case("status of a folder without a run", ["status", "folder"], "folder: this is no run folder"),
