@@ -30,6 +30,8 @@ struct SampleCommand: ParsableCommand {
     @Option(help: "Threads that share the columns of the products, for one sample as for several.") var threads = 1
     @Flag(help: "The best checkpoint by validation loss, not the newest.") var best = false
 
+    private static let isOnTerminal = isatty(STDOUT_FILENO) == 1
+
     /// What a sample may go on beyond its length to reach a line end.
     private static let overrun = 10_000
 
@@ -133,11 +135,14 @@ struct SampleCommand: ParsableCommand {
         return result
     }
 
-    /// Returns whether somebody still reads.
+    /// Writes a text as it is; to a terminal, which would obey the control characters of a vocabulary, without them but for
+    /// those of line ends and tabs.
     ///
+    /// - Returns: whether somebody still reads.
     /// - Throws: an error where nothing can be written for another reason, such as a full disk.
     @discardableResult
     private func write(_ text: String) throws -> Bool {
+        let text = Self.isOnTerminal ? text.withVisibleControls(but: ["\n", "\r", "\t"]) : text
         let code = writeWhole(Array(text.utf8), to: STDOUT_FILENO)
         guard code == 0 || code == EPIPE else {
             throw ConfigurationError("standard output cannot be written: \(String(cString: strerror(code)))")

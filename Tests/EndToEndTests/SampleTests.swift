@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @Suite("Samples of a trained run", .serialized)
@@ -115,5 +116,32 @@ struct SampleTests {
         try await Deadline.wait(for: "the sample to end") { !process.isRunning }
         #expect(process.terminationReason == .exit && process.terminationStatus == 0)
         #expect(try errors.fileHandleForReading.readToEnd() ?? Data() == Data())
+    }
+
+    @Test("A terminal gets a vocabulary's control characters made visible; a file gets the text as it is")
+    func terminal() async throws {
+        let folder = try TemporaryFolder()
+        let prime = "a\u{1B}[31m\u{7F}\u{9B}b\r\n\tc"
+        try folder.write(String(repeating: prime, count: 1000).utf8, to: "text.txt")
+        let training = try await Execution.run(TinyRun.train("--workers=1", "--steps=1"), in: folder)
+        try #require(training.code == 0, "\(training.errors)")
+        let arguments = ["sample", "run", "--prime=\(prime)", "--length=0"]
+        #expect(try await Execution.run(arguments, in: folder).output == prime + "\n")
+
+        // Both ends stay open until it is read: the last close would lose what waits there.
+        var (master, terminal): (Int32, Int32) = (-1, -1)
+        try #require(openpty(&master, &terminal, nil, nil, nil) == 0)
+        defer { for end in [master, terminal] { close(end) } }
+        let shown = try Execution(
+            arguments, in: folder, environment: ["TERMINAL": String(cString: ttyname(terminal))],
+            launcher: ["/bin/sh", "-c", #"exec "$0" "$@" > "$TERMINAL""#])
+        #expect(try await shown.result().code == 0)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = read(master, &bytes, bytes.count)
+        // The terminal puts a carriage return before each line end.
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+        #expect(
+            Array(text.unicodeScalars) == Array("a\u{FFFD}[31m\u{FFFD}\u{FFFD}b\r\r\n\tc\r\n".unicodeScalars), "\(text)"
+        )
     }
 }

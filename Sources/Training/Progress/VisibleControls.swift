@@ -1,10 +1,12 @@
 extension String {
     /// Control characters, but for line ends and tabs, as U+FFFD: names and samples come from others, and a terminal would
     /// obey them.
-    package var withVisibleControls: String {
+    package var withVisibleControls: String { withVisibleControls(but: ["\n", "\t"]) }
+
+    package func withVisibleControls(but kept: Set<Unicode.Scalar>) -> String {
         var result = String.UnicodeScalarView()
         for scalar in unicodeScalars {
-            let isControl = scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
+            let isControl = scalar.properties.generalCategory == .control && !kept.contains(scalar)
             result.append(isControl ? "\u{FFFD}" : scalar)
         }
         return String(result)
