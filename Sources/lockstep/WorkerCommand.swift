@@ -87,8 +87,8 @@ struct WorkerCommand: ParsableCommand {
             if let endpoint = Self.endpoint(inFile: endpointFile!) { return endpoint }
             guard (ContinuousClock.now - started) / .seconds(1) < timeLimit else {
                 throw ConfigurationError(
-                    "no address came to stand in \(endpointFile!) within \(Int(timeLimit)) s: is the coordinator started "
-                        + "with it?")
+                    "no address came to stand in \(endpointFile!) within --retry-for \(retryFor): is the coordinator "
+                        + "started with it?")
             }
             Thread.sleep(forTimeInterval: 0.1)
         }

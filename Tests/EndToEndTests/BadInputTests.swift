@@ -154,7 +154,11 @@ struct BadInputTests {
         Case("status of a pipe", ["status", "--endpoint-file=piped/run.json"], "piped/run.json: cannot be read"),
         Case(
             "a worker that finds a pipe", ["worker", "--endpoint-file=piped/run.json", "--retry-for=1s"],
-            "no address came to stand in piped/run.json within 1 s"),
+            "no address came to stand in piped/run.json within --retry-for 1s"),
+        Case(
+            "a worker that finds an address for listening",
+            ["worker", "--endpoint-file=listening.txt", "--retry-for=1s"],
+            "cannot connect to tcp://*:5757: * is for listening"),
         Case("inspection of nothing", ["inspect", "nowhere"], "nowhere"),
         Case("inspection of a text", ["inspect", "text.txt"], "text.txt"),
     ]

@@ -265,9 +265,10 @@ struct NetworkTests {
     func nobody() async throws {
         let folder = try TemporaryFolder()
         let result = try await Execution.run(
-            ["worker", "--connect=ipc://\(folder.file("bus").path)", "--retry-for=1s", "--quiet"], in: folder)
+            ["worker", "--connect=ipc://\(folder.file("bus").path)", "--retry-for=1.5s", "--quiet"], in: folder)
         #expect(result.code == 1)
         #expect(result.errorLines.count == 1 && result.errors.contains("gave up"), "\(result.errors)")
+        #expect(result.errors.contains("after --retry-for 1.5s: there is no"), "\(result.errors)")
     }
 
     private static func resolves(_ name: String, to address: String) -> Bool {

@@ -119,8 +119,8 @@ package final class WorkerLoop {
                 let waited = (ContinuousClock.now - lastContact) / .seconds(1)
                 guard waited < options.retryFor else {
                     throw Failure(
-                        description: "gave up on the coordinator at \(options.access.endpoint) after \(Int(waited)) s: "
-                            + reason)
+                        description: "gave up on the coordinator at \(options.access.endpoint) after --retry-for "
+                            + "\(Interval.seconds(options.retryFor)): \(reason)")
                 }
                 if hadJoined {
                     said = nil
