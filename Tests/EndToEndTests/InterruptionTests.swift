@@ -112,5 +112,21 @@ struct InterruptionTests {
         #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
     }
 
+    @Test("A run whose folder is gone at its end says so, in place of a resume that cannot be")
+    func deleted() async throws {
+        let folder = try TinyRun.folder()
+        let training = try Execution(
+            TinyRun.train(
+                "--workers=1", "--threads=1", "--steps=100000000", "--checkpoint-every=0", "--validation=0"), in: folder
+        )
+        try await Deadline.wait(for: "a step") { try !Trace.steps(run: "run", in: folder).isEmpty }
+        try FileManager.default.moveItem(at: folder.file("run"), to: folder.file("moved"))
+        training.send(SIGINT)
+        let result = try await training.result()
+        #expect(result.code == 1)
+        let last = try #require(result.errorLines.last)
+        #expect(last.contains("there is no run.json in run any more: begin a new run, or put it back"), "\(last)")
+    }
+
     enum Damage: CaseIterable { case truncated, empty, flippedBit }
 }

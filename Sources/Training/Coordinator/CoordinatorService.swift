@@ -103,7 +103,11 @@ package struct CoordinatorService {
             result = .failure(
                 CoordinatorLoop.Failure(
                     description: "step \(missing.step) is the last, and its checkpoint could not be written: "
-                        + "\(missing.reason); then repeat the lost steps with \(resumeCommand)"))
+                        + "\(missing.reason); "
+                        + (job.folder.holdsRun
+                            ? "then"
+                            : "there is no run.json in \(folderName) any more: begin a new run, or put it back and")
+                        + " repeat the lost steps with \(resumeCommand)"))
         }
         monitor.ended(Self.state(after: result))
         for case .warned(let text) in inbox.drain() { progress.warning(text) }

@@ -81,7 +81,7 @@ package struct RunFolder: Sendable, Equatable {
     /// Keeps other coordinators out of the folder for as long as the lock lives.
     package func lock() throws(RunFolderError) -> RunLock { try RunLock(folder: url) }
 
-    private var holdsRun: Bool { access(configuration.path, F_OK) == 0 }
+    var holdsRun: Bool { access(configuration.path, F_OK) == 0 }
 
     private static func createNumbered(_ name: String, parent: String) throws(RunFolderError) -> RunFolder {
         try makeFolder(parent)
