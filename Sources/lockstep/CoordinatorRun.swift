@@ -46,7 +46,9 @@ enum CoordinatorRun {
         do {
             (job, lock) = try RunPreparation.prepare(request(options), warn: warn)
         } catch let finished as RunPreparation.AlreadyFinished {
-            if !options.basics.quiet { print(finished) }
+            if !options.basics.quiet {
+                FileHandle.standardError.write(Data("\(finished.description.onOneLine)\n".utf8))
+            }
             return
         }
         // A run that is finished already needs none.

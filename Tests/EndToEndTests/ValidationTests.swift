@@ -128,7 +128,7 @@ struct ValidationTests {
         #expect(found.map(\.step) == [10, 20, 30, 40] && found.map(\.loss) == expected.map(\.loss))
         // A third start finds nothing left to do.
         let third = try await Execution.run(["train", "--run=run", "--resume"], in: folder)
-        #expect(third.code == 0 && third.output.contains("already finished at step 40"), "\(third.output)")
+        #expect(third.code == 0 && third.errors.contains("already finished at step 40"), "\(third.errors)")
     }
 
     @Test("A run without patience left ends on the same step however many workers it has, and says so")
@@ -154,8 +154,8 @@ struct ValidationTests {
             ends.append(trace)
 
             let resumed = try await Execution.run(["train", "--run=run", "--resume"], in: folder)
-            #expect(resumed.code == 0 && resumed.errors.isEmpty, "\(resumed.errors)")
-            #expect(resumed.output.contains("already finished: it ended early at step \(last)"), "\(resumed.output)")
+            #expect(resumed.code == 0 && resumed.errorLines.count == 1, "\(resumed.errors)")
+            #expect(resumed.errors.contains("already finished: it ended early at step \(last)"), "\(resumed.errors)")
             let patient = try await Execution.run(
                 ["train", "--run=run", "--resume", "--quiet", "--patience=5", "--steps=\(last + 100)"], in: folder)
             #expect(patient.code == 0, "\(patient.errors)")

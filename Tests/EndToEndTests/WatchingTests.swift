@@ -221,7 +221,7 @@ struct WatchingTests {
         _ = try await Execution.run(TinyRun.train("--steps=1", "--dashboard=off"), in: folder)
         let third = try await Execution.run(
             ["train", "--run=run", "--resume", "--dashboard=\(try #require(place))"], in: folder)
-        #expect(third.code == 0 && third.output.contains("already finished at step 1"), "\(third.errors)")
+        #expect(third.code == 0 && third.errors.contains("already finished at step 1"), "\(third.errors)")
         coordinator.send(SIGTERM)
         #expect(try await coordinator.result().code == 2)
     }
