@@ -20,7 +20,7 @@ typedef double f64x16 __attribute__((ext_vector_type(16), aligned(8)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
-#define WIDTH 16
+#define WIDTH LS_WIDTH
 #define PANEL (LS_VECTORS * WIDTH)
 #define TILE LS_TILE_ROWS
 // Rows of a product's tile: with AVX-512 one more than of weight gradients, for which a tile has to divide GROUP. 64 rows

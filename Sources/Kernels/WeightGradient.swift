@@ -9,7 +9,7 @@ package enum WeightGradient {
     /// those columns of the gradient that are packed together, of which an odd one takes longer. The largest stand first:
     /// threads that take one after the other end at about the same time.
     package static func blocks(of count: Int, threads: Int) -> [Range<Int>] {
-        let width = 16
+        let width = Int(LS_WIDTH)
         let vectors = (count + width - 1) / width
         let blocks = (0..<threads).flatMap { thread in
             let start = vectors * thread / threads * width

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Floats of a virtual vector, of which all is made whatever the instruction set: a cache line.
+#define LS_WIDTH 16
+
 // The scalars of an optimizer's update; which ones are read depends on the kernel.
 // Each is rounded once from Double, 1 - beta too: in single precision 1 - 0.999 is off by 1e-5.
 typedef struct {
