@@ -48,13 +48,17 @@ let package = Package(
                 "CBuildInfo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        // What only tests use: the reference that the kernels are held against.
+        .target(
+            name: "TestSupport", dependencies: ["LanguageModel", "Checkpoints", "Corpus"], path: "Tests/Support"),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
-        .testTarget(name: "CorpusTests", dependencies: ["Corpus", "LanguageModel", "Kernels"]),
+        .testTarget(name: "CorpusTests", dependencies: ["Corpus", "LanguageModel", "Kernels", "TestSupport"]),
         .testTarget(
-            name: "LanguageModelTests", dependencies: ["LanguageModel", "Kernels", "Checkpoints"],
+            name: "LanguageModelTests", dependencies: ["LanguageModel", "Kernels", "Checkpoints", "TestSupport"],
             exclude: ["Fixtures"]),
-        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "LanguageModel", "Kernels"]),
+        .testTarget(
+            name: "CheckpointsTests", dependencies: ["Checkpoints", "LanguageModel", "Kernels", "TestSupport"]),
         .testTarget(name: "CoordinationTests", dependencies: ["Coordination"]),
         .testTarget(
             name: "TrainingTests",
@@ -77,7 +81,9 @@ if Context.environment["LOCKSTEP_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus"],
+            dependencies: [
+                "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "TestSupport",
+            ],
             path: "Tests/Fuzz", exclude: ["Regressions", "run", "words.dict"]))
 }
 

@@ -2,7 +2,7 @@
 ///
 /// Four lanes take 8 bytes each in turn. Every step is a bijection of its lane and of what it takes, and the end one of
 /// each lane, so a change within 8 bytes is always seen; any other goes unseen with a chance of about one in 2^64.
-struct IntegrityDigest {
+package struct IntegrityDigest {
     private var lanes: (UInt64, UInt64, UInt64, UInt64) = (
         0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89
     )
@@ -10,7 +10,9 @@ struct IntegrityDigest {
     private var length: UInt64 = 0
     private static let block = 32
 
-    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    package init() {}
+
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         length &+= UInt64(bytes.count)
         var bytes = bytes
         if !rest.isEmpty {
@@ -26,7 +28,7 @@ struct IntegrityDigest {
         rest += bytes.dropFirst(whole)
     }
 
-    func finish() -> UInt64 {
+    package func finish() -> UInt64 {
         var last = self
         if !rest.isEmpty {
             (rest + Array(repeating: 0, count: Self.block - rest.count)).withUnsafeBytes { last.absorb($0) }

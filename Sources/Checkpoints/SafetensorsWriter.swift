@@ -76,17 +76,6 @@ struct SafetensorsWriter {
         return true
     }
 
-    /// The file with the seal that its bytes ask for, where it has a place for one: for tests that damage files.
-    static func sealed(_ file: [UInt8]) -> [UInt8] {
-        guard let range = sealRange(file) else { return file }
-        var bytes = file
-        bytes.replaceSubrange(range, with: blank.utf8)
-        var digest = IntegrityDigest()
-        bytes.withUnsafeBytes { digest.update($0) }
-        bytes.replaceSubrange(range, with: digest.finish().hexadecimal.utf8)
-        return bytes
-    }
-
     private static func damaged(_ file: SafetensorsFile) -> CheckpointError {
         CheckpointError(
             .damaged, path: file.path, "is damaged: its bytes are not those that were written; take another checkpoint")

@@ -119,11 +119,4 @@ package struct BatchedCorpus: Sendable {
         }
         return (inputs, targets)
     }
-
-    /// A window of all rows as the readable reference takes it: one-hot inputs `[B, T, V]`, targets row-major `B` x `T`.
-    package func oneHotBatch(window index: Int) throws(CorpusError) -> (inputs: OneHotTensor, targets: [UInt32]) {
-        let (inputs, targets) = batch(rows: 0..<batch, window: index)
-        let oneHot = try OneHotTensor(inputs, shape: [batch, window], vocabulary: corpus.vocabulary.count)
-        return (oneHot, targets)
-    }
 }

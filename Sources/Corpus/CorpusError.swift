@@ -22,7 +22,6 @@ package enum CorpusError: Error, Equatable, Sendable {
     /// Too few windows to hold out columns of them.
     case tooFewWindows(part: String, windows: Int, fraction: Double)
     case badVocabulary(name: String, reason: String)
-    case badShape(shape: [Int], reason: String)
 }
 
 extension CorpusError: CustomStringConvertible {
@@ -66,8 +65,6 @@ extension CorpusError: CustomStringConvertible {
                 + "or --window, or hold out the tail"
         case .badVocabulary(let name, let reason):
             return "\(name) is not a vocabulary (\(reason)): name the vocabulary.json of a run"
-        case .badShape(let shape, let reason):
-            return "tokens cannot be taken as shape \(shape): \(reason)"
         }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import LanguageModel
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -149,7 +150,7 @@ struct CheckpointTests {
             let at = try #require(whole.firstRange(of: Array(old.utf8)))
             var bytes = whole
             bytes.replaceSubrange(at, with: new.utf8)
-            try Data(SafetensorsWriter.sealed(bytes)).write(to: url)
+            try Data(sealed(bytes)).write(to: url)
             return #expect(throws: CheckpointError.self, "\(new)") { try Checkpoint(contentsOf: url) }?.code
         }
         let state = checkpoint.stateDigest.hexadecimal

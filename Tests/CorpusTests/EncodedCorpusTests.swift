@@ -137,7 +137,6 @@ struct EncodedCorpusTests {
             .changedWhileRead(name: "n"), .unknownCharacter(unknown), .noKnownCharacter(name: "n"),
             .tooShort(part: "n", present: 1, batch: 2, window: 3), .badBatch(batch: 0, window: 1),
             .badValidation(fraction: 2), .badVocabulary(name: "n", reason: "r"),
-            .badShape(shape: [1], reason: "r"),
         ]
         for error in errors {
             let text = "\(error)"

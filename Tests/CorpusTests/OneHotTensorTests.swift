@@ -1,4 +1,5 @@
 import Corpus
+import TestSupport
 import Testing
 
 @Suite("One-hot encoding")
@@ -29,15 +30,15 @@ struct OneHotTensorTests {
 
     @Test("What does not fit is refused")
     func refusals() {
-        #expect(throws: CorpusError.badShape(shape: [2, 2], reason: "there are 3 tokens")) {
+        #expect(throws: OneHotTensor.BadShape(shape: [2, 2], reason: "there are 3 tokens")) {
             try OneHotTensor([0, 1, 2], shape: [2, 2], vocabulary: 3)
         }
-        #expect(throws: CorpusError.badShape(shape: [1], reason: "token 3 is not in a vocabulary of 3")) {
+        #expect(throws: OneHotTensor.BadShape(shape: [1], reason: "token 3 is not in a vocabulary of 3")) {
             try OneHotTensor([3], shape: [1], vocabulary: 3)
         }
-        #expect(throws: CorpusError.self) { try OneHotTensor([], shape: [-1], vocabulary: 3) }
-        #expect(throws: CorpusError.self) { try OneHotTensor([], shape: [.max, .max], vocabulary: 3) }
-        #expect(throws: CorpusError.self) { try OneHotTensor([], shape: [0], vocabulary: 0) }
+        #expect(throws: OneHotTensor.BadShape.self) { try OneHotTensor([], shape: [-1], vocabulary: 3) }
+        #expect(throws: OneHotTensor.BadShape.self) { try OneHotTensor([], shape: [.max, .max], vocabulary: 3) }
+        #expect(throws: OneHotTensor.BadShape.self) { try OneHotTensor([], shape: [0], vocabulary: 0) }
     }
 
     @Test("A one-hot batch holds a 1 at each input token")

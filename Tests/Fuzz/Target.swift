@@ -3,6 +3,7 @@ import Corpus
 import Foundation
 import Kernels
 import LanguageModel
+import TestSupport
 
 @testable import Checkpoints
 @testable import Training
@@ -105,7 +106,7 @@ enum Target: String, CaseIterable {
 
     /// The seal is set right first: whoever damages a file by design can do so too.
     private static func checkpoint(_ bytes: [UInt8]) {
-        guard let checkpoint = try? Checkpoint(contentsOf: file(SafetensorsWriter.sealed(bytes))) else { return }
+        guard let checkpoint = try? Checkpoint(contentsOf: file(sealed(bytes))) else { return }
         precondition(checkpoint.parameters.count == ParameterLayout(checkpoint.shape).count)
         _ = checkpoint.batch
         configuration(Array(checkpoint.configuration.utf8))

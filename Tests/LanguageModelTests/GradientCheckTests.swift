@@ -1,5 +1,6 @@
 import Kernels
 import LanguageModel
+import TestSupport
 import Testing
 
 @Suite("The reference's gradients are the slopes of its loss")
@@ -104,13 +105,13 @@ struct GradientCheckTests {
     }
 
     @Test("A lookup has the bits of the dense product with a one-hot vector")
-    func oneHot() {
+    func oneHot() throws {
         let shape = ModelShape(vocabulary: 7, hidden: 5, layers: 2)
         let layout = ParameterLayout(shape)
         let parameters = Initializer.uniform(0.9).initialise(layout: layout, shape: shape, seed: 5, forgetBias: nil)
         let model = ReferenceLSTM(shape: shape, parameters: (0..<layout.count).map { parameters[$0] })
         let tokens = [0, 6, 3, 3, 1, 5, 2, 0, 4, 6, 1, 1]
-        let dense = tokens.flatMap { token in (0..<7).map { $0 == token ? Float(1) : 0 } }
+        let dense = try OneHotTensor(tokens.map(UInt32.init), shape: [3, 4], vocabulary: 7).values
         func bits(_ input: ReferenceBatch<Float>.Input) -> [[UInt32]] {
             let forward = model.forward(ReferenceBatch(shape: shape, rows: 3, window: 4, input: input))
             let loss = ReferenceCrossEntropy(logits: forward.logits, targets: tokens.reversed(), classes: 7)

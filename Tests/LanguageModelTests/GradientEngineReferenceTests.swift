@@ -1,5 +1,6 @@
 import Kernels
 import LanguageModel
+import TestSupport
 import Testing
 
 @Suite("The gradient engine against the reference")

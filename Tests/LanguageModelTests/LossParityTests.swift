@@ -1,4 +1,5 @@
 import LanguageModel
+import TestSupport
 import Testing
 
 @Suite("Parity of clipping and loss with PyTorch")

@@ -1,4 +1,5 @@
 import LanguageModel
+import TestSupport
 import Testing
 
 /// A fixture of `optim/`: a model that is trained for some steps with the state carried, its gradient clipped by norm.

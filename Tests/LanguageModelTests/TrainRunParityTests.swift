@@ -1,5 +1,6 @@
 import Kernels
 import LanguageModel
+import TestSupport
 import Testing
 
 @Suite("Parity of a whole training run with PyTorch")

@@ -1,3 +1,5 @@
+package import LanguageModel
+
 /// PyTorch's optimizers, one parameter after the other, in the order of operations of its single-tensor code.
 package struct ReferenceOptimizer<Scalar: ReferenceScalar>: Sendable {
     package let configuration: OptimizerConfiguration

@@ -1,3 +1,5 @@
+import LanguageModel
+
 /// The gradients of parameters as the reference adds them up: each is one chain over `order`.
 struct ReferenceSums<Scalar: ReferenceScalar> {
     let layout: ParameterLayout

@@ -1,3 +1,5 @@
+import LanguageModel
+
 extension ReferenceLSTM {
     /// All gradients of a loss.
     ///

@@ -1,3 +1,5 @@
+package import LanguageModel
+
 /// The model as plainly as it can be said: stacked LSTM layers and a linear layer, batch first, without SIMD, packing
 /// or threads. Tests hold the fast path against it.
 package struct ReferenceLSTM<Scalar: ReferenceScalar>: Sendable {

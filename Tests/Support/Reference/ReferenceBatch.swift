@@ -1,3 +1,5 @@
+package import LanguageModel
+
 /// A window of rows for the reference. Letters: `B` rows, `T` steps, `V` vocabulary, `H` hidden units.
 package struct ReferenceBatch<Scalar: ReferenceScalar>: Sendable {
     /// What the first layer reads: tokens, or values in the place of a one-hot vector.
