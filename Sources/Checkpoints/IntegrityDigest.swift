@@ -64,11 +64,3 @@ package struct IntegrityDigest {
         return product << 29 | product >> 35
     }
 }
-
-extension UInt64 {
-    /// 16 hex digits.
-    package var hexadecimal: String {
-        let digits = String(self, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-}
