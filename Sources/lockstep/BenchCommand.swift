@@ -104,7 +104,7 @@ struct BenchCommand: ParsableCommand {
             report = BenchmarkReport(result, mode: mode, isa: isa, cores: cores)
         }
         if json {
-            print(try report.json)
+            try printJSON(report)
         } else {
             for line in report.lines { print(line) }
         }

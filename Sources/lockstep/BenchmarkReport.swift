@@ -79,15 +79,6 @@ struct BenchmarkReport: Encodable {
         fractionOfReadRate = result.weightBytes * 1e-9 / result.passSeconds / result.bandwidth
     }
 
-    var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
-    }
-
     var lines: [String] {
         func number(_ value: Double, _ digits: Int = 1) -> String { String(format: "%.\(digits)f", value) }
         func percent(_ value: Double) -> String { number(100 * value) + " %" }

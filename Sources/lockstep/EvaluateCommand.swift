@@ -149,10 +149,9 @@ struct EvaluateCommand: ParsableCommand {
             let named = found.prefix(8).map { "\(printable($0.scalar)) \($0.count)" }.joined(separator: ", ")
             print("  not in the vocabulary: \(named)\(found.count > 8 ? ", and \(found.count - 8) others" : "")")
         }
-        func four(_ value: Double) -> String { String(format: "%.4f", value) }
         print(
-            "  loss \(four(result.loss)) nats, \(four(result.bitsPerCharacter)) bits a character, perplexity "
-                + "\(four(result.perplexity))")
+            "  loss \(fourDecimals(result.loss)) nats, \(fourDecimals(result.bitsPerCharacter)) bits a character, "
+                + "perplexity \(fourDecimals(result.perplexity))")
         let seconds = time / .seconds(1)
         print(
             "  model \(model.url.path), in \(String(format: "%.2f", seconds)) s "

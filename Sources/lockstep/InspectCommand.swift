@@ -128,7 +128,7 @@ struct InspectCommand: ParsableCommand {
             let isBest = loss != nil && loss == report.bestValidationLoss
             print(
                 "  \(url.lastPathComponent)  \(Self.size(bytes ?? 0))"
-                    + (loss.map { "  validation \(Self.four($0))\(isBest ? " (best)" : "")" } ?? ""))
+                    + (loss.map { "  validation \(fourDecimals($0))\(isBest ? " (best)" : "")" } ?? ""))
         }
         let curve = MetricsCurve(contentsOf: run.metrics)
         let lines = CurvePlot(curve).lines
@@ -165,10 +165,8 @@ struct InspectCommand: ParsableCommand {
         var verification: RunVerification
     }
 
-    private static func four(_ value: Double) -> String { String(format: "%.4f", value) }
-
     private static func nats(_ value: Double) -> String {
-        "\(four(value)) nats, \(four(bits(ofNats: value))) bits a character"
+        "\(fourDecimals(value)) nats, \(fourDecimals(bits(ofNats: value))) bits a character"
     }
 
     private static func grouped(_ value: UInt64) -> String { ProgressLine.grouped(value) }

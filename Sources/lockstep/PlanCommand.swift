@@ -61,13 +61,7 @@ struct PlanCommand: ParsableCommand {
         let counts = StarPlan.counts.filter { $0 <= shards }
         let predictions = counts.map(plan.predict)
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            print(
-                String(
-                    decoding: try encoder.encode(Report(predictions: predictions, mostUseful: plan.mostUseful)),
-                    as: UTF8.self))
+            try printJSON(Report(predictions: predictions, mostUseful: plan.mostUseful))
             return
         }
         print("workers   step s  efficiency  speedup   MB in  MB out a step, at the coordinator")

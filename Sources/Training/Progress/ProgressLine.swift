@@ -66,11 +66,11 @@ package struct ProgressLine: Sendable, Equatable {
             Field("", "\(percent)%", rank: 9),
             Field("step", "\(grouped(snapshot.step))/\(grouped(snapshot.totalSteps))", rank: 0),
             Field("epoch", "\(grouped(snapshot.epoch))/\(grouped(snapshot.totalEpochs))", rank: 5),
-            Field("loss", nats(snapshot.loss), rank: 1),
+            Field("loss", fourDecimals(snapshot.loss), rank: 1),
         ]
-        if let loss = snapshot.validationLoss { fields.append(Field("validation", nats(loss), rank: 4)) }
-        if let loss = snapshot.bestValidationLoss { fields.append(Field("best", nats(loss), rank: 7)) }
-        if let bound = snapshot.entropyBound { fields.append(Field("bound", nats(bound), rank: 8)) }
+        if let loss = snapshot.validationLoss { fields.append(Field("validation", fourDecimals(loss), rank: 4)) }
+        if let loss = snapshot.bestValidationLoss { fields.append(Field("best", fourDecimals(loss), rank: 7)) }
+        if let bound = snapshot.entropyBound { fields.append(Field("bound", fourDecimals(bound), rank: 8)) }
         fields.append(Field("", rate(snapshot.charactersPerSecond), "chars/s", rank: 3))
         if let seconds = snapshot.remainingSeconds { fields.append(Field("left", duration(seconds), rank: 2)) }
         fields.append(Field("", "\(snapshot.workers)", snapshot.workers == 1 ? "worker" : "workers", rank: 6))
@@ -85,8 +85,6 @@ package struct ProgressLine: Sendable, Equatable {
     }
 
     private static func dimmed(_ text: String) -> String { text.isEmpty ? "" : "\u{1B}[2m\(text)\u{1B}[0m" }
-
-    private static func nats(_ value: Double) -> String { String(format: "%.4f", value) }
 
     /// `1,234,567`.
     package static func grouped(_ value: UInt64) -> String {

@@ -86,10 +86,10 @@ package final class ProgressReporter {
                 $0.validationLoss = loss
                 $0.bestValidationLoss = best
             }
-            let inBits = Self.four(bits(ofNats: loss))
+            let inBits = fourDecimals(bits(ofNats: loss))
             event(
-                "validation at step \(step): \(Self.four(loss)) nats, \(inBits) bits a character"
-                    + (isBest ? " (best)" : ", best \(Self.four(best))"), .evaluation)
+                "validation at step \(step): \(fourDecimals(loss)) nats, \(inBits) bits a character"
+                    + (isBest ? " (best)" : ", best \(fourDecimals(best))"), .evaluation)
         case .checkpointed(let step, let path, _):
             if let failed = missing, failed.step <= step { missing = nil }
             event("checkpoint of step \(step): \(path)", .checkpoint)
@@ -124,15 +124,15 @@ package final class ProgressReporter {
             "done: \(reached - firstStep) steps\(firstStep > 0 ? " to step \(reached)" : "") "
             + "in \(ProgressLine.duration(seconds)), "
             + "\(ProgressLine.grouped(UInt64(characters))) characters, \(Int(characters / seconds)) characters/s, "
-            + "loss \(Self.four(last.loss))"
+            + "loss \(fourDecimals(last.loss))"
         if let exhausted {
             text =
                 "stopped early at step \(exhausted.step): no better validation loss in \(exhausted.evaluations) "
                 + "evaluations"
         }
-        if let best { text += ", best validation \(Self.four(best))" }
+        if let best { text += ", best validation \(fourDecimals(best))" }
         if let bestStep { text += " at step \(bestStep)" }
-        if let entropyBound { text += " (the text's entropy is \(Self.four(entropyBound)))" }
+        if let entropyBound { text += " (the text's entropy is \(fourDecimals(entropyBound)))" }
         event(text)
         event(sample)
         // A schedule over all steps allows no more of them.
@@ -143,6 +143,4 @@ package final class ProgressReporter {
 
     /// Ends the line that is drawn in place.
     package func finish() { printer.finish() }
-
-    private static func four(_ value: Double) -> String { String(format: "%.4f", value) }
 }
