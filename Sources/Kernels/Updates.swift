@@ -40,8 +40,8 @@ package struct UpdateCoefficients: Sendable {
     }
 }
 
-/// Fused updates of a range of parameters `p` and of the optimizer's state, in place, as `torch.optim` computes them for one
-/// tensor: one pass over memory. All buffers have the same length; elements are independent of each other.
+/// Fused updates of parameters `p` and of the optimizer's state, in place, as `torch.optim` computes them for one tensor:
+/// one pass over memory. All buffers have the same length.
 package enum Updates {
     /// Adam and AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019).
     ///
@@ -51,13 +51,11 @@ package enum Updates {
     ///   - largest: of these so far, for AMSGrad; nil without it.
     package static func adam(
         _ p: FloatBuffer, gradient: FloatBuffer, average: FloatBuffer, square: FloatBuffer, largest: FloatBuffer?,
-        _ coefficients: UpdateCoefficients, range: Range<Int>
+        _ coefficients: UpdateCoefficients
     ) {
-        check(range, p, [gradient, average, square, largest])
-        let at = range.lowerBound
+        check(p, [gradient, average, square, largest])
         InstructionSet.table.pointee.adam(
-            range.count, p.base + at, gradient.base + at, average.base + at, square.base + at,
-            largest.map { $0.base + at }, coefficients.raw)
+            p.count, p.base, gradient.base, average.base, square.base, largest?.base, coefficients.raw)
     }
 
     /// RMSprop.
@@ -68,30 +66,24 @@ package enum Updates {
     ///   - momentum: the velocity; nil without momentum.
     package static func rmsprop(
         _ p: FloatBuffer, gradient: FloatBuffer, square: FloatBuffer, average: FloatBuffer?, momentum: FloatBuffer?,
-        _ coefficients: UpdateCoefficients, range: Range<Int>
+        _ coefficients: UpdateCoefficients
     ) {
-        check(range, p, [gradient, square, average, momentum])
-        let at = range.lowerBound
+        check(p, [gradient, square, average, momentum])
         InstructionSet.table.pointee.rmsprop(
-            range.count, p.base + at, gradient.base + at, square.base + at, average.map { $0.base + at },
-            momentum.map { $0.base + at }, coefficients.raw)
+            p.count, p.base, gradient.base, square.base, average?.base, momentum?.base, coefficients.raw)
     }
 
     /// Gradient descent, with dampening and Nesterov's momentum as the coefficients say.
     ///
     /// - Parameter momentum: the velocity, which the first update sets to the gradient; nil without momentum.
     package static func sgd(
-        _ p: FloatBuffer, gradient: FloatBuffer, momentum: FloatBuffer?, _ coefficients: UpdateCoefficients,
-        range: Range<Int>
+        _ p: FloatBuffer, gradient: FloatBuffer, momentum: FloatBuffer?, _ coefficients: UpdateCoefficients
     ) {
-        check(range, p, [gradient, momentum])
-        let at = range.lowerBound
-        InstructionSet.table.pointee.sgd(
-            range.count, p.base + at, gradient.base + at, momentum.map { $0.base + at }, coefficients.raw)
+        check(p, [gradient, momentum])
+        InstructionSet.table.pointee.sgd(p.count, p.base, gradient.base, momentum?.base, coefficients.raw)
     }
 
-    private static func check(_ range: Range<Int>, _ p: FloatBuffer, _ others: [FloatBuffer?]) {
-        precondition(range.lowerBound >= 0 && range.upperBound <= p.count)
+    private static func check(_ p: FloatBuffer, _ others: [FloatBuffer?]) {
         precondition(others.allSatisfy { $0 == nil || $0!.count == p.count })
     }
 }

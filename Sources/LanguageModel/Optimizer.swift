@@ -17,25 +17,20 @@ package final class Optimizer: Sendable {
     }
 
     /// Updates `parameters` and the state in place.
-    ///
-    /// - Parameter range: nil for all. Elements are independent, so ranges may be updated apart, once each.
-    package func apply(
-        gradient: FloatBuffer, to parameters: FloatBuffer, scalars: UpdateScalars, range: Range<Int>? = nil
-    ) {
-        let range = range ?? 0..<parameters.count
+    package func apply(gradient: FloatBuffer, to parameters: FloatBuffer, scalars: UpdateScalars) {
         let values = coefficients(scalars)
         let own = configuration
         switch own.kind {
         case .adam, .adamw:
             Updates.adam(
                 parameters, gradient: gradient, average: slots[0], square: slots[1],
-                largest: own.amsgrad ? slots[2] : nil, values, range: range)
+                largest: own.amsgrad ? slots[2] : nil, values)
         case .rmsprop:
             Updates.rmsprop(
                 parameters, gradient: gradient, square: slots[0], average: own.centered ? slots[1] : nil,
-                momentum: own.momentum > 0 ? slots.last : nil, values, range: range)
+                momentum: own.momentum > 0 ? slots.last : nil, values)
         case .sgd:
-            Updates.sgd(parameters, gradient: gradient, momentum: slots.first, values, range: range)
+            Updates.sgd(parameters, gradient: gradient, momentum: slots.first, values)
         }
     }
 

@@ -85,16 +85,6 @@ struct UpdateTests {
         }
     }
 
-    @Test("A range is updated alone")
-    func range() {
-        let p = FloatBuffer([Float](repeating: 1, count: 50))
-        let g = FloatBuffer([Float](repeating: 1, count: 50))
-        var coefficients = UpdateCoefficients()
-        coefficients.rate = 0.5
-        Updates.sgd(p, gradient: g, momentum: nil, coefficients, range: 7..<31)
-        #expect((0..<50).allSatisfy { p[$0] == ((7..<31).contains($0) ? 0.5 : 1) })
-    }
-
     @Test("Each element of a gradient is clamped after the clip coefficient", arguments: KernelPath.each(counts))
     func clamped(path: KernelPath, count: Int) {
         var u = Self.update

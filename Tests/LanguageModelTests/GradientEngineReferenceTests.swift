@@ -159,26 +159,4 @@ struct GradientEngineReferenceTests {
             #expect(loss == outcome.loss && state.carry == outcome.carry)
         }
     }
-
-    @Test("An update of ranges has the bits of an update of the whole")
-    func ranges() {
-        for kind in OptimizerConfiguration.Kind.allCases {
-            var configuration = OptimizerConfiguration(kind: kind, learningRate: 0.1)
-            (configuration.momentum, configuration.weightDecay) = (0.9, 0.01)
-            let gradient = FloatBuffer((0..<100).map { Float($0) - 50 })
-            let (one, other) = (FloatBuffer(gradient.array), FloatBuffer(gradient.array))
-            let whole = Optimizer(configuration: configuration, count: 100)
-            let parts = Optimizer(configuration: configuration, count: 100)
-            for update in 1...3 {
-                let scalars = Optimizer.scalars(
-                    configuration: configuration, update: UInt64(update), learningRate: 0.1, clipCoefficient: 0.5)
-                whole.apply(gradient: gradient, to: one, scalars: scalars)
-                for range in [0..<7, 7..<64, 64..<100] {
-                    parts.apply(gradient: gradient, to: other, scalars: scalars, range: range)
-                }
-            }
-            #expect(digest(one) == digest(other))
-            #expect(zip(whole.slots, parts.slots).allSatisfy { digest($0) == digest($1) })
-        }
-    }
 }
