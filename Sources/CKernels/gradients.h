@@ -21,23 +21,23 @@ typedef struct {
     float *base, *top;
     long size, joins;
     int goes_on;
-} sums;
+} tree_stack;
 
-INLINE sums sums_of(float *base, long size, ls_node node, long shard) {
+INLINE tree_stack tree_stack_of(float *base, long size, ls_node node, long shard) {
     unsigned long complete = (unsigned long)(node.done + shard);
     int is_end = shard + 1 == node.count;
     long depth = __builtin_popcountl(complete), joins = __builtin_ctzl(~complete);
     if (is_end && node.is_last) joins = depth;
     if (is_end && node.unfinished) joins = 0;
-    return (sums){base, base + depth * size, size, joins, shard == 0 && node.continues};
+    return (tree_stack){base, base + depth * size, size, joins, shard == 0 && node.continues};
 }
 
 // Some of the sums, in a pass of their own over them.
-INLINE void begin(sums s, long at, long count) {
+INLINE void begin(tree_stack s, long at, long count) {
     if (!s.goes_on) memset(s.top + at, 0, (size_t)count * sizeof(float));
 }
 
-INLINE void meet(sums s, long at, long count) {
+INLINE void meet(tree_stack s, long at, long count) {
     float *right = s.top + at;
     for (long i = 0; i < s.joins; i++, right -= s.size) add(count, right - s.size, right, right - s.size);
 }
@@ -54,8 +54,8 @@ INLINE void add_by_token(long rows, long n, const float *x, long stride, const u
     }
 }
 
-INLINE sums table_sums(const ls_table *table, long n, ls_node node, long shard) {
-    return sums_of(table->stack, table->vocabulary * whole_vectors(n), node, shard);
+INLINE tree_stack table_stack_of(const ls_table *table, long n, ls_node node, long shard) {
+    return tree_stack_of(table->stack, table->vocabulary * whole_vectors(n), node, shard);
 }
 
 static void put_table(const ls_table *table, long n0, long n1) {
@@ -66,7 +66,7 @@ static void put_table(const ls_table *table, long n0, long n1) {
 
 static void table_gradient(ls_rows g, ls_node node, long n0, long n1, const ls_table *table) {
     for (long shard = 0; shard < node.count; shard++) {
-        sums s = table_sums(table, n1 - n0, node, shard);
+        tree_stack s = table_stack_of(table, n1 - n0, node, shard);
         begin(s, 0, s.size);
         for (long t = 0; t < node.time_steps; t++) {
             long first = t * node.rows + node.first_row + shard * node.rows_per_shard;
@@ -86,7 +86,7 @@ static void table_gradient(ls_rows g, ls_node node, long n0, long n1, const ls_t
 typedef struct {
     const float *base;
     long stride, step;
-} coming;
+} prefetch_stream;
 
 // acc += each of TILE values times a row of B.
 INLINE void outer_product(const int vectors, f32x16 acc[TILE][LS_VECTORS], const float *a, const float *b) {
@@ -100,21 +100,21 @@ typedef struct {
     long times, rows;
     // Floats from one time step to the next.
     long step;
-} steps;
+} step_range;
 
 // What a tile fetches while it passes: of each time step `rows` rows of the inputs that come next, and beside each row
 // one line of `soon`, unless that is null.
 typedef struct {
     const float *next;
     long rows;
-    const coming *soon;
-} fetches;
+    const prefetch_stream *soon;
+} prefetch_plan;
 
 // A tile of sums, `vectors` of each row: begins at `from`, with zeros where that is null; goes over a, [t, r][TILE], and
 // over the rows of some time steps from b on; is left at `to` after meeting the `joins` tiles there and behind, `size`
 // apart.
-INLINE void outer_products(const int vectors, steps over, const float *a, const float *b, const float *from, float *to,
-                           long joins, long size, fetches ahead) {
+INLINE void outer_products(const int vectors, step_range over, const float *a, const float *b, const float *from,
+                           float *to, long joins, long size, prefetch_plan ahead) {
     f32x16 acc[TILE][LS_VECTORS];
     if (from) {
         UNROLL for (int i = 0; i < TILE; i++) UNROLL for (int j = 0; j < vectors; j++)
@@ -220,8 +220,9 @@ INLINE void pack_block(ls_rows g, ls_node node, long first_row, long n0, long n1
 //
 // The last `lines` tiles of the shard, over all of its inputs, fetch what is packed next: the first of them line 0 of
 // each row of `soon`, the next one line 1, and so on. `after` tiles still come for the inputs behind this one.
-static void shard_products(steps all, long tiles, long columns, const float *block, long block_step, const float *b,
-                           long panel, sums s, long at, coming soon, long lines, long after) {
+static void shard_products(step_range all, long tiles, long columns, const float *block, long block_step,
+                           const float *b, long panel, tree_stack s, long at, prefetch_stream soon, long lines,
+                           long after) {
     // Sums of a panel between two parts of the time steps.
     float partial[BLOCK_ROWS * PANEL];
     long most = all.rows < INNER ? INNER / all.rows : 1, parts = (all.times + most - 1) / most;
@@ -232,15 +233,15 @@ static void shard_products(steps all, long tiles, long columns, const float *blo
             long time = all.times * part / parts, times = all.times * (part + 1) / parts - time;
             int is_first = part == 0, is_last = part + 1 == parts;
             const float *here = b + time * all.step, *next = is_last ? b + panel : here + times * all.step;
-            steps over = {times, all.rows, all.step};
+            step_range over = {times, all.rows, all.step};
             for (long i = 0; i < tiles; i++) {
                 long tile = i * TILE_SIZE, line = lines - (panels - p) * tiles + i - after;
                 const float *from = !is_first ? partial + tile : s.goes_on ? top + tile : NULL;
                 float *end = is_last ? to + tile : partial + tile;
                 const float *a = block + i * block_step + time * all.rows * TILE;
                 long joins = is_last ? s.joins : 0, row = all.rows * i / tiles;
-                coming own = {soon.base + line * WIDTH + time * soon.step, soon.stride, soon.step};
-                fetches ahead = {next + row * PANEL, all.rows * (i + 1) / tiles - row, NULL};
+                prefetch_stream own = {soon.base + line * WIDTH + time * soon.step, soon.stride, soon.step};
+                prefetch_plan ahead = {next + row * PANEL, all.rows * (i + 1) / tiles - row, NULL};
                 int narrow = LS_VECTORS > 1 && columns - p * PANEL <= WIDTH;
 #define OUTER_PRODUCTS(vectors) outer_products(vectors, over, a, here, from, end, joins, s.size, ahead)
                 if (narrow && line < 0) {
@@ -264,22 +265,22 @@ static void weight_gradient(ls_rows g, ls_node node, long n0, long n1, long colu
     long tiles = (held + TILE - 1) / TILE, panels = (columns + PANEL - 1) / PANEL, step = inner * TILE + LS_BLOCK_GAP;
     long each = panels * tiles * TILE_SIZE, bias = inputs * each, size = bias + whole_vectors(held);
     for (long shard = 0; shard < node.count; shard++) {
-        sums s = sums_of(stack, size, node, shard);
-        sums by_token = {0};
+        tree_stack s = tree_stack_of(stack, size, node, shard);
+        tree_stack by_token = {0};
         begin(s, bias, held);
         if (table) {
-            by_token = table_sums(table, held, node, shard);
+            by_token = table_stack_of(table, held, node, shard);
             begin(by_token, 0, by_token.size);
         }
         pack_block(g, node, node.first_row + shard * node.rows_per_shard, n0, n1, step, block, s.top + bias, table,
                    by_token.top);
         if (table) meet(by_token, 0, by_token.size);
         // The same columns of the next shard.
-        coming soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0, g.stride,
-                       node.rows * g.stride};
+        prefetch_stream soon = {g.base + (node.first_row + (shard + 1) * node.rows_per_shard) * g.stride + n0,
+                                g.stride, node.rows * g.stride};
         long lines = node.is_last && shard + 1 == node.count ? 0 : (held + WIDTH - 1) / WIDTH;
         for (long i = 0; i < inputs; i++) {
-            steps all = {node.time_steps, node.rows_per_shard, x[i].step};
+            step_range all = {node.time_steps, node.rows_per_shard, x[i].step};
             shard_products(all, tiles, columns, block, step, x[i].base + shard * node.rows_per_shard * PANEL,
                            x[i].panel, s, i * each, soon, lines, (inputs - 1 - i) * panels * tiles);
         }

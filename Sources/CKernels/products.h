@@ -33,9 +33,9 @@ typedef struct {
     long stride;
     const float *const *start;
     long column;
-} target;
+} output_tile;
 
-INLINE const float *beginning(const target *to, int row) {
+INLINE const float *beginning(const output_tile *to, int row) {
     return to->start ? to->start[row] + to->column : to->c + row * to->stride;
 }
 
@@ -45,7 +45,7 @@ typedef struct {
     ls_product products[LS_PRODUCTS];
     long count, length, first;
     const float *soon, *soon_end;
-} terms;
+} gemm_operands;
 
 // acc[i] += a value of row i times `vectors` vectors of a row of B. The values lie `stride` apart; `thirds` are the
 // addresses of the first, the fourth and so on, so that an address is a base and once or twice the stride.
@@ -90,7 +90,7 @@ INLINE void next_group(const int m, const float **thirds, long stride, long x, l
 }
 
 // `far`: the row behind this part of the panel from which on some are fetched into L2.
-INLINE void tile_rows(const int m, const int vectors, const terms *of, const target *to, long far) {
+INLINE void tile_rows(const int m, const int vectors, const gemm_operands *of, const output_tile *to, long far) {
     f32x16 acc[PRODUCT_ROWS][LS_VECTORS];
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < vectors; j++)
         acc[i][j] = load(beginning(to, i) + j * WIDTH);
@@ -139,7 +139,7 @@ INLINE void tile_rows(const int m, const int vectors, const terms *of, const tar
         else                                                                                                           \
             tile_rows(m, 1, of, to, far);                                                                              \
         break;
-static void tile(long m, long vectors, const terms *of, const target *to, long far) {
+static void tile(long m, long vectors, const gemm_operands *of, const output_tile *to, long far) {
     switch (m) {
         TILE_OF(1)
         TILE_OF(2)
@@ -166,7 +166,7 @@ static void tile(long m, long vectors, const terms *of, const target *to, long f
 #define FEW_ROWS (TILE > 3 ? 3 : 1)
 #define PANELS_OF_ONE (TILE > 3 ? 4 : 3)
 
-INLINE void tile_panels(const int m, const int panels, const terms *of, const target *to) {
+INLINE void tile_panels(const int m, const int panels, const gemm_operands *of, const output_tile *to) {
     f32x16 acc[3][4 * LS_VECTORS];
     const long k = of->length;
     UNROLL for (int i = 0; i < m; i++) UNROLL for (int j = 0; j < panels * LS_VECTORS; j++)
@@ -195,18 +195,18 @@ INLINE void tile_panels(const int m, const int panels, const terms *of, const ta
 typedef struct {
     const ls_span *span, *end;
     long at, each, waiting;
-} fetching;
+} prefetch_queue;
 
 // How a product's tiles share what is fetched ahead: there are `tiles` of them, and each can fetch `each` floats.
-INLINE fetching fetching_of(long spans, const ls_span *soon, long tiles, long each) {
+INLINE prefetch_queue prefetch_queue_of(long spans, const ls_span *soon, long tiles, long each) {
     long needed = 0;
     if (each > 0)
         for (long i = 0; i < spans; i++) needed += (soon[i].count + each - 1) / each;
-    return (fetching){soon, each > 0 ? soon + spans : soon, 0, each, tiles > needed ? tiles - needed : 0};
+    return (prefetch_queue){soon, each > 0 ? soon + spans : soon, 0, each, tiles > needed ? tiles - needed : 0};
 }
 
 // The share of the next tile.
-INLINE void fetch_share(fetching *f, terms *of) {
+INLINE void fetch_share(prefetch_queue *f, gemm_operands *of) {
     of->soon = of->soon_end = NULL;
     if (f->waiting-- > 0 || f->span == f->end) return;
     long count = f->span->count - f->at;
@@ -221,15 +221,15 @@ INLINE void fetch_share(fetching *f, terms *of) {
 
 // The columns of some panel, at most PANEL of them, of C as gemm has it; from `start` or, where that is null, going on
 // from C, which is near in any but the first pass.
-INLINE void tile_columns(long m, long width, terms *of, const float *const *start, float *c, long ldc, long first,
-                         int is_first_pass, int is_last, fetching *ahead) {
+INLINE void tile_columns(long m, long width, gemm_operands *of, const float *const *start, float *c, long ldc,
+                         long first, int is_first_pass, int is_last, prefetch_queue *ahead) {
     // Rows in tiles of nearly the same height: a last tile of one row would run at a fraction of the speed.
     long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS, low = m / tiles, higher = m % tiles;
     long vectors = width > WIDTH ? LS_VECTORS : 1;
     of->first = 0;
     for (long t = 0; t < tiles; t++) {
         long height = low + (t < higher), far = t * (of->length / FAR);
-        target to = {c + of->first * ldc + first, ldc, start ? start + of->first : 0, first};
+        output_tile to = {c + of->first * ldc + first, ldc, start ? start + of->first : 0, first};
         if (is_first_pass) {
             // What the next tile begins with; other rows may be another thread's.
             int is_lower = t + 1 < tiles;
@@ -248,7 +248,7 @@ INLINE void tile_columns(long m, long width, terms *of, const float *const *star
             for (int i = 0; i < height; i++)
                 for (long j = 0; j < vectors * WIDTH; j += WIDTH)
                     store(edge + i * PANEL + j, load_some(beginning(&to, i) + j, width - j));
-            target whole = {edge, PANEL, 0, 0};
+            output_tile whole = {edge, PANEL, 0, 0};
             tile(height, vectors, of, &whole, far);
             for (long i = 0; i < height; i++)
                 for (long j = 0; j < vectors * WIDTH; j += WIDTH)
@@ -260,7 +260,7 @@ INLINE void tile_columns(long m, long width, terms *of, const float *const *star
 
 // `count` products, `length` rows of each from row `from`, with which a group begins, of the panel that begins `panel`
 // floats on.
-INLINE void take(terms *of, long count, const ls_product *products, long panel, long from, long length) {
+INLINE void take(gemm_operands *of, long count, const ls_product *products, long panel, long from, long length) {
     of->count = count;
     of->length = length;
     for (long i = 0; i < count; i++)
@@ -270,12 +270,12 @@ INLINE void take(terms *of, long count, const ls_product *products, long panel, 
 
 static void gemm(long m, long n, long k, long count, const ls_product *products, const float *const *start, float *c,
                  long ldc, long spans, const ls_span *soon) {
-    terms of = {0};
+    gemm_operands of = {0};
     long first = 0;
     if (m <= FEW_ROWS) {
         long panels = m == 1 ? PANELS_OF_ONE : m == 2 ? 3 : 2;
         for (; first + panels * PANEL <= n; first += panels * PANEL) {
-            target to = {c + first, ldc, start, first};
+            output_tile to = {c + first, ldc, start, first};
             take(&of, count, products, first * k, 0, k);
             if (m == 1) tile_panels(1, PANELS_OF_ONE, &of, &to);
             if (m == 2) tile_panels(2, 3, &of, &to);
@@ -289,7 +289,7 @@ static void gemm(long m, long n, long k, long count, const ls_product *products,
     long groups = (k + PANEL - 1) / PANEL, shortest = parts > 1 ? groups / parts * PANEL : k;
     long tiles = (m + PRODUCT_ROWS - 1) / PRODUCT_ROWS * ((n - first + PANEL - 1) / PANEL) * passes;
     long each = (together ? count : 1) * (shortest / FAR) * SOON_LINES * WIDTH;
-    fetching ahead = fetching_of(spans, soon, tiles, each);
+    prefetch_queue ahead = prefetch_queue_of(spans, soon, tiles, each);
     for (; first < n; first += PANEL) {
         long width = n - first < PANEL ? n - first : PANEL;
         for (long pass = 0; pass < passes; pass++) {
