@@ -29,11 +29,12 @@ let package = Package(
         .target(
             name: "CBuildInfo",
             cSettings: commit.map { [.define("LOCKSTEP_COMMIT", to: "\"\($0)\"")] } ?? []),
+        .target(name: "SeededNumbers"),
         .target(name: "Kernels", dependencies: ["CKernels"]),
-        .target(name: "Corpus", dependencies: []),
-        .target(name: "LanguageModel", dependencies: ["Kernels"]),
+        .target(name: "Corpus", dependencies: ["SeededNumbers"]),
+        .target(name: "LanguageModel", dependencies: ["Kernels", "SeededNumbers"]),
         .target(name: "Checkpoints", dependencies: ["LanguageModel", "Kernels"]),
-        .target(name: "Coordination", dependencies: []),
+        .target(name: "Coordination", dependencies: ["SeededNumbers"]),
         .target(
             name: "Training",
             dependencies: [
@@ -52,24 +53,31 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["LanguageModel", "Checkpoints", "Corpus"], path: "Tests/Support"),
         .testTarget(name: "ZeroMQTests", dependencies: ["ZeroMQ"]),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"]),
-        .testTarget(name: "CorpusTests", dependencies: ["Corpus", "LanguageModel", "Kernels", "TestSupport"]),
+        .testTarget(name: "SeededNumbersTests", dependencies: ["SeededNumbers"]),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "SeededNumbers"]),
         .testTarget(
-            name: "LanguageModelTests", dependencies: ["LanguageModel", "Kernels", "Checkpoints", "TestSupport"],
+            name: "CorpusTests", dependencies: ["Corpus", "LanguageModel", "Kernels", "SeededNumbers", "TestSupport"]),
+        .testTarget(
+            name: "LanguageModelTests",
+            dependencies: ["LanguageModel", "Kernels", "SeededNumbers", "Checkpoints", "TestSupport"],
             exclude: ["Fixtures"]),
         .testTarget(
-            name: "CheckpointsTests", dependencies: ["Checkpoints", "LanguageModel", "Kernels", "TestSupport"]),
-        .testTarget(name: "CoordinationTests", dependencies: ["Coordination"]),
+            name: "CheckpointsTests",
+            dependencies: ["Checkpoints", "LanguageModel", "Kernels", "SeededNumbers", "TestSupport"]),
+        .testTarget(name: "CoordinationTests", dependencies: ["Coordination", "SeededNumbers"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "ZeroMQ", "CSystem",
+                "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "Corpus", "SeededNumbers",
+                "ZeroMQ",
+                "CSystem",
             ], exclude: ["Fixtures"]),
         .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "Coordination"]),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "lockstep", "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "ZeroMQ",
+                "lockstep", "Training", "Coordination", "Checkpoints", "LanguageModel", "Kernels", "SeededNumbers",
+                "ZeroMQ",
             ],
             exclude: ["Disk/disk_fault.c", "Memory/send_fault.c"]),
     ],

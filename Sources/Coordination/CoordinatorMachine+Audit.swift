@@ -1,3 +1,5 @@
+import SeededNumbers
+
 // Audits, and lies that come to light.
 extension CoordinatorMachine {
     /// Draws whether the step that opens is audited, and where. A function of run and step.
@@ -9,7 +11,7 @@ extension CoordinatorMachine {
         isAuditDrawn = true
         let ready = readyWorkers
         guard configuration.auditsPerMillion > 0, ready.count > 1 else { return false }
-        var random = SeededRandom(seed: configuration.run ^ step &* 0x9E37_79B9_7F4A_7C15)
+        var random = SplitMix64(seed: configuration.run ^ step &* 0x9E37_79B9_7F4A_7C15)
         func draw(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
         guard draw(1_000_000) < Int(configuration.auditsPerMillion) else { return false }
         let shard = draw(configuration.shards)

@@ -1,3 +1,5 @@
+import SeededNumbers
+
 /// The built-in text: small English sentences from a grammar, so that a run needs no file and its loss has a known floor.
 ///
 /// Verbs agree with subjects that may stand a relative clause away, and numbers with what they count, so there is
@@ -30,7 +32,7 @@ package struct DemoCorpus: Sendable {
     package var text: [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(characters + 1024)
-        var random = DemoRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         while text.count < characters { Self.grammar.appendSentence(to: &text, using: &random) }
         text.removeLast(text.count - characters)
         return text

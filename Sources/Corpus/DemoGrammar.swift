@@ -1,4 +1,5 @@
 import Foundation
+package import SeededNumbers
 
 /// A weighted context-free grammar: what the demo corpus is drawn from, and the place where its entropy is computed.
 ///
@@ -62,11 +63,11 @@ package struct DemoGrammar: Sendable {
     }
 
     /// Appends one sentence. Only whole numbers decide, so it is the same on every machine.
-    package func appendSentence(to text: inout [UInt8], using random: inout DemoRandom) {
+    package func appendSentence(to text: inout [UInt8], using random: inout SplitMix64) {
         append(rule: start, to: &text, using: &random)
     }
 
-    private func append(rule: Int, to text: inout [UInt8], using random: inout DemoRandom) {
+    private func append(rule: Int, to text: inout [UInt8], using random: inout SplitMix64) {
         var ticket = random.next(below: rules[rule].totalWeight)
         for alternative in rules[rule].alternatives {
             ticket -= alternative.weight

@@ -1,4 +1,5 @@
 import Kernels
+import SeededNumbers
 
 /// Chooses the next character from a model's logits.
 ///

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import SeededNumbers
 import Testing
 
 @testable import Checkpoints

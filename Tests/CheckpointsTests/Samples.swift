@@ -1,6 +1,7 @@
 import Foundation
 import Kernels
 import LanguageModel
+import SeededNumbers
 
 @testable import Checkpoints
 

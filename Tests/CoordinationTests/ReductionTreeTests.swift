@@ -1,4 +1,5 @@
 import Coordination
+import SeededNumbers
 import Testing
 
 @Suite("The canonical reduction tree")
@@ -19,7 +20,7 @@ struct ReductionTreeTests {
     @Test("A cover holds exactly the shards asked for, once each", arguments: 1...17)
     func cover(leaves: Int) {
         let tree = ReductionTree(leaves: leaves)
-        var random = SeededRandom(seed: UInt64(leaves))
+        var random = SplitMix64(seed: UInt64(leaves))
         for _ in 0..<200 {
             let shards = (0..<leaves).filter { _ in Bool.random(using: &random) }
             let nodes = tree.cover(shards)
@@ -39,7 +40,7 @@ struct ReductionTreeTests {
         let tree = ReductionTree(leaves: leaves)
         let leaf = { (shard: Int) in mix(UInt64(shard) + 100) }
         let expected = FakeArithmetic.node(tree.root, of: tree, leaf: leaf)
-        var random = SeededRandom(seed: 3)
+        var random = SplitMix64(seed: 3)
         for _ in 0..<200 {
             var fold = ChunkFold(tree: tree)
             var values: [TreeNode: UInt64] = [:]
@@ -98,7 +99,7 @@ struct ReductionTreeTests {
 
     @Test("Leases are runs of the tree: as few nodes as the counts allow, for any number of shards and workers")
     func alignment() {
-        var random = SeededRandom(seed: 8)
+        var random = SplitMix64(seed: 8)
         for shards in [1, 2, 3, 5, 7, 8, 12, 16, 21, 64, 100] {
             let tree = ReductionTree(leaves: shards)
             for workers in 1...9 {

@@ -1,4 +1,5 @@
 import Coordination
+import SeededNumbers
 import Testing
 
 @Suite("Wire messages")
@@ -93,7 +94,7 @@ struct WireTests {
 
     @Test("Random bytes behind a right beginning never trap")
     func noise() {
-        var random = SeededRandom(seed: 11)
+        var random = SplitMix64(seed: 11)
         var refused = 0
         for round in 0..<20_000 {
             var bytes = Wire.encode(Self.examples[round % Self.examples.count], Self.envelope)

@@ -1,5 +1,6 @@
 import Corpus
 import Foundation
+import SeededNumbers
 import Testing
 
 @Suite("Encoded corpus")
@@ -8,7 +9,7 @@ struct EncodedCorpusTests {
     static func text(distinct count: Int, extra: Int, seed: UInt64) -> String {
         let scalars = (UInt32(0x20)...).lazy.compactMap { Unicode.Scalar($0) }.prefix(count)
         let alphabet = Array(scalars)
-        var random = DemoRandom(seed: seed)
+        var random = SplitMix64(seed: seed)
         var view = String.UnicodeScalarView()
         view.append(contentsOf: alphabet)
         for _ in 0..<extra { view.append(alphabet[random.next(below: count)]) }

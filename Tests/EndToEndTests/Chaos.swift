@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Kernels
+import SeededNumbers
 import Testing
 
 /// A coordinator and workers on this machine, and what befalls them.

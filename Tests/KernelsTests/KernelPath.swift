@@ -1,5 +1,6 @@
 import CKernels
 import Kernels
+import SeededNumbers
 import Testing
 
 /// One compiled copy of the kernels that this processor runs.

@@ -1,5 +1,6 @@
 import Kernels
 import LanguageModel
+import SeededNumbers
 import Synchronization
 import Testing
 

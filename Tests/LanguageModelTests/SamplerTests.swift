@@ -24,13 +24,6 @@ struct SamplerTests {
         #expect(try draws(Sampler(seed: 43), 24) != first)
     }
 
-    @Test("The generator is SplitMix64")
-    func generator() {
-        var random = SplitMix64(seed: 1_234_567)
-        #expect(random.next() == 6_457_827_717_110_365_317)
-        #expect(random.next() == 3_203_168_211_198_807_973)
-    }
-
     @Test("Characters come as often as their probability says")
     func frequencies() throws {
         let sampler = try Sampler(temperature: 1.5, seed: 1)

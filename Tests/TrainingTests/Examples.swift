@@ -2,6 +2,7 @@ import Corpus
 import Foundation
 import Kernels
 import LanguageModel
+import SeededNumbers
 
 @testable import Training
 

@@ -1,4 +1,5 @@
 import Coordination
+import SeededNumbers
 
 /// A coordinator, workers and a network of the worst kind in one thread, on virtual time.
 struct SimulatedCluster {
@@ -74,7 +75,7 @@ struct SimulatedCluster {
     /// The run before its first step.
     let beginning: SimulatedRun
     private let faults: Faults
-    private var random: SeededRandom
+    private var random: SplitMix64
     private var now: UInt64 = 0
     /// Latest first.
     private var queue: [(at: UInt64, order: Int, what: Happening)] = []
@@ -88,13 +89,13 @@ struct SimulatedCluster {
     private var outcome = Outcome(lines: [])
 
     init(seed: UInt64, workers: Int, run: SimulatedRun = SimulatedRun(), faults: Faults = .none) {
-        random = SeededRandom(seed: seed)
+        random = SplitMix64(seed: seed)
         self.faults = faults
         beginning = run
         disk = run
         memory = SimulatedMemory(chunks: run.chunks)
         slots = Array(repeating: Slot(), count: workers)
-        var sharing = SeededRandom(seed: ~seed)
+        var sharing = SplitMix64(seed: ~seed)
         for index in slots.indices { slots[index].sharesMemory = sharing.chance(0.6) }
         for index in slots.indices where faults.slowness > 1 && random.chance(0.3) {
             slots[index].slowness = .random(in: 1...faults.slowness, using: &random)

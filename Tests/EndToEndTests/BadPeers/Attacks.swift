@@ -1,6 +1,7 @@
 import Coordination
 import Foundation
 import Kernels
+import SeededNumbers
 import ZeroMQ
 
 @testable import Training

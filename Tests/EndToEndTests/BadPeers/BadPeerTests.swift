@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Kernels
+import SeededNumbers
 import Testing
 import ZeroMQ
 
