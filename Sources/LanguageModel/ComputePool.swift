@@ -3,10 +3,10 @@ import Synchronization
 
 /// Threads that wait for work and do it together. The caller's thread is one of them.
 ///
-/// Whoever waits looks on for some tens of microseconds before it sleeps: the parts of a step follow each other closely.
+/// Whoever waits spins for some tens of microseconds before it sleeps: the parts of a step follow each other closely.
 package final class ComputePool: @unchecked Sendable {
     // @unchecked: `job`, `isClosed` and `ended` are guarded by `condition`.
-    private static let looks = 100_000
+    private static let spinLimit = 100_000
 
     package let threads: Int
     let timeline: ThreadTimeline
@@ -46,7 +46,7 @@ package final class ComputePool: @unchecked Sendable {
     private func serve(_ index: Int) {
         var seen = 0
         while true {
-            look { round.load(ordering: .relaxed) == seen }
+            spin { round.load(ordering: .relaxed) == seen }
             condition.lock()
             while round.load(ordering: .relaxed) == seen && !isClosed { condition.wait() }
             if isClosed { break }
@@ -66,8 +66,8 @@ package final class ComputePool: @unchecked Sendable {
         condition.unlock()
     }
 
-    private func look(while isWaiting: () -> Bool) {
-        for _ in 0..<Self.looks {
+    private func spin(while isWaiting: () -> Bool) {
+        for _ in 0..<Self.spinLimit {
             guard isWaiting() else { return }
         }
     }
@@ -94,7 +94,7 @@ package final class ComputePool: @unchecked Sendable {
             condition.broadcast()
             condition.unlock()
             work(0)
-            look { running.load(ordering: .relaxed) > 0 }
+            spin { running.load(ordering: .relaxed) > 0 }
             condition.lock()
             while running.load(ordering: .relaxed) > 0 { condition.wait() }
             job = nil

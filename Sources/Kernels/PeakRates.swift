@@ -1,6 +1,6 @@
 import CKernels
 
-// What one thread can do at most: the roofs that kernels are measured against.
+// What one thread can do at most: the peak rates that kernels are measured against.
 
 /// Fused multiply-adds of the calling thread, as operations a second, two each.
 ///

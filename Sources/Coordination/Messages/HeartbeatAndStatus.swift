@@ -1,4 +1,4 @@
-// Signs of life and of the end, and what watchers ask.
+// Heartbeats, the words of the end, and what watchers ask.
 
 struct Heartbeat: BareWireMessage {
     static let kind: UInt8 = 11
