@@ -80,10 +80,10 @@ final class Activations: @unchecked Sendable {
             precondition(shard.carry.count == each * shape.carryCount)
             precondition((shard.inputs + shard.targets).allSatisfy { $0 < shape.vocabulary }, "a token is none")
             for row in 0..<each {
-                let place = index * each + row
+                let heldRow = index * each + row
                 for time in 0..<window {
-                    inputs[time * rows + place] = shard.inputs[row * window + time]
-                    targets[time * rows + place] = shard.targets[row * window + time]
+                    inputs[time * rows + heldRow] = shard.inputs[row * window + time]
+                    targets[time * rows + heldRow] = shard.targets[row * window + time]
                 }
             }
             shard.carry.withUnsafeBufferPointer { carry in

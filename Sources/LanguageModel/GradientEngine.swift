@@ -71,9 +71,9 @@ package final class GradientEngine {
         pool.run(.forward) { [pool] thread in pass.forward(rows: pool.share(of: rows, thread: thread)) }
         phases.forward = lap()
         let (weightStart, biasStart) = (layout[.outputWeight].range.lowerBound, layout[.outputBias].range.lowerBound)
-        for (node, place) in zip(nodes, self.rows(of: nodes, held)) {
+        for (node, nodeRows) in zip(nodes, self.rows(of: nodes, held)) {
             output.run(
-                held, node: place, weight: node.gradient.base + weightStart, bias: node.gradient.base + biasStart,
+                held, node: nodeRows, weight: node.gradient.base + weightStart, bias: node.gradient.base + biasStart,
                 forwardEnded: { phases.forward += lap() }, gradientsEnded: { phases.weightGradients += lap() })
         }
         finished(layout.outputRange)
@@ -104,17 +104,17 @@ package final class GradientEngine {
 
         let blocks = GateBlocks(layout: layout, layer: layer, threads: pool.threads)
         let most = WeightGradient.blockRows
-        for (index, (node, place)) in zip(nodes, rows(of: nodes, held)).enumerated() {
+        for (index, (node, nodeRows)) in zip(nodes, rows(of: nodes, held)).enumerated() {
             let isLast = index + 1 == nodes.count
             let out = node.gradient.base
             var inputs = [
-                held.h[layer].inputs(of: place, from: 0, out: out + start(.recurrentWeight(layer: layer)))
+                held.h[layer].inputs(of: nodeRows, from: 0, out: out + start(.recurrentWeight(layer: layer)))
             ]
             if layer > 0 {
-                inputs.append(held.output(layer: layer - 1).inputs(of: place, from: 1, out: out + inputStart))
+                inputs.append(held.output(layer: layer - 1).inputs(of: nodeRows, from: 1, out: out + inputStart))
             }
             let gradient = GateGradients(
-                gates: held.gates[layer].base, stride: held.gateStride, place: place, hidden: shape.hidden,
+                gates: held.gates[layer].base, stride: held.gateStride, nodeRows: nodeRows, hidden: shape.hidden,
                 inputs: inputs, bias: biases.map { out + $0.first },
                 table: layer > 0
                     ? nil

@@ -43,8 +43,8 @@ final class OutputPass: @unchecked Sendable {
         var rows: Int { node.shards * node.rowsPerShard }
         var tokens: Int { rows * times.count }
 
-        /// Where a token stands, of which the rows are counted inside, the time steps outside.
-        func place(_ token: Int) -> (row: Int, time: Int) {
+        /// The row and the time of a token: rows are counted inside, time steps outside.
+        func rowAndTime(_ token: Int) -> (row: Int, time: Int) {
             (node.firstRow + token % rows, times.lowerBound + token / rows)
         }
     }
@@ -115,10 +115,10 @@ final class OutputPass: @unchecked Sendable {
             var own = wave.node
             own.rows = wave.rows
             own.firstRow = 0
-            let place = own
+            let nodeRows = own
             pool.run(.weightGradients, tasks: ranges.count) { task, thread in
                 WeightGradient.compute(
-                    logits.base, stride: vocabulary, place, rows: ranges[task], columns: hidden,
+                    logits.base, stride: vocabulary, nodeRows, rows: ranges[task], columns: hidden,
                     inputs: [inputs], bias: bias, block: blocks[thread].base,
                     stack: stacks.base + (waves.count > 1 ? task : thread) * stackCount)
             }
@@ -146,14 +146,14 @@ final class OutputPass: @unchecked Sendable {
         }
         if wave.rows < Self.manyRows {
             for (index, token) in tokens.enumerated() {
-                let (row, time) = wave.place(token)
+                let (row, time) = wave.rowAndTime(token)
                 inputs.load(row: row, time: time + 1, into: gathered + index * held.stride)
             }
             return product(.init(gathered, stride: held.stride), tokens)
         }
         for first in stride(from: tokens.lowerBound / wave.rows * wave.rows, to: tokens.upperBound, by: wave.rows) {
             let run = tokens.clamped(to: first..<first + wave.rows)
-            let (row, time) = wave.place(run.lowerBound)
+            let (row, time) = wave.rowAndTime(run.lowerBound)
             product(inputs.operand(row: row, time: time + 1), run)
         }
     }
@@ -163,24 +163,24 @@ final class OutputPass: @unchecked Sendable {
         _ held: Activations, _ wave: Wave, tokens: Range<Int>, _ gathered: UnsafeMutablePointer<Float>
     ) {
         let (hidden, vocabulary, stride) = (geometry.shape.hidden, geometry.shape.vocabulary, held.stride)
-        func place(_ token: Int) -> Int {
-            let (row, time) = wave.place(token)
+        func heldIndex(_ token: Int) -> Int {
+            let (row, time) = wave.rowAndTime(token)
             return time * held.rows + row
         }
         multiply(held, wave, tokens: tokens, gathered)
         let own = logits.base + tokens.lowerBound * vocabulary
         for (index, token) in tokens.enumerated() {
-            let at = place(token)
+            let at = heldIndex(token)
             held.losses[at] = RowKernels.softmaxLoss(
                 vocabulary: vocabulary, logits: own + index * vocabulary, target: held.targets[at], scale: scale)
         }
         let isTogether = wave.rows == held.rows
-        let dx = isTogether ? held.dx.base + place(tokens.lowerBound) * stride : gathered
+        let dx = isTogether ? held.dx.base + heldIndex(tokens.lowerBound) * stride : gathered
         model.outputBack!.multiply(
             .init(own, stride: vocabulary), rows: tokens.count, into: dx, stride: stride
         ) { _ in UnsafePointer(model.zeros.base) }
         for (index, token) in tokens.enumerated() {
-            let at = place(token)
+            let at = heldIndex(token)
             if let masks = held.maskPointers.last {
                 dropout.applyBackward(hidden: hidden, mask: masks + at * held.maskBytes, to: dx + index * stride)
             }

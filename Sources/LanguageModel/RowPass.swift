@@ -64,14 +64,14 @@ struct RowPass: Sendable {
                 masks: held.maskPointers[layer]
             )
         for row in 0..<rows.count {
-            let place = row * PanelRows.width
+            let offset = row * PanelRows.width
             RowKernels.cellForward(
                 hidden: hidden, gates: gates + row * width, previous: before + row * stride, c: after + row * stride,
-                h: output + place, group: h.panel)
+                h: output + offset, group: h.panel)
             guard let dropped else { continue }
             dropout.apply(
                 hidden: hidden, layer: layer, time: time, row: held.globalRows[rows.lowerBound + row], step: step,
-                to: output + place, into: dropped.output + place, group: h.panel,
+                to: output + offset, into: dropped.output + offset, group: h.panel,
                 mask: dropped.masks + (at + row) * held.maskBytes)
         }
     }
