@@ -134,6 +134,13 @@ struct EventFileTests {
         #expect(EventFileWriter.files(in: folder).count == 2)
     }
 
+    @Test("A file that cannot be made is called by its kind")
+    func unwritable() {
+        let folder = URL(fileURLWithPath: "/dev/null/run")
+        let error = #expect(throws: RecordingError.self) { _ = try EventFileWriter(folder: folder, resumingAt: nil) }
+        #expect(error?.kind == .events && error?.description.contains("cannot write the TensorBoard file: ") == true)
+    }
+
     @Test("Two starts within a second get files of their own")
     func names() throws {
         let folder = try folder()

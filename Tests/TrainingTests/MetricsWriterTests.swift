@@ -140,7 +140,7 @@ struct MetricsWriterTests {
     func pipe() throws {
         try #require(mkfifo(url.path, 0o600) == 0)
         defer { unlink(url.path) }
-        #expect(throws: MetricsWriterError.self) { _ = try MetricsWriter(url: url, resumingAt: 3) }
+        #expect(throws: RecordingError.self) { _ = try MetricsWriter(url: url, resumingAt: 3) }
     }
 
     @Test("A line of a step beyond all bounds is no record of the run")
@@ -203,7 +203,7 @@ struct MetricsWriterTests {
     @Test("A file that cannot be made is an error with its path")
     func unwritable() {
         let missing = url.appendingPathComponent("metrics.jsonl")
-        let error = #expect(throws: MetricsWriterError.self) { _ = try MetricsWriter(url: missing, resumingAt: nil) }
+        let error = #expect(throws: RecordingError.self) { _ = try MetricsWriter(url: missing, resumingAt: nil) }
         #expect(error?.description == "\(missing.path): cannot write the metrics: No such file or directory")
     }
 

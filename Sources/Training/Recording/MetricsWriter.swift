@@ -3,19 +3,6 @@ import Coordination
 package import Foundation
 import Glibc
 
-/// `metrics.jsonl` could not be read or written.
-package struct MetricsWriterError: Error, Equatable, CustomStringConvertible {
-    package var path: String
-    package var reason: String
-
-    init(_ url: URL, code: Int32) {
-        path = url.path
-        reason = OutputFile.reason(code)
-    }
-
-    package var description: String { "\(path): cannot write the metrics: \(reason)" }
-}
-
 /// Writes `metrics.jsonl`: one JSON object a line for each committed step.
 ///
 /// Numbers are written so that they read back to the same bits. A line is written whole or not at all.
@@ -28,7 +15,7 @@ package struct MetricsWriter: ~Copyable {
 
     /// - Parameter step: on a resume, the step of the checkpoint: later lines, which the run will write again, and torn
     ///   ones are dropped. Without it the file starts empty.
-    package init(url: URL, resumingAt step: UInt64?) throws(MetricsWriterError) {
+    package init(url: URL, resumingAt step: UInt64?) throws(RecordingError) {
         let strangers = if let step { try Self.drop(after: step, in: url) } else { 0 }
         let descriptor = try Self.open(url, flags: step == nil ? O_TRUNC : 0)
         self.url = url
@@ -38,27 +25,27 @@ package struct MetricsWriter: ~Copyable {
 
     deinit { close(descriptor) }
 
-    private static func open(_ url: URL, flags: Int32 = 0) throws(MetricsWriterError) -> Int32 {
+    private static func open(_ url: URL, flags: Int32 = 0) throws(RecordingError) -> Int32 {
         let descriptor = OutputFile.open(url.path, O_APPEND | flags)
-        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        guard descriptor >= 0 else { throw RecordingError(.metrics, url, code: errno) }
         return descriptor
     }
 
     /// Appends the line of a step, with its validation loss (nats a character) where it was evaluated.
     ///
     /// All numbers are to be finite: JSON has no others.
-    package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(MetricsWriterError) {
+    package func append(_ record: StepRecord, validationLoss: Double? = nil) throws(RecordingError) {
         let end = lseek(descriptor, 0, SEEK_END)
         let code = writeWhole(Self.line(record, validationLoss), to: descriptor)
         guard code == 0 else {
             // On a full disk a part may have been written: the next line must not be glued to it.
             _ = ftruncate(descriptor, end)
-            throw MetricsWriterError(url, code: code)
+            throw RecordingError(.metrics, url, code: code)
         }
     }
 
     /// Writes the last line anew, with the loss of an evaluation that came late. It is there at every moment.
-    package mutating func replaceLast(with record: StepRecord, validationLoss: Double) throws(MetricsWriterError) {
+    package mutating func replaceLast(with record: StepRecord, validationLoss: Double) throws(RecordingError) {
         try Self.drop(after: record.step - 1, in: url, adding: Self.line(record, validationLoss))
         let replacement = try Self.open(url)
         close(descriptor)
@@ -87,12 +74,12 @@ package struct MetricsWriter: ~Copyable {
 
     /// Brings the lines to the disk itself, so that they outlive a loss of power.
     ///
-    /// - Throws: ``MetricsWriterError`` or ``CheckpointError``.
+    /// - Throws: ``RecordingError`` or ``CheckpointError``.
     package func synchronise() throws {
         while fsync(descriptor) != 0 {
             // Not a file, or a file system that cannot do it.
             if [EINVAL, EOPNOTSUPP, ENOSYS].contains(errno) { break }
-            if errno != EINTR { throw MetricsWriterError(url, code: errno) }
+            if errno != EINTR { throw RecordingError(.metrics, url, code: errno) }
         }
         try AtomicFile.synchroniseFolder(url.deletingLastPathComponent())
     }
@@ -105,7 +92,7 @@ package struct MetricsWriter: ~Copyable {
     @discardableResult
     private static func drop(
         after step: UInt64, in url: URL, adding added: [UInt8] = []
-    ) throws(MetricsWriterError) -> Int {
+    ) throws(RecordingError) -> Int {
         guard let bytes = try contents(of: url) else { return 0 }
         var (kept, strangers) = bytes.withUnsafeBytes { wholeLines(of: $0, upTo: step) }
         guard kept.count < bytes.count || !added.isEmpty else { return 0 }
@@ -114,7 +101,7 @@ package struct MetricsWriter: ~Copyable {
         // Not by AtomicFile: before the new file takes the name, the old one may be given another.
         let temporary = url.appendingPathExtension("temporary")
         let target = Glibc.open(temporary.path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0o666)
-        guard target >= 0 else { throw MetricsWriterError(temporary, code: errno) }
+        guard target >= 0 else { throw RecordingError(.metrics, temporary, code: errno) }
         var code = writeWhole(kept, to: target)
         if code == 0, fsync(target) != 0 { code = errno }
         close(target)
@@ -126,26 +113,26 @@ package struct MetricsWriter: ~Copyable {
         if code == 0, rename(temporary.path, url.path) != 0 { code = errno }
         guard code == 0 else {
             unlink(temporary.path)
-            throw MetricsWriterError(url, code: code)
+            throw RecordingError(.metrics, url, code: code)
         }
         return strangers
     }
 
     /// nil where there is none, or it is no file.
-    private static func contents(of url: URL) throws(MetricsWriterError) -> Data? {
+    private static func contents(of url: URL) throws(RecordingError) -> Data? {
         let descriptor = Glibc.open(url.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else {
-            guard errno == ENOENT else { throw MetricsWriterError(url, code: errno) }
+            guard errno == ENOENT else { throw RecordingError(.metrics, url, code: errno) }
             return nil
         }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw MetricsWriterError(url, code: errno) }
+        guard fstat(descriptor, &status) == 0 else { throw RecordingError(.metrics, url, code: errno) }
         guard status.st_mode & S_IFMT == S_IFREG else { return nil }
         do {
             return try FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).readToEnd() ?? Data()
         } catch {
-            throw MetricsWriterError(url, code: EIO)
+            throw RecordingError(.metrics, url, code: EIO)
         }
     }
 

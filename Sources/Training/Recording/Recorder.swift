@@ -112,7 +112,7 @@ package final class Recorder: @unchecked Sendable {
     /// Lines that the disk did not take: they are written as soon as it does, in order.
     private var unwritten: [Entry] = []
     /// Why the disk did not take the last line that it was given.
-    private var obstacle: MetricsWriterError?
+    private var obstacle: RecordingError?
 
     /// Starts the thread.
     ///
@@ -254,9 +254,9 @@ package final class Recorder: @unchecked Sendable {
     /// fails.
     private func writeLines() {
         var count = 0
-        var failure: MetricsWriterError?
+        var failure: RecordingError?
         while failure == nil, count < unwritten.count {
-            do throws(MetricsWriterError) {
+            do throws(RecordingError) {
                 switch unwritten[count] {
                 case .new(let record, let loss): try metrics.append(record, validationLoss: loss)
                 case .late(let record, let loss): try metrics.replaceLast(with: record, validationLoss: loss)

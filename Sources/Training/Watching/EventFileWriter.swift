@@ -20,7 +20,7 @@ package struct EventFileWriter: ~Copyable {
     ///   - step: of a resume, the last step that stands.
     package init(
         folder: URL, resumingAt step: UInt64?, time: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
-    ) throws(MetricsWriterError) {
+    ) throws(RecordingError) {
         if let step {
             for file in Self.files(in: folder) { try Self.drop(after: step, in: file) }
         }
@@ -35,13 +35,13 @@ package struct EventFileWriter: ~Copyable {
             descriptor = open(url.path, O_CREAT | O_EXCL | O_WRONLY | O_APPEND | O_CLOEXEC, 0o666)
             if descriptor >= 0 || errno != EEXIST { break }
         }
-        guard descriptor >= 0 else { throw MetricsWriterError(url, code: errno) }
+        guard descriptor >= 0 else { throw RecordingError(.events, url, code: errno) }
         var bytes = EventRecord(time: now, step: 0, content: .version).framed
         if let step { bytes += EventRecord(time: now, step: step + 1, content: .sessionStart).framed }
         let code = writeWhole(bytes, to: descriptor)
         guard code == 0 else {
             close(descriptor)
-            throw MetricsWriterError(url, code: code)
+            throw RecordingError(.events, url, code: code)
         }
         self.url = url
         self.descriptor = descriptor
@@ -94,7 +94,7 @@ package struct EventFileWriter: ~Copyable {
     }
 
     /// Writes what was appended. What the disk does not take is lost.
-    package mutating func flush() throws(MetricsWriterError) {
+    package mutating func flush() throws(RecordingError) {
         guard !waiting.isEmpty else { return }
         let end = lseek(descriptor, 0, SEEK_END)
         let code = writeWhole(waiting, to: descriptor)
@@ -102,7 +102,7 @@ package struct EventFileWriter: ~Copyable {
         guard code == 0 else {
             // On a full disk a part may have been written: a reader stops at a torn record.
             _ = ftruncate(descriptor, end)
-            throw MetricsWriterError(url, code: code)
+            throw RecordingError(.events, url, code: code)
         }
     }
 
@@ -114,14 +114,14 @@ package struct EventFileWriter: ~Copyable {
     }
 
     /// Cuts a file before its first record of a later step, or that is torn. Steps only grow within a file.
-    private static func drop(after step: UInt64, in url: URL) throws(MetricsWriterError) {
+    private static func drop(after step: UInt64, in url: URL) throws(RecordingError) {
         guard let bytes = try? Data(contentsOf: url, options: .mappedIfSafe) else { return }
         var position = 0
         while let next = EventFrame(bytes, at: position), next.step.map({ $0 <= step }) ?? true {
             position = next.end
         }
         guard position < bytes.count else { return }
-        guard truncate(url.path, position) == 0 else { throw MetricsWriterError(url, code: errno) }
+        guard truncate(url.path, position) == 0 else { throw RecordingError(.events, url, code: errno) }
     }
 }
 
