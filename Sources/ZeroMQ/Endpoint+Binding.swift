@@ -10,13 +10,8 @@ extension Endpoint {
         var results: UnsafeMutablePointer<addrinfo>?
         guard getaddrinfo(host, nil, &hints, &results) == 0, let first = results else { return description }
         defer { freeaddrinfo(results) }
-        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        guard
-            getnameinfo(
-                first.pointee.ai_addr, first.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-                == 0
-        else { return description }
-        return "tcp://\(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)):\(port)"
+        guard let numeric = numericHost(first.pointee.ai_addr, first.pointee.ai_addrlen) else { return description }
+        return "tcp://\(numeric):\(port)"
     }
 
     /// Refuses a path that is not ours to take: `zmq_bind` removes whatever is there, be it a user's file or the socket of

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Testing
+import ZeroMQ
 
 @Suite("Coordinator and workers over TCP", .serialized)
 struct NetworkTests {
@@ -276,10 +277,7 @@ struct NetworkTests {
         guard getaddrinfo(name, nil, nil, &results) == 0 else { return false }
         defer { freeaddrinfo(results) }
         return sequence(first: results!) { $0.pointee.ai_next }.contains { entry in
-            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let info = entry.pointee
-            getnameinfo(info.ai_addr, info.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-            return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) == address
+            numericHost(entry.pointee.ai_addr, entry.pointee.ai_addrlen) == address
         }
     }
 }

@@ -163,13 +163,10 @@ package final class Admission: Sendable {
     private static func peer(_ descriptor: Int32) -> String? {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        let status = withUnsafeMutableBytes(of: &address) { bytes in
+        return withUnsafeMutableBytes(of: &address) { bytes in
             let pointer = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
-            guard getpeername(descriptor, pointer, &length) == 0 else { return Int32(-1) }
-            return getnameinfo(pointer, length, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
+            guard getpeername(descriptor, pointer, &length) == 0 else { return nil }
+            return numericHost(pointer, length)
         }
-        guard status == 0 else { return nil }
-        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

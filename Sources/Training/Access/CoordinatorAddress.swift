@@ -102,11 +102,7 @@ struct CoordinatorAddress: Sendable {
     }
 
     private static func numeric(_ address: addrinfo, port: UInt16) -> Endpoint? {
-        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        let status = getnameinfo(
-            address.ai_addr, address.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-        guard status == 0 else { return nil }
-        let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard let host = numericHost(address.ai_addr, address.ai_addrlen) else { return nil }
         return try? Endpoint(host.contains(":") ? "tcp://[\(host)]:\(port)" : "tcp://\(host):\(port)")
     }
 }
