@@ -198,11 +198,8 @@ package final class CoordinatorLoop {
         machine.digested(step: job.step, digest: job.replica.digest)
         committedStep = job.step
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
-        let history = MetricsReader.history(
-            in: job.folder.metrics, upTo: job.step, pending: job.pendingEvaluation)
-        if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
-        let records = repeatEvaluation(
-            recalled?.history.map { $0.record(configuration) } ?? [], history.unevaluated)
+        let unevaluated = job.takeHistory()
+        let records = repeatEvaluation(recalled?.history.map { $0.record(configuration) } ?? [], unevaluated)
         recorder = try startRecorder(job, records)
         planEvaluation()
         recalled = nil

@@ -13,7 +13,6 @@ package final class ProgressReporter {
     /// The step with the best validation loss, as far as this start has seen it.
     private var bestStep: UInt64?
     private var validation: Double?
-    private var secondsPerStep: Double?
     private let started = ContinuousClock.now
     private var firstStep: UInt64
     private var last: StepRecord?
@@ -59,17 +58,13 @@ package final class ProgressReporter {
 
     func committed(_ record: StepRecord) {
         last = record
-        monitor.committed(record)
-        secondsPerStep = secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
-        let rate = Double(configuration.batch * configuration.window) / secondsPerStep!
+        let progress = monitor.committed(record)
         printer.update(
             ProgressSnapshot(
-                step: record.step, totalSteps: configuration.totalSteps, epoch: record.epoch,
-                totalEpochs: (configuration.totalSteps + configuration.stepsPerEpoch - 1)
-                    / configuration.stepsPerEpoch,
-                loss: record.loss, validationLoss: validation, bestValidationLoss: best, entropyBound: entropyBound,
-                charactersPerSecond: rate,
-                remainingSeconds: Double(configuration.totalSteps - record.step) * secondsPerStep!,
+                step: record.step, totalSteps: progress.totalSteps, epoch: record.epoch,
+                totalEpochs: progress.totalEpochs, loss: record.loss, validationLoss: validation,
+                bestValidationLoss: best, entropyBound: entropyBound,
+                charactersPerSecond: progress.charactersPerSecond!, remainingSeconds: progress.remainingSeconds,
                 workers: record.workers))
     }
 

@@ -52,9 +52,8 @@ extension RunPreparation {
         job.digestsBeyond = MetricsReader.digests(
             in: folder.metrics, after: job.step, upTo: configuration.totalSteps)
         job.pendingEvaluation = pendingEvaluation(of: job, keepsLoss: keepsLoss)
-        let history = MetricsReader.history(in: folder.metrics, upTo: job.step, pending: job.pendingEvaluation)
-        if !history.validations.isEmpty { job.validations = ValidationHistory(history.validations) }
-        try checkUnfinished(job, history)
+        let unevaluated = job.takeHistory()
+        try checkUnfinished(job, lacksLoss: unevaluated != nil)
         return (job, lock)
     }
 
@@ -103,7 +102,7 @@ extension RunPreparation {
     }
 
     /// - Throws: ``AlreadyFinished`` where no step is left to do.
-    private static func checkUnfinished(_ job: TrainingJob, _ history: MetricsReader.History) throws(AlreadyFinished) {
+    private static func checkUnfinished(_ job: TrainingJob, lacksLoss: Bool) throws(AlreadyFinished) {
         let path = job.folder.url.path
         if let patience = job.configuration.upkeep.patience, job.validations.stale >= patience {
             throw AlreadyFinished(
@@ -112,7 +111,7 @@ extension RunPreparation {
                     + "goes on")
         }
         // Its last evaluation may have been interrupted.
-        let lacksEvaluation = history.unevaluated != nil && job.step == job.pendingEvaluation
+        let lacksEvaluation = lacksLoss && job.step == job.pendingEvaluation
         guard job.step < job.configuration.totalSteps || lacksEvaluation else {
             throw AlreadyFinished(
                 description:

@@ -24,4 +24,13 @@ package struct TrainingJob {
     package var digestsBeyond: [UInt64: UInt64] = [:]
     /// In a resume, the step of the first evaluation that is to be made, from the checkpoint's own on; nil for none.
     package var pendingEvaluation: UInt64?
+
+    /// Takes in what `metrics.jsonl` has of the evaluations up to the job's step.
+    ///
+    /// - Returns: the line of that step, where it has no validation loss that counts.
+    mutating func takeHistory() -> StepRecord? {
+        let history = MetricsReader.history(in: folder.metrics, upTo: step, pending: pendingEvaluation)
+        if !history.validations.isEmpty { validations = ValidationHistory(history.validations) }
+        return history.unevaluated
+    }
 }

@@ -110,9 +110,11 @@ package final class RunMonitor: Sendable {
         trace?.event(text, at: now)
     }
 
-    func committed(_ record: StepRecord) {
+    /// - Returns: what is shown of the run from now on.
+    @discardableResult
+    func committed(_ record: StepRecord) -> RunSnapshot.Progress {
         let now = time()
-        state.withLock { state in
+        let progress = state.withLock { state in
             let seconds = state.secondsPerStep.map { $0 + (record.stepSeconds - $0) * 0.1 } ?? record.stepSeconds
             state.secondsPerStep = seconds
             state.curve.append(record)
@@ -133,8 +135,10 @@ package final class RunMonitor: Sendable {
                     step: record.step, committed: now, seconds: record.stepSeconds, loss: record.loss,
                     gradientNorm: record.gradientNorm, charactersPerSecond: record.charactersPerSecond))
             if state.snapshot.recentSteps.count > Self.stepsKept { state.snapshot.recentSteps.removeFirst() }
+            return progress
         }
         trace?.committed(record, at: now)
+        return progress
     }
 
     func recorded(_ report: RecorderReport) {
