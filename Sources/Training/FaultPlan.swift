@@ -22,7 +22,7 @@ package struct FaultPlan: Sendable, Equatable {
         var kind: Kind
         /// Committed steps before the one that it strikes; nil for any.
         var step: UInt64?
-        /// At the end of its name (`w1`, `w2`, ...), or at a coordinator its place among those that joined; nil for any.
+        /// At the end of its name (`w1`, `w2`, ...), or at a coordinator its number among those that joined; nil for any.
         var worker: Int?
         var phase: Phase?
 

@@ -25,7 +25,7 @@ extension CoordinatorLoop {
                     update(done)
                     committed = nil
                 }
-                snapshots[worker] = snapshot(step: step)
+                snapshots.take(of: job.replica, step: step, for: worker)
             case .fold(let chunk, let changes):
                 add(changes, chunk: chunk, lent.map { .lent($0) } ?? .message(payload!))
             case .acceptShards(let shards): accept(shards, of: message, payload!)
@@ -52,8 +52,8 @@ extension CoordinatorLoop {
             }
         }
         // Also where a send failed: the carries have moved on with the commit, and a checkpoint takes both. A commit that
-        // failed itself has no scalars.
-        if let committed, scalars[committed] != nil { update(committed) }
+        // failed itself is not decided.
+        if let committed, decided[committed] != nil { update(committed) }
         if failure != nil { return }
         if hasCommitted { forgetOldSteps() }
         loseUnreachable(socket)
@@ -82,8 +82,7 @@ extension CoordinatorLoop {
     }
 
     private func add(_ changes: [ChunkFold.Change], chunk: Int, _ payload: GradientPayload) {
-        let average = averages[machine.step] ?? averagePool.take()
-        averages[machine.step] = average
+        let average = averages.open(step: machine.step)
         fold.apply(changes, chunk: chunk, payload: payload, into: average)
         // Now, while it is in the caches, and not when everybody waits for the commit.
         if changes.last == .complete {
@@ -97,16 +96,16 @@ extension CoordinatorLoop {
         }
         let bytes = configuration.carryBytes
         for shard in shards {
-            let place = shard - all.lowerBound
-            losses[shard] = Double(bitPattern: result.lossBits[place])
+            let index = shard - all.lowerBound
+            losses[shard] = Double(bitPattern: result.lossBits[index])
             carries.accept(
-                shard: shard, bytes: UnsafeRawBufferPointer(rebasing: payload[place * bytes..<(place + 1) * bytes]))
+                shard: shard, bytes: UnsafeRawBufferPointer(rebasing: payload[index * bytes..<(index + 1) * bytes]))
         }
     }
 
     private func ban(_ name: String, on host: String) {
         // It may not have joined yet.
-        faults = .none
+        faults.end()
         // One of another host may bear the same name as a process of this machine.
         if host == ProcessInfo.processInfo.hostName { onBan(name) }
     }
@@ -118,12 +117,12 @@ extension CoordinatorLoop {
     }
 
     private func forget(_ worker: WorkerID, _ reason: String) {
-        snapshots[worker] = nil
-        places[worker] = nil
+        snapshots.forget(worker)
+        faults.forget(worker)
         sharedMemory[worker] = nil
         guard let name = names.removeValue(forKey: worker) else { return }
-        faults = .none
-        lost[name] = .now
+        faults.end()
+        absences.begin(name)
         progress.event(.lost(name, reason: reason, left: machine.readyWorkers.count))
     }
 

@@ -3,6 +3,15 @@ import Foundation
 import Kernels
 import LanguageModel
 
+/// What the coordinator says of a step that is complete.
+struct DecidedStep {
+    let scalars: UpdateScalars
+    let facts: StepFacts
+
+    /// - Parameter step: from 0, as in ``Commit``.
+    func commit(_ step: UInt64) -> Commit { scalars.commit(step: step, record: facts) }
+}
+
 // The end of a step: its scalars, the update, what is recorded of it.
 extension CoordinatorLoop {
     /// All of a step is there: the scalars that every replica will use.
@@ -23,31 +32,35 @@ extension CoordinatorLoop {
         let rate = configuration.schedule.learningRate(
             base: configuration.optimizer.learningRate, step: step, stepsPerEpoch: configuration.stepsPerEpoch,
             totalSteps: configuration.totalSteps)
-        scalars[step] = Optimizer.scalars(
-            configuration: configuration.optimizer, update: step + 1, learningRate: rate, clipCoefficient: coefficient)
-        latest = (loss, norm, rate)
         let elapsed = (ContinuousClock.now - stepStarted).wholeNanoseconds
-        facts[step] = StepFacts(
-            lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: max(1, elapsed),
-            workers: UInt32(machine.readyWorkers.count))
+        decided[step] = DecidedStep(
+            scalars: Optimizer.scalars(
+                configuration: configuration.optimizer, update: step + 1, learningRate: rate,
+                clipCoefficient: coefficient),
+            facts: StepFacts(
+                lossBits: loss.bitPattern, gradientNormBits: norm.bitPattern, nanoseconds: max(1, elapsed),
+                workers: UInt32(machine.readyWorkers.count)))
         carries.commit()
     }
 
     /// The coordinator's own copy follows while the workers are at the next step.
     func update(_ step: UInt64) {
         let replica = job.replica
-        replica.apply(scalars[step]!, average: averages[step]!)
+        let decided = decided[step]!
+        replica.apply(decided.scalars, average: averages[step])
         committedStep = step + 1
         let digest = replica.digest
         machine.digested(step: step + 1, digest: digest)
         fold.clear()
-        newestSnapshot = nil
+        snapshots.forgetNewest()
         let now = ContinuousClock.now
         let seconds = (now - stepStarted) / .seconds(1)
         stepStarted = now
         let record = StepRecord(
-            step: step + 1, epoch: configuration.epoch(step: step) + 1, loss: latest.loss,
-            gradientNorm: latest.norm, learningRate: latest.rate,
+            step: step + 1, epoch: configuration.epoch(step: step) + 1,
+            loss: Double(bitPattern: decided.facts.lossBits),
+            gradientNorm: Double(bitPattern: decided.facts.gradientNormBits),
+            learningRate: decided.scalars.learningRate,
             charactersPerSecond: Double(configuration.batch * configuration.window) / seconds, stepSeconds: seconds,
             workers: machine.readyWorkers.count, digest: digest)
         let due = upkeep.committed(step: step + 1, isLast: step + 1 == configuration.totalSteps)
@@ -78,10 +91,8 @@ extension CoordinatorLoop {
 
     func forgetOldSteps() {
         let oldest = machine.oldestNeededStep
-        averages = averages.filter { $0.key >= oldest }
-        scalars = scalars.filter { $0.key >= oldest }
-        facts = facts.filter { $0.key >= oldest }
-        for buffer in lentAverages.settle(stepsHeld: { machine.stepsHeld(by: $0) }) { averagePool.forget(buffer) }
+        decided = decided.filter { $0.key >= oldest }
+        averages.forget(before: oldest) { machine.stepsHeld(by: $0) }
     }
 
     /// An immutable copy of the state after the last committed step.

@@ -35,7 +35,7 @@ extension CoordinatorLoop {
     /// What was folded and pushed of the open step is void. What is still on its way keeps its own buffer.
     func abandonStep() {
         fold.clear()
-        averages[machine.step] = nil
+        averages.abandon(step: machine.step)
     }
 
     func settle(_ dispute: Dispute, _ socket: borrowing Socket) {

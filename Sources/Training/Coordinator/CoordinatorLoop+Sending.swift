@@ -16,13 +16,6 @@ extension CoordinatorLoop {
     /// Before the first commit of this start there is no time of a step to measure.
     var stepIsFresh: Bool { machine.step == job.step }
 
-    func snapshot(step: UInt64) -> [FloatBuffer] {
-        if let newest = newestSnapshot, newest.step == step { return newest.buffers }
-        let buffers = job.replica.buffers.map { $0.copy() }
-        newestSnapshot = (step, buffers)
-        return buffers
-    }
-
     func send(
         _ item: CoordinatorItem, to worker: WorkerID, sequence: UInt64, acknowledged: UInt64,
         _ socket: borrowing Socket
@@ -34,21 +27,21 @@ extension CoordinatorLoop {
             let outcome: SendOutcome
             switch item {
             case .welcome(let step, let snapshotParts):
-                let place = firstFreePlace
+                let number = faults.nextNumber
                 let welcome = Welcome(
                     run: configuration.runNumber, term: machine.configuration.term, step: step,
                     snapshotParts: UInt32(snapshotParts), heartbeatInterval: machine.configuration.heartbeatInterval,
                     silenceLimit: machine.configuration.silenceLimit, configuration: encodedConfiguration,
-                    faults: faults.concerning(worker: place).text, memory: shareMemory(with: worker))
+                    faults: faults.text(forNumber: number), memory: shareMemory(with: worker))
                 outcome = try socket.send(to: route, control: Wire.encode(.welcome(welcome), envelope))
-                if outcome == .sent { places[worker] = place }
+                if outcome == .sent { faults.welcomed(worker, number: number) }
             case .snapshot(let part):
                 let (buffer, range) = job.replica.part(Int(part.part))
                 outcome = try socket.send(
-                    to: route, control: Wire.encode(.snapshot(part), envelope), payload: snapshots[worker]![buffer],
-                    range: range)
+                    to: route, control: Wire.encode(.snapshot(part), envelope),
+                    payload: snapshots.buffer(buffer, for: worker), range: range)
                 // The messages under way hold what they need.
-                if Int(part.part) == job.replica.partCount - 1 { snapshots[worker] = nil }
+                if Int(part.part) == job.replica.partCount - 1 { snapshots.forget(worker) }
             case .lease(let lease):
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.lease(lease), envelope), bytes: leasePayload(lease))
@@ -56,21 +49,17 @@ extension CoordinatorLoop {
                 outcome = try socket.send(
                     to: route, control: Wire.encode(.evaluate(lease), envelope), bytes: segmentTokens(lease))
             case .average(var part):
-                let average = averages[part.step]!
-                if sharedMemory[worker] != nil, let place = average.place,
-                    lentAverages.lend(average, at: place, step: part.step, to: worker)
-                {
+                if sharedMemory[worker] != nil, let place = averages.lend(step: part.step, to: worker) {
                     part.memory = place
                     outcome = try socket.send(to: route, control: Wire.encode(.average(part), envelope))
                 } else {
                     outcome = try socket.send(
-                        to: route, control: Wire.encode(.average(part), envelope), payload: average,
+                        to: route, control: Wire.encode(.average(part), envelope), payload: averages[part.step],
                         range: chunks.range(Int(part.chunk)))
                 }
             case .commit(let step):
-                outcome = try socket.send(
-                    to: route,
-                    control: Wire.encode(.commit(scalars[step]!.commit(step: step, record: facts[step]!)), envelope))
+                let commit = decided[step]!.commit(step)
+                outcome = try socket.send(to: route, control: Wire.encode(.commit(commit), envelope))
             case .heartbeat: outcome = try socket.send(to: route, control: Wire.encode(.heartbeat, envelope))
             case .finish: outcome = try socket.send(to: route, control: Wire.encode(.finish, envelope))
             case .recall(let recall):
@@ -94,13 +83,8 @@ extension CoordinatorLoop {
         else { return nil }
         // Gradients of the nodes of a lease or two.
         sharedMemory[worker] = OpenedMemory(limit: 32)
-        if !averagePool.isShared { averagePool = BufferPool(count: chunks.floats, isShared: true) }
+        averages.share()
         return own.place
-    }
-
-    private var firstFreePlace: Int {
-        let taken = Set(places.values)
-        return (1...).first { !taken.contains($0) }!
     }
 
     func leasePayload(_ lease: Lease) -> [UInt8] {

@@ -51,9 +51,7 @@ package final class CoordinatorLoop {
     var fold: GradientFold
     var carries: CarryStore
     var losses: [Double]
-    var averages: [UInt64: FloatBuffer] = [:]
-    var averagePool: BufferPool
-    var lentAverages = LentAverages<FloatBuffer>()
+    var averages: AverageStore
     /// The memory of workers that share it with this coordinator: each was able to open the other's.
     var sharedMemory: [WorkerID: OpenedMemory] = [:]
     /// Memory for workers to try whether they can open it.
@@ -62,9 +60,9 @@ package final class CoordinatorLoop {
     var squares: [Double]
     /// Buffers for copies of parameters and slots, which files, evaluations and samples are made from.
     var statePool: BufferPool
-    var scalars: [UInt64: UpdateScalars] = [:]
-    var snapshots: [WorkerID: [FloatBuffer]] = [:]
-    var newestSnapshot: (step: UInt64, buffers: [FloatBuffer])?
+    /// The open step, once it is decided, and those before it that some worker has not applied yet.
+    var decided: [UInt64: DecidedStep] = [:]
+    var snapshots = SnapshotStore()
     let encodedConfiguration: [UInt8]
     var failure: Failure?
     /// A message has left in part: what followed would be read as the rest of it.
@@ -77,19 +75,13 @@ package final class CoordinatorLoop {
     var recalled: RecalledState?
     var admission: Admission?
     let keepsWorkers: Bool
-    /// For workers that join. None once a member was lost, or a worker refused for wrong bits.
-    var faults = FaultPlan.none
-    /// The places, from 1, of those that faults were sent to. Who is gone before it joined leaves its place to the next.
-    var places: [WorkerID: Int] = [:]
+    /// For workers that join.
+    var faults = FaultHandout()
     lazy var judge = ShardJudge(configuration: configuration, chunks: chunks)
     /// Workers to whom nothing could be sent just now.
     var unreachable: [WorkerID] = []
     var names: [WorkerID: String] = [:]
-    /// When workers were lost, by their names, whose processes have not been seen to end.
-    var lost: [String: ContinuousClock.Instant] = [:]
-    let absenceLimit: Duration
-    var latest = (loss: 0.0, norm: 0.0, rate: 0.0)
-    var facts: [UInt64: StepFacts] = [:]
+    var absences: Absences
     /// The loss of each row of the held-out text, in nats.
     var rowLosses: [Double]
     /// What is to be recorded of the last committed step, where its evaluation is still under way.
@@ -111,7 +103,7 @@ package final class CoordinatorLoop {
         self.progress = progress
         self.onBan = onBan
         self.onAbsence = onAbsence
-        absenceLimit = .seconds(10 * options.workerTimeout)
+        absences = Absences(limit: .seconds(10 * options.workerTimeout))
         keepsWorkers = options.keepsWorkers
         configuration = job.configuration
         chunks = job.replica.chunks
@@ -137,7 +129,7 @@ package final class CoordinatorLoop {
         carries = job.carries
         losses = Array(repeating: 0, count: configuration.shards)
         rowLosses = Array(repeating: 0, count: job.validation?.batch ?? 0)
-        averagePool = BufferPool(count: chunks.floats)
+        averages = AverageStore(floats: chunks.floats)
         squares = Array(repeating: 0, count: chunks.count)
         statePool = BufferPool(count: chunks.floats)
         upkeep = UpkeepClock(configuration.upkeep, stepsPerEpoch: configuration.stepsPerEpoch, step: job.step)
@@ -215,10 +207,7 @@ package final class CoordinatorLoop {
     var clock: UInt64 { (ContinuousClock.now - started).wholeNanoseconds }
 
     private func tellOfAbsences(now: ContinuousClock.Instant) {
-        for (name, moment) in lost where now - moment > absenceLimit {
-            lost[name] = nil
-            if !names.values.contains(name) { onAbsence(name) }
-        }
+        for name in absences.overdue(now: now) where !names.values.contains(name) { onAbsence(name) }
     }
 
     // MARK: Events
@@ -232,7 +221,7 @@ package final class CoordinatorLoop {
             for worker in machine.workers(named: name) where machine.hello(of: worker)?.process == process {
                 perform(machine.lose(worker, description, now: clock), socket)
             }
-            lost[name] = nil
+            absences.end(name)
         case .recorded(let report):
             progress.recorded(report)
             switch report {

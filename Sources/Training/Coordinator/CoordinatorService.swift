@@ -81,7 +81,7 @@ package struct CoordinatorService {
         if options.localWorkers > 0 {
             try workers.start(count: options.localWorkers, faults: options.faults)
         } else {
-            loop.faults = options.faults
+            loop.faults.plan = options.faults
         }
 
         var result: Result<CoordinatorLoop.Ending, any Error>
