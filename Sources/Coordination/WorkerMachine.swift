@@ -139,12 +139,12 @@ package struct WorkerMachine: Hashable, Sendable {
         hasHeard = true
         if run == 0 { run = envelope.run }
         guard envelope.run == run else { return broken("the coordinator serves another run") }
-        let actions = accepted(message)
+        let actions = accepted(message, now: now)
         return phase == .ended ? actions : actions + pump(now: now)
     }
 
     /// What follows from a message that is new, in order and of this run; where it makes no sense, the session ends.
-    private mutating func accepted(_ message: Message) -> [WorkerAction] {
+    private mutating func accepted(_ message: Message, now: UInt64) -> [WorkerAction] {
         switch (message, phase) {
         case (.welcome(let welcome), .greeting): return welcomed(welcome)
         case (.recall(let recall), .greeting):
@@ -183,8 +183,8 @@ package struct WorkerMachine: Hashable, Sendable {
             return [.restartStep(generation: restart.generation)]
         case (.heartbeat, _): return []
         case (.finish, _):
-            phase = .ended
-            return [.finish]
+            // The coordinator waits for the word before it is gone itself.
+            return leave(now: now) + [.finish]
         default: return broken("the coordinator spoke out of turn")
         }
     }

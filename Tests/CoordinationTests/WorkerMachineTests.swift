@@ -58,6 +58,14 @@ struct WorkerMachineTests {
         #expect(bench.hear(.finish, to: 8) == [.discard(reason: "a message for an earlier incarnation")])
     }
 
+    @Test("A worker whose coordinator is done says goodbye, and nothing after it")
+    func finish() {
+        var bench = WorkerBench.serving()
+        let actions = bench.hear(.finish)
+        #expect(actions.items == [.goodbye] && actions.last == .finish)
+        #expect(bench.machine.tick(now: 60_000_000_000).isEmpty)
+    }
+
     @Test("An update is made once all averages of its step are there, and not before")
     func commitBeforeAverages() {
         var bench = WorkerBench.serving()

@@ -32,6 +32,29 @@ struct WorkerLossTests {
         #expect(try String(contentsOf: folder.file("run/log.txt"), encoding: .utf8).contains("lost w1"))
     }
 
+    @Test("A worker that stands still when the run ends hears of it when it goes on soon")
+    func lateAtTheEnd() async throws {
+        let folder = try TinyRun.folder()
+        let address = "ipc://\(folder.file("bus").path)"
+        let coordinator = try Execution(
+            [
+                "coordinator", "text.txt", "--run=run", "--listen=\(address)", "--minimum-workers=2",
+                "--worker-timeout=60",
+            ]
+                + TinyRun.flags, in: folder)
+        let workers = try ["", "--inject=stop@step=\(TinyRun.steps - 1)"].map { fault in
+            try Execution(
+                ["worker", "--connect=\(address)", "--threads=1", "--retry-for=3s"] + (fault.isEmpty ? [] : [fault]),
+                in: folder)
+        }
+        // Told of the end, the other one goes.
+        try await Deadline.wait(for: "the run to end") { !workers[0].isRunning }
+        #expect(ProcessTable.isStopped(workers[1].id) && coordinator.isRunning)
+        workers[1].send(SIGCONT)
+        try await Execution.expectSuccess(of: [coordinator] + workers)
+        #expect(try await Trace(run: "run", in: folder) == TinyRun.reference)
+    }
+
     @Test("A worker is started again though the executable has been taken away")
     func upgraded() async throws {
         let folder = try TinyRun.folder()

@@ -173,14 +173,38 @@ package final class CoordinatorLoop {
         if savesState, parametersAreFinite() { checkpoint() }
         if let failure {
             // Workers of a coordinator that fails are told, unless they have a newer one.
-            let farewell = machine.finish(now: clock)
             self.failure = nil
-            if savesState, !isCutShort { perform(farewell, socket) }
+            if savesState, !isCutShort { try dismissWorkers(socket) }
             throw failure
         }
-        if !(keepsWorkers && ending == .interrupted("SIGTERM")) { perform(machine.finish(now: clock), socket) }
+        if !(keepsWorkers && ending == .interrupted("SIGTERM")) { try dismissWorkers(socket) }
         return ending ?? .finished
     }
+
+    /// Tells all workers that the run is over, and waits for their goodbyes, but not for long.
+    ///
+    /// When a connection ends, the transport drops what its reader has not taken yet: of a coordinator that is gone at once
+    /// a busy worker would not hear that it is done, and look for another one.
+    private func dismissWorkers(_ socket: borrowing Socket) throws(ZeroMQError) {
+        perform(machine.finish(now: clock), socket)
+        var present = Set(machine.workers)
+        let deadline = ContinuousClock.now + Self.farewellLimit
+        while !present.isEmpty, ContinuousClock.now < deadline {
+            _ = try Poller.wait(socket: socket, milliseconds: 50)
+            // Nothing else is taken in: the last state is on its way to the disk.
+            while let received = try socket.receive(maximumParts: 3) {
+                guard received.partCount > 0, let (message, envelope) = try? Wire.decode(received.bytes(0)) else {
+                    continue
+                }
+                if message == .goodbye, RoutingIdentity.worker(received.routingID) == envelope.worker {
+                    present.remove(envelope.worker)
+                }
+            }
+        }
+    }
+
+    /// A worker that stands still hears of the end no more.
+    private static let farewellLimit = Duration.seconds(2)
 
     /// Waits for all that was to be written. In a hurry, samples are left out.
     package func finishRecording(hurried: Bool) { recorder?.finish(hurried: hurried) }
