@@ -100,6 +100,8 @@ package final class Recorder: @unchecked Sendable {
     private var isExhausted = false
     /// Lines that were posted and are not in the file.
     private var backlog = 0
+    /// That these were too many has been told, which ends the run.
+    private var isOverdue = false
     /// Some 10 MB.
     static let maximumBacklog = 1 << 16
 
@@ -141,7 +143,7 @@ package final class Recorder: @unchecked Sendable {
 
     /// Hands over what is to be done, and waits for nothing. Steps come in their order, each before its own checkpoint.
     package func post(_ task: Task) {
-        let isOverdue = condition.withLock {
+        let becameOverdue = condition.withLock {
             guard !isExhausted else { return false }
             // The phases of a step come with the record of the next: one waking for both.
             if case .phases(let step, let phases) = task {
@@ -155,7 +157,6 @@ package final class Recorder: @unchecked Sendable {
                 let evaluation = evaluation.map { judge($0.loss, $0.state, record.step) }
                 waiting.lines.append(.step(record, evaluation: evaluation))
                 backlog += 1
-                return backlog == Self.maximumBacklog
             case .lateEvaluation(let record, let loss, let state):
                 waiting.lines.append(
                     .lateEvaluation(record, loss: loss, best: judge(loss, state, record.step).best))
@@ -163,9 +164,11 @@ package final class Recorder: @unchecked Sendable {
             case .checkpoint(let state): waiting.checkpoint = snapshot(state)
             case .sample(let step, let parameters): waiting.sample = (step, parameters)
             }
-            return false
+            guard backlog >= Self.maximumBacklog, !isOverdue else { return false }
+            isOverdue = true
+            return true
         }
-        if isOverdue { report(.metricsOverdue(lines: Self.maximumBacklog)) }
+        if becameOverdue { report(.metricsOverdue(lines: Self.maximumBacklog)) }
     }
 
     /// Keeps an evaluated state that is to be written: a better one takes the place of the best before it.
