@@ -34,7 +34,7 @@ struct WatchingOptions: ParsableArguments {
         try Self.check(address: dashboard == "off" ? nil : dashboard, of: "--dashboard", token: dashboardToken)
     }
 
-    /// - Returns: to be kept until ``traceWriter()`` has been called.
+    /// - Returns: to be kept until ``traceWriter(onFailure:)`` has been called.
     /// - Throws: `ConfigurationError` where the file of the trace cannot be written; what stands there stays.
     func checkTrace() throws(ConfigurationError) -> OutputFile.Hold? {
         guard let trace else { return nil }
